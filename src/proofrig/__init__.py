@@ -1,0 +1,1 @@
+"""proofrig: the test rig that runs AI agents the way production will."""

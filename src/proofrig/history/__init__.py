@@ -1,0 +1,1 @@
+"""The waist: everything that happened in a run, once, in order."""

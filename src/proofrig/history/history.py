@@ -1,0 +1,142 @@
+"""Reading a history: merge, pair, fold, follow.
+
+Rules:
+1. Reading streams: memory is bounded by the open actions, never by the length of the run.
+2. Segments are merged by time, then by segment, then by place: the same bytes always read the same.
+3. What cannot be read is reported in `problems`, never hidden and never fatal.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+import zstandard
+
+from proofrig.history.action import Action, Entry
+from proofrig.history.format import SEGMENT, ZSTD, decoder, folder_of, segments_of
+
+CHUNK = 1 << 20
+Result = TypeVar("Result", covariant=True)
+
+
+class Fold(Protocol[Result]):
+    """A pure judge of a history: sees every entry once, in order, then says what it found."""
+
+    def step(self, entry: Entry) -> None: ...
+
+    def result(self) -> Result: ...
+
+
+class History:
+    """A run's history, live or finished. Reading again starts from the beginning."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.problems: list[str] = []
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry of every segment in the order of time."""
+        self.problems = []
+        streams = [self._segment(path) for path in segments_of(self.run_dir)]
+        if len(streams) == 1:
+            return streams[0]
+        return heapq.merge(*streams, key=attrgetter("t"))
+
+    def actions(self) -> Iterator[Action]:
+        """Every action, as it ends; then those that never ended, in the order they began."""
+        return pair(self.entries())
+
+    def fold(self, *folds: Fold[object]) -> None:
+        """One pass over the entries for all of `folds`."""
+        steps = [fold.step for fold in folds]
+        for entry in self.entries():
+            for step in steps:
+                step(entry)
+
+    def _segment(self, path: Path) -> Iterator[Entry]:
+        with path.open("rb") as raw:
+            packed = path.suffix == ZSTD
+            reader = zstandard.ZstdDecompressor().stream_reader(raw) if packed else raw
+            rest = b""
+            while chunk := reader.read(CHUNK):
+                whole, newline, rest = (rest + chunk).rpartition(b"\n")
+                if newline:
+                    yield from self._decode(whole, path)
+            if rest:
+                self.problems.append(
+                    f"{path.name}: the last line is torn ({len(rest)} bytes); "
+                    "the writer was killed inside a write. It is left out."
+                )
+
+    def _decode(self, lines: bytes, path: Path) -> list[Entry]:
+        try:
+            return decoder.decode_lines(lines)
+        except msgspec.DecodeError:
+            return list(self._decode_one_by_one(lines, path))
+
+    def _decode_one_by_one(self, lines: bytes, path: Path) -> Iterator[Entry]:
+        for line in lines.splitlines():
+            try:
+                yield decoder.decode(line)
+            except msgspec.DecodeError as error:
+                self.problems.append(f"{path.name}: not an entry ({error}): {line[:80]!r}")
+
+
+def pair(entries: Iterable[Entry]) -> Iterator[Action]:
+    """Actions from entries: each as it ends, then the unfinished in the order they began."""
+    open_actions: dict[str, dict[str, Entry]] = {}
+    faults: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if not entry.id:
+            continue
+        if entry.kind == "reserve":
+            if entry.attrs.get("decision") == "deny":
+                yield _action({"reserve": entry}, ())
+            else:
+                open_actions[entry.id] = {"reserve": entry}
+        elif entry.kind == "start":
+            open_actions.setdefault(entry.id, {})["start"] = entry
+        elif entry.kind == "fault":
+            faults.setdefault(entry.id, []).append(entry)
+        elif entry.kind in ("commit", "release"):
+            parts = open_actions.pop(entry.id, {})
+            parts["end"] = entry
+            yield _action(parts, faults.pop(entry.id, ()))
+    for action_id, parts in open_actions.items():
+        yield _action(parts, faults.get(action_id, ()))
+
+
+def _action(parts: dict[str, Entry], faults: Iterable[Entry]) -> Action:
+    known = parts.get("reserve") or parts.get("start") or parts["end"]
+    return Action(
+        id=known.id,
+        name=known.name,
+        trial=known.trial,
+        tenant=known.tenant,
+        scope=known.scope,
+        reserve=parts.get("reserve"),
+        start=parts.get("start"),
+        end=parts.get("end"),
+        faults=tuple(faults),
+    )
+
+
+class Tail:
+    """Follows one segment while it is written. Whole lines only; `poll` never blocks."""
+
+    def __init__(self, run_dir: Path, segment: str) -> None:
+        self.path = folder_of(run_dir) / f"{segment}{SEGMENT}"
+        self._offset = 0
+
+    def poll(self) -> list[Entry]:
+        """The entries that were flushed since the last poll."""
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._offset += len(whole) + len(newline)
+        return decoder.decode_lines(whole) if newline else []
