@@ -55,7 +55,7 @@ def test_a_full_disk_is_said_and_what_was_buffered_survives(tmp_path: Path) -> N
     journal = open_journal(tmp_path)
     journal.write("note", "precious")
     real, journal._fd = journal._fd, os.open("/dev/full", os.O_WRONLY)
-    with pytest.raises(JournalError, match="cannot write the history to .*No space left.*resume"):
+    with pytest.raises(JournalError, match=r"cannot write the history to .*No space left.*resume"):
         journal.flush()
     os.close(journal._fd)
     journal._fd = real
