@@ -61,8 +61,8 @@ class RowsFold:
 
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
-        self.wasted_usd_micro = 0
-        self.wasted_attempts = 0
+        self._retried_usd_micro = 0
+        self._retried = 0
         self.unattributed = 0
         self.latencies_ns: list[int] = []  # service time of each model call that was answered
 
@@ -85,6 +85,12 @@ class RowsFold:
         ended = [row for row in self._rows.values() if row.ended]
         return sorted(ended, key=lambda row: (row.case, row.role, row.repeat))
 
+    def waste(self) -> tuple[int, int]:
+        """Attempts that do not count (retried, or cut off by a kill) and their micro-dollars."""
+        cut = [row for row in self._rows.values() if not row.ended]
+        money = self._retried_usd_micro + sum(row.usd_micro for row in cut)
+        return self._retried + len(cut), money
+
     def _trial(self, entry: Entry) -> None:
         attrs = entry.attrs
         if entry.name == "begin":
@@ -94,8 +100,8 @@ class RowsFold:
             return
         row = self._rows[entry.trial]
         if attrs.get("retried"):
-            self.wasted_usd_micro += row.usd_micro
-            self.wasted_attempts += 1
+            self._retried_usd_micro += row.usd_micro
+            self._retried += 1
             del self._rows[entry.trial]
             return
         row.ended = True
@@ -195,14 +201,15 @@ def summarise(fold: RowsFold, cases: Iterable[CaseFacts], repeats: int) -> Summa
     by_difficulty = _grouped(
         rows, lambda row: [d] if (d := _of(facts, row).difficulty) else [], repeats
     )
+    wasted_attempts, wasted_usd_micro = fold.waste()
     return Summary(
         overall=score("all", rows, repeats),
         by_case=by_case,
         by_tag=by_tag,
         by_difficulty=by_difficulty,
         latency_ns=_quantiles(fold.latencies_ns),
-        wasted_usd_micro=fold.wasted_usd_micro,
-        wasted_attempts=fold.wasted_attempts,
+        wasted_usd_micro=wasted_usd_micro,
+        wasted_attempts=wasted_attempts,
         unattributed=fold.unattributed,
         baseline_usd_micro=sum(row.usd_micro for row in rows if row.role != "subject"),
     )

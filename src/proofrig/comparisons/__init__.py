@@ -1,0 +1,1 @@
+"""Verdicts about numbers: does this run pass?"""

@@ -1,0 +1,177 @@
+"""The store: one row per run, per score and per trial. The history stays in files.
+
+Rules:
+1. Everything here can be folded again from a run's history; the store is for finding and comparing.
+2. Saving a run replaces what was saved of it before, in one transaction.
+3. `url` is a SQLAlchemy URL. A path's folder is made; SQLite runs in WAL mode, so that several runs
+   may save at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from proofrig.errors import InfraError
+from proofrig.results import Row, Score, Summary
+from proofrig.store.tables import metadata, runs, scores, trials
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as the store knows it. Times are wall-clock nanoseconds since 1970, 0 when open.
+
+    status: running, finished, interrupted or stopped. verdict: pass, fail, inconclusive or "".
+    """
+
+    run: str
+    suite: str
+    suite_digest: str
+    path: str
+    started_ns: int
+    finished_ns: int = 0
+    status: str = "running"
+    verdict: str = ""
+    exit_code: int = 0
+    manifest: dict[str, Any] = {}
+
+
+class Store:
+    """Opens (and makes) the store at `url`. Raises InfraError when it cannot be opened."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        parsed = sa.make_url(url)
+        try:
+            if parsed.get_backend_name() == "sqlite" and parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            self._engine = sa.create_engine(url)
+            if parsed.get_backend_name() == "sqlite":
+                sa.event.listen(self._engine, "connect", _sqlite_pragmas)
+            metadata.create_all(self._engine)
+        except (SQLAlchemyError, OSError) as error:
+            raise InfraError(
+                f"cannot open the store at {parsed.render_as_string()}: {error}. "
+                "Give a writable place with --store or PROOFRIG_STORE."
+            ) from error
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def save(self, record: RunRecord) -> None:
+        """Save or replace the run's own row."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(runs).where(runs.c.run == record.run))
+            connection.execute(sa.insert(runs).values(**msgspec.structs.asdict(record)))
+
+    def save_results(self, record: RunRecord, summary: Summary, rows: Iterable[Row]) -> None:
+        """Save or replace the run with its scores and trials."""
+        self.save(record)
+        with self._engine.begin() as connection:
+            for table in (scores, trials):
+                connection.execute(sa.delete(table).where(table.c.run == record.run))
+            connection.execute(sa.insert(scores), list(_score_rows(record.run, summary)))
+            found = [_trial_row(record.run, row) for row in rows]
+            if found:
+                connection.execute(sa.insert(trials), found)
+
+    def runs(self, suite: str = "", limit: int = 50) -> list[RunRecord]:
+        """The latest runs, newest first."""
+        query = sa.select(runs).order_by(runs.c.started_ns.desc()).limit(limit)
+        if suite:
+            query = query.where(runs.c.suite == suite)
+        with self._engine.connect() as connection:
+            return [RunRecord(**row._asdict()) for row in connection.execute(query)]
+
+    def find(self, name: str) -> list[RunRecord]:
+        """The runs whose id is or begins with `name`; "last" is the newest."""
+        if name == "last":
+            return self.runs(limit=1)
+        query = sa.select(runs).where(runs.c.run.startswith(name, autoescape=True))
+        with self._engine.connect() as connection:
+            found = [RunRecord(**row._asdict()) for row in connection.execute(query)]
+        exact = [record for record in found if record.run == name]
+        return exact or found
+
+    def trend(self, suite: str, kind: str = "overall", name: str = "all") -> list[dict[str, Any]]:
+        """A score over the runs of a suite, oldest first: rate, interval, cost, by run."""
+        query = (
+            sa.select(runs.c.started_ns, scores)
+            .join(runs, runs.c.run == scores.c.run)
+            .where(runs.c.suite == suite, scores.c.kind == kind, scores.c.name == name)
+            .order_by(runs.c.started_ns)
+        )
+        with self._engine.connect() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def outcomes(self, run: str) -> dict[str, list[bool | None]]:
+        """Per case, the outcome of each of the run's subject trials, in the order of repeats."""
+        query = (
+            sa.select(trials.c.case_id, trials.c.passed)
+            .where(trials.c.run == run, trials.c.role == "subject")
+            .order_by(trials.c.case_id, trials.c.repeat)
+        )
+        found: dict[str, list[bool | None]] = {}
+        with self._engine.connect() as connection:
+            for case, passed in connection.execute(query):
+                found.setdefault(case, []).append(passed)
+        return found
+
+
+def _sqlite_pragmas(connection: Any, record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA busy_timeout=10000")
+    cursor.close()
+
+
+def _score_rows(run: str, summary: Summary) -> Iterable[dict[str, Any]]:
+    groups: list[tuple[str, list[Score]]] = [
+        ("overall", [summary.overall]),
+        ("case", summary.by_case),
+        ("tag", summary.by_tag),
+        ("difficulty", summary.by_difficulty),
+    ]
+    for kind, members in groups:
+        for score in members:
+            yield {
+                "run": run,
+                "kind": kind,
+                "name": score.name,
+                "trials": score.trials,
+                "measured": score.measured,
+                "passed": score.passed,
+                "rate": score.rate.estimate if score.rate else None,
+                "low": score.rate.low if score.rate else None,
+                "high": score.rate.high if score.rate else None,
+                "k": score.k,
+                "pass_hat_k": score.pass_hat.get(str(score.k)),
+                "usd_micro": score.usd_micro,
+                "tokens": score.tokens,
+                "duration_p50_ns": score.duration_ns.get("p50"),
+            }
+
+
+def _trial_row(run: str, row: Row) -> dict[str, Any]:
+    return {
+        "run": run,
+        "trial": row.trial,
+        "case_id": row.case,
+        "repeat": row.repeat,
+        "role": row.role,
+        "tenant": row.tenant,
+        "passed": row.passed,
+        "failure": row.failure,
+        "score": row.score,
+        "usd_micro": row.usd_micro,
+        "tokens": row.input_tokens + row.output_tokens,
+        "llm_calls": row.llm_calls,
+        "tool_calls": row.tool_calls,
+        "duration_ns": row.duration_ns,
+    }

@@ -1,0 +1,66 @@
+"""The store keeps runs, finds them, and replaces what is saved twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proofrig.errors import InfraError
+from proofrig.results import Row, Score, Summary
+from proofrig.stats.intervals import Interval
+from proofrig.store import RunRecord, Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    opened = Store(f"sqlite:///{tmp_path}/deep/er/store.db")
+    yield opened
+    opened.close()
+
+
+def record(run: str, started: int, suite: str = "desk", **more: object) -> RunRecord:
+    return RunRecord(run=run, suite=suite, suite_digest="d", path="/r", started_ns=started, **more)
+
+
+def summary(rate: float) -> Summary:
+    overall = Score("all", trials=4, measured=4, passed=3, rate=Interval(rate, 0.3, 0.9), k=2)
+    overall.pass_hat = {"2": 0.5}
+    return Summary(overall=overall, by_case=[Score("a"), Score("b")])
+
+
+def test_runs_come_newest_first_and_are_found_by_prefix(store: Store) -> None:
+    for run, started in (("r-1", 1), ("r-2", 3), ("x-1", 2)):
+        store.save(record(run, started))
+    assert [found.run for found in store.runs()] == ["r-2", "x-1", "r-1"]
+    assert [found.run for found in store.find("x")] == ["x-1"]
+    assert len(store.find("r-")) == 2
+    assert [found.run for found in store.find("last")] == ["r-2"]
+    assert store.find("r_1") == []
+
+
+def test_saving_again_replaces(store: Store) -> None:
+    first = record("r-1", 1, manifest={"a": [1]})
+    store.save(first)
+    rows = [Row("a:1", "a", 1, passed=True), Row("a:2", "a", 2, passed=None, failure="infra")]
+    for rate in (0.5, 0.75):
+        done = record("r-1", 1, status="finished", verdict="pass", manifest={"a": [1]})
+        store.save_results(done, summary(rate), rows)
+    assert store.runs() == [done]
+    assert [point["rate"] for point in store.trend("desk")] == [0.75]
+    assert store.trend("desk")[0]["pass_hat_k"] == 0.5
+    assert store.trend("desk", "case", "a")[0]["rate"] is None
+    assert store.outcomes("r-1") == {"a": [True, None]}
+
+
+def test_a_trend_is_in_the_order_of_time(store: Store) -> None:
+    for run, started, rate in (("r-2", 2, 0.2), ("r-1", 1, 0.1), ("other", 3, 0.9)):
+        suite = "other" if run == "other" else "desk"
+        store.save_results(record(run, started, suite), summary(rate), [])
+    assert [point["rate"] for point in store.trend("desk")] == [0.1, 0.2]
+
+
+def test_a_store_that_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InfraError, match=r"cannot open the store .*PROOFRIG_STORE"):
+        Store(f"sqlite:///{tmp_path}/file/store.db")
