@@ -1,0 +1,1 @@
+"""The rig: one process with the gateways, the authority and the journal."""

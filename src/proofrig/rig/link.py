@@ -1,0 +1,116 @@
+"""The runner's end of the line to the rig."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from proofrig.errors import HarnessError, InfraError, UsageError
+from proofrig.gateways.gateway import Binding
+from proofrig.rig.protocol import (
+    Begin,
+    Begun,
+    End,
+    Ended,
+    Failed,
+    Plan,
+    Ready,
+    answer_decoder,
+    line,
+)
+
+
+class RigLost(InfraError):
+    """The rig process is gone; the run cannot go on."""
+
+
+class Rig:
+    """A started rig. `port` and `segment` are known after `start`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.port = 0
+        self.segment = ""
+        self._process: asyncio.subprocess.Process | None = None
+        self._waiting: dict[tuple[type, str], asyncio.Future[Begun | Ended]] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+
+    async def start(self) -> None:
+        """Start the process. Raises UsageError for what the suite got wrong, else HarnessError."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "proofrig.rig.process",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is the runner's to handle
+            limit=1 << 20,
+        )
+        self._send(line(self.plan))
+        assert self._process.stdout is not None
+        first = await self._process.stdout.readline()
+        answer = answer_decoder.decode(first) if first else Failed("the rig ended at once")
+        if isinstance(answer, Failed):
+            await self.close()
+            raise (UsageError if answer.usage else HarnessError)(answer.message)
+        assert isinstance(answer, Ready)
+        self.port, self.segment = answer.port, answer.segment
+        self._reader = asyncio.create_task(self._read())
+
+    async def begin(self, binding: Binding) -> None:
+        """Make a trial known. Raises RigLost."""
+        await self._ask(Begun, binding.token, line(Begin(binding)))
+
+    async def end(self, token: str) -> Ended:
+        """Settle a trial. Raises RigLost."""
+        answer = await self._ask(Ended, token, line(End(token)))
+        assert isinstance(answer, Ended)
+        return answer
+
+    async def close(self) -> None:
+        """Let the rig settle, flush and end."""
+        if self._process is None:
+            return
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), 10)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        if self._reader is not None:
+            await self._reader
+        self._process = None
+
+    async def _ask(self, answer: type, token: str, message: bytes) -> Begun | Ended:
+        if self._failure is not None:
+            raise self._failure
+        waiting: asyncio.Future[Begun | Ended] = asyncio.get_running_loop().create_future()
+        self._waiting[answer, token] = waiting
+        self._send(message)
+        return await waiting
+
+    def _send(self, message: bytes) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write(message)
+
+    async def _read(self) -> None:
+        assert self._process is not None and self._process.stdout is not None
+        failure = RigLost(
+            "the rig process ended while the run was going on; what finished is safe: "
+            "`proofrig resume` runs what is missing"
+        )
+        while raw := await self._process.stdout.readline():
+            answer = answer_decoder.decode(raw)
+            if isinstance(answer, Failed):
+                failure = RigLost(answer.message)
+            elif isinstance(answer, (Begun, Ended)):
+                waiting = self._waiting.pop((type(answer), answer.token), None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(answer)
+        self._failure = failure
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(failure)
+        self._waiting.clear()

@@ -1,0 +1,91 @@
+"""What the runner and the rig say to each other: JSON lines over the rig's stdin and stdout.
+
+Rules:
+1. The first line to the rig is its `Plan`; its first line back is `Ready` or `Failed`.
+2. `Begin` is answered by `Begun` before the trial's agent starts: no request can outrun it.
+3. `End` is answered by `Ended` when the trial's open calls are settled and every entry of the
+   trial is with the operating system: after it the trial may be judged.
+4. When its stdin closes, the rig settles, flushes and ends. So it never outlives the runner.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from proofrig.gateways.gateway import Binding
+from proofrig.providers.provider import Endpoint
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a rig needs to know before the first trial.
+
+    run_dir: where the history goes. run: the run's id. origin_ns: `time.monotonic_ns` at the
+    run's beginning. endpoints: where each model API is served. tools: tool settings as they came
+    from the suite. prices: the price table's content. budgets: scope -> amounts. run_budget: what
+    each trial's own scope gets. max_tokens: what a call without a limit is taken to need.
+    """
+
+    run_dir: str
+    run: str
+    origin_ns: int
+    suite_dir: str
+    endpoints: dict[str, Endpoint]
+    tools: list[dict[str, Any]] = []
+    prices: dict[str, Any] = {}
+    budgets: dict[str, dict[str, int]] = {}
+    run_budget: dict[str, int] = {}
+    max_tokens: int = 4096
+    unattributed: str = "refuse"
+    host: str = "127.0.0.1"
+
+
+class Begin(msgspec.Struct, frozen=True, tag="begin"):
+    """A trial is about to start."""
+
+    binding: Binding
+
+
+class End(msgspec.Struct, frozen=True, tag="end"):
+    """A trial's agent has ended."""
+
+    token: str
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The rig listens at `port`; its history segment is `segment`."""
+
+    port: int
+    segment: str
+
+
+class Begun(msgspec.Struct, frozen=True, tag="begun"):
+    """Requests of the trial with this token are known from now on."""
+
+    token: str
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """All of the trial's entries are flushed. `open`: calls that had to be given up as unknown."""
+
+    token: str
+    open: int = 0
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The rig cannot go on. `usage`: it is the user's input that is wrong."""
+
+    message: str
+    usage: bool = False
+
+
+encoder = msgspec.json.Encoder()
+plan_decoder = msgspec.json.Decoder(Plan)
+order_decoder = msgspec.json.Decoder(Begin | End)
+answer_decoder = msgspec.json.Decoder(Ready | Begun | Ended | Failed)
+
+
+def line(message: msgspec.Struct) -> bytes:
+    """A message as one line."""
+    return encoder.encode(message) + b"\n"

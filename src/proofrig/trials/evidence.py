@@ -1,0 +1,103 @@
+"""From a trial's entries to what verifiers may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from proofrig.history.action import Action
+from proofrig.suites import Case, WorldStart
+from proofrig.verifiers.verifier import Evidence
+from proofrig.wire import CODECS
+from proofrig.wire.codec import WireError
+from proofrig.wire.trajectory import Call, Trajectory, rebuild
+from proofrig.wire.turn import Request, Turn
+
+Payload = Callable[[str], bytes | None]
+
+turn_decoder = msgspec.json.Decoder(Turn)
+
+
+def exchanges(actions: Iterable[Action], payload: Payload) -> list[tuple[Request, Turn]]:
+    """The trial's answered model calls, in the order of their answers."""
+    found = []
+    for action in actions:
+        api = action.name.removeprefix("llm.")
+        if api == action.name or api not in CODECS or action.end is None:
+            continue
+        request, response = (
+            payload(action.attr("request", "")),
+            payload(action.attr("response", "")),
+        )
+        if request is None or response is None:
+            continue
+        try:
+            found.append((CODECS[api].decode_request(request), turn_decoder.decode(response)))
+        except (WireError, msgspec.DecodeError):
+            continue  # a capped payload; the action itself still says what it cost
+    return found
+
+
+def trajectory(actions: Iterable[Action], payload: Payload) -> Trajectory:
+    """What the agent did: its model traffic, completed by what the tool gateways saw.
+
+    A tool gateway knows a call's true result and whether it happened at all, so its word wins over
+    what the agent told the model; calls that no model asked for are appended.
+    """
+    actions = list(actions)
+    told = rebuild(exchanges(actions, payload))
+    calls = list(told.calls)
+    by_id = {call.call_id: place for place, call in enumerate(calls) if call.call_id}
+    for action in actions:
+        if not action.name.startswith("tool.") or action.denied or action.end is None:
+            continue
+        seen = _seen_call(action, payload)
+        place = by_id.get(seen.call_id) if seen.call_id else None
+        if place is None:
+            calls.append(seen)
+        else:
+            calls[place] = msgspec.structs.replace(
+                calls[place],
+                name=seen.name,
+                result=seen.result,
+                is_error=seen.is_error,
+                state="answered",
+                source="tool",
+            )
+    return Trajectory(turns=told.turns, calls=tuple(calls))
+
+
+def gather(
+    case: Case,
+    answer: str,
+    actions: tuple[Action, ...],
+    payload: Payload,
+    world: WorldStart,
+) -> Evidence:
+    """What the case's verifiers may look at; the trajectory is built only when one reads it."""
+    wanted = any("trajectory" in verifier.needs() for verifier in case.verify)
+    return Evidence(
+        answer=answer,
+        task=case.task or "",
+        world=world.path,
+        before=world.before,
+        suite_dir=case.dir,
+        trajectory=trajectory(actions, payload) if wanted else Trajectory(),
+        actions=actions,
+        context={"initial_sql": world.initial_sql},
+    )
+
+
+def _seen_call(action: Action, payload: Payload) -> Call:
+    arguments = payload(action.attr("arguments", ""))
+    result = payload(action.attr("result", ""))
+    return Call(
+        name=action.name.removeprefix("tool."),
+        arguments=(arguments or b"{}").decode("utf-8", "replace"),
+        call_id=action.attr("call_id", ""),
+        result=None if result is None else result.decode("utf-8", "replace"),
+        is_error=action.outcome != "ok" or bool(action.attr("is_error")),
+        state="answered",
+        source="tool",
+    )

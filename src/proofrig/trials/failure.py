@@ -1,0 +1,74 @@
+"""Why a trial did not pass, from one table.
+
+| class   | whose fault                                             | in the denominator |
+|---------|---------------------------------------------------------|--------------------|
+| agent   | the agent or its model: wrong, crashed, gave up         | yes                |
+| timeout | the agent ran out of the trial's time                   | yes                |
+| limit   | the agent ran into a budget or a limit                  | yes                |
+| infra   | something around the agent: provider, network, sandbox  | no                 |
+| harness | proofrig or a verifier                                  | no                 |
+
+The first row of `RULES` whose test holds decides. A trial whose verdicts all pass has passed,
+whatever trouble it had on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, Literal
+
+import msgspec
+
+from proofrig.agents.agent import Ending
+from proofrig.history.action import Action
+from proofrig.verifiers.verifier import Verdict
+
+FailureClass = Literal["", "agent", "infra", "timeout", "limit", "harness"]
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What is known of an attempt when it has ended."""
+
+    ending: Ending = "ok"
+    infra_error: bool = False  # the agent could not be run at all
+    harness_error: bool = False
+    passed: bool | None = None  # None: at least one verifier could not measure, and none failed
+    denied: bool = False  # the authority refused an action for want of budget
+    infra_unresolved: bool = False  # an action failed for infra reasons and no retry made it good
+
+
+RULES: Final[tuple[tuple[FailureClass, Callable[[Facts], bool]], ...]] = (
+    ("harness", lambda facts: facts.harness_error),
+    ("infra", lambda facts: facts.infra_error),
+    ("", lambda facts: facts.passed is True),
+    ("limit", lambda facts: facts.denied),
+    ("infra", lambda facts: facts.infra_unresolved),
+    ("timeout", lambda facts: facts.ending == "timeout"),
+    ("agent", lambda facts: facts.ending != "ok" or facts.passed is False),
+    ("harness", lambda facts: True),
+)
+
+MEASURED: Final[frozenset[FailureClass]] = frozenset({"", "agent", "timeout", "limit"})
+
+
+def classify(facts: Facts) -> FailureClass:
+    """The class of an attempt; empty when it passed."""
+    return next(name for name, holds in RULES if holds(facts))
+
+
+def overall(verdicts: Iterable[Verdict]) -> bool | None:
+    """All verdicts as one: failed if one failed, else unmeasured if one is, else passed."""
+    outcomes = [verdict.passed for verdict in verdicts]
+    if False in outcomes:
+        return False
+    return None if None in outcomes or not outcomes else True
+
+
+def unresolved_infra(actions: Iterable[Action]) -> bool:
+    """True when the last action of some kind failed for infra reasons: an agent that retried and
+    got through was not stopped by it."""
+    last: dict[str, bool] = {}
+    for action in actions:
+        if not action.denied:
+            last[action.name] = bool(action.attr("infra"))
+    return any(last.values())

@@ -1,0 +1,91 @@
+"""What was run where: everything that two runs must share to be compared."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+FILE = "manifest.json"
+
+
+class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A run's manifest. `started_ns` is wall-clock nanoseconds since 1970; everything else that a
+    run depends on is in `what` (compared) and `where` (compared, reported apart)."""
+
+    run: str
+    started_ns: int
+    suite: str
+    suite_path: str
+    repeats: int
+    concurrency: int
+    seed: int
+    baselines: bool = True
+    only: list[str] = []  # the selected cases; empty: all
+    what: dict[str, Any] = {}
+    where: dict[str, Any] = {}
+
+
+def describe_host() -> dict[str, Any]:
+    """The machine and the interpreter."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cpu": _cpu_model(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_bytes": memory,
+        "kernel": platform.release(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "implementation": sys.implementation.name,
+        "versions": {
+            name: metadata.version(name) for name in ("proofrig", "aiohttp", "uvloop", "msgspec")
+        },
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def write(run_dir: Path, manifest: Manifest) -> None:
+    """Put the manifest into the run's directory, whole or not at all."""
+    fresh = run_dir / f"{FILE}.tmp"
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    fresh.replace(run_dir / FILE)
+
+
+def read(run_dir: Path) -> Manifest:
+    """The manifest of a run. Raises FileNotFoundError, or msgspec.DecodeError for a broken one."""
+    return msgspec.json.decode((run_dir / FILE).read_bytes(), type=Manifest)
+
+
+def differences(one: Manifest, other: Manifest, *, but: tuple[str, ...] = ()) -> list[str]:
+    """Where two runs differ, as `path: this | that`; paths that begin with one of `but` are passed
+    over. Two runs meant to differ only in the model differ nowhere but in `what.models`."""
+    left, right = msgspec.to_builtins(one), msgspec.to_builtins(other)
+    for side in (left, right):
+        for name in ("run", "started_ns", "suite_path"):
+            side.pop(name, None)
+    found: list[str] = []
+    _compare("", left, right, found)
+    return [line for line in found if not line.startswith(but)] if but else found
+
+
+def _compare(path: str, left: Any, right: Any, found: list[str]) -> None:
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in sorted({*left, *right}):
+            below = f"{path}.{key}" if path else str(key)
+            _compare(below, left.get(key), right.get(key), found)
+    elif left != right:
+        found.append(f"{path}: {left!r} | {right!r}")

@@ -1,0 +1,79 @@
+"""A run's directory: its name, its lock, and what of it is finished.
+
+.proofrig/runs/<run>/manifest.json   what was run where
+                     history/        everything that happened
+                     authority.db    the ledger's journal
+                     trials/         the worlds that trials left behind
+                     summary.json    what it came to, when it ended
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from proofrig.errors import InfraError, UsageError
+from proofrig.history.history import History
+
+RUNS = "runs"
+
+
+def new_run(root: Path, suite: str) -> Path:
+    """Make the directory of a new run below `root`; its name is the run's id. Raises InfraError."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    run_dir = root / RUNS / f"{stamp}-{suite}-{secrets.token_hex(2)}"
+    try:
+        run_dir.mkdir(parents=True)
+    except OSError as error:
+        raise InfraError(
+            f"cannot make the run's directory {run_dir}: {error.strerror}. "
+            "Give a writable place with --root or PROOFRIG_ROOT."
+        ) from error
+    return run_dir
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Hold the run: one process at a time. The lock goes when the process does, however it ends.
+    Raises UsageError when another process holds it."""
+    descriptor = os.open(run_dir / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UsageError(
+            f"run {run_dir.name} is being run by another process; wait for it or stop it first"
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """What an earlier process left. `attempts`: how many attempts of each trial began."""
+
+    done: frozenset[str]
+    attempts: dict[str, int]
+    problems: tuple[str, ...]
+
+
+def finished_trials(run_dir: Path) -> Finished:
+    """The trials whose end is on the history, and the attempts of those that are missing."""
+    history = History(run_dir)
+    done: set[str] = set()
+    attempts: dict[str, int] = {}
+    for entry in history.entries():
+        if entry.kind != "trial":
+            continue
+        trial = entry.trial.partition("~")[0]
+        if entry.name == "begin":
+            attempts[trial] = max(attempts.get(trial, 0), entry.attrs["attempt"])
+        elif not entry.attrs.get("retried"):
+            done.add(trial)
+    return Finished(frozenset(done), attempts, tuple(history.problems))

@@ -1,0 +1,119 @@
+"""Many trials: how many at once, which again, and when to stop.
+
+Rules:
+1. At most `concurrency` attempts run at once; trials start in the order of the plan.
+2. Infra failures are tried again, at most `retries` times a trial and `retry_budget` times a run.
+3. After `stop()` nothing new starts and what runs is cancelled: it stays unfinished, for `resume`.
+4. A history that cannot be written stops the run: going on would lose what finishes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+from proofrig.errors import InfraError
+from proofrig.suites import Planned
+from proofrig.trials.trial import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How trials are run. `first_attempt` gives the number of a trial's next attempt: above 1 for
+    a trial whose earlier attempts were cut off."""
+
+    concurrency: int = 8
+    retries: int = 2
+    retry_budget: int = 100
+    first_attempt: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts, as a person wants to see them while the run goes on."""
+
+    total: int = 0
+    running: int = 0
+    passed: int = 0
+    failed: int = 0
+    unmeasured: int = 0
+    retried: int = 0
+    latest: str = ""
+
+    @property
+    def done(self) -> int:
+        return self.passed + self.failed + self.unmeasured
+
+
+class Runner:
+    """Runs planned trials through `attempt(planned, number, last)`, a coroutine function."""
+
+    def __init__(
+        self,
+        attempt: Callable[[Planned, int, bool], Awaitable[Outcome]],
+        settings: Settings,
+        on_change: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        self._attempt = attempt
+        self._settings = settings
+        self._on_change = on_change
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retries_left = settings.retry_budget
+        self.progress = Progress()
+        self.stopped = False
+        self.failure: InfraError | None = None
+
+    def stop(self) -> None:
+        """Start nothing new and cancel what runs."""
+        self.stopped = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def run(self, planned: Iterable[Planned]) -> None:
+        """Run them all, or until `stop` or a failure of the history (then `failure` is set)."""
+        queue = deque(planned)
+        self.progress.total += len(queue)
+        workers = min(self._settings.concurrency, len(queue))
+        self._tasks = {asyncio.create_task(self._work(queue)) for _ in range(workers)}
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, InfraError):
+                self.failure = result
+            elif isinstance(result, Exception):
+                raise result
+
+    async def _work(self, queue: deque[Planned]) -> None:
+        while queue and not self.stopped:
+            planned = queue.popleft()
+            self.progress.running += 1
+            try:
+                outcome = await self._until_measured(planned)
+            except InfraError:
+                self.stop()
+                raise
+            finally:
+                self.progress.running -= 1
+            self._count(outcome)
+            self._on_change(self.progress)
+
+    async def _until_measured(self, planned: Planned) -> Outcome:
+        first = self._settings.first_attempt.get(planned.trial, 1)
+        for number in range(first, first + self._settings.retries + 1):
+            last = number == first + self._settings.retries or self._retries_left <= 0
+            outcome = await self._attempt(planned, number, last)
+            if outcome.failure != "infra" or last:
+                return outcome
+            self._retries_left -= 1
+            self.progress.retried += 1
+        raise AssertionError("the last attempt always returns")
+
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.passed is None:
+            self.progress.unmeasured += 1
+        elif outcome.passed:
+            self.progress.passed += 1
+        else:
+            self.progress.failed += 1
+        self.progress.latest = outcome.trial

@@ -1,0 +1,198 @@
+"""The stage: what all trials of a run share, set up and taken down as one.
+
+    provider (its own process) <- rig (gateways, authority, journal) <- agents (hosts in sandboxes)
+
+Rules:
+1. What is wrong with the suite shows before the first trial: a missing module, a bad script, a
+   tool that cannot be loaded.
+2. Whatever happens, all processes that were started are ended, in the reverse order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proofrig.agents import make_agent
+from proofrig.agents.agent import Agent
+from proofrig.agents.environment import EnvironmentSettings, identity_headers, trial_environment
+from proofrig.agents.null import NullAgent
+from proofrig.agents.reference import ReferenceAgent
+from proofrig.gateways.tool_settings import McpServerSettings
+from proofrig.history.journal import Journal
+from proofrig.history.payloads import PayloadReader
+from proofrig.providers import make_provider
+from proofrig.providers.provider import Endpoint
+from proofrig.rig.link import Rig
+from proofrig.rig.protocol import Plan
+from proofrig.sandboxes.process import ProcessSandbox
+from proofrig.suites import Case, Planned, Suite
+from proofrig.trials.baseline import Role, role_of
+from proofrig.trials.following import Following
+
+SHARED_MODES = ("shared",)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage that is set up. `scratch` is where trials without a world run."""
+
+    run_dir: Path
+    suite: Suite
+    cases: dict[str, Case]
+    rig: Rig
+    agents: dict[Role, Agent]
+    journal: Journal
+    following: Following
+    payloads: PayloadReader
+    scratch: Path
+
+    def environment(self, token: str, planned: Planned, world: str) -> dict[str, str]:
+        """The variables of one trial's agent."""
+        settings = EnvironmentSettings(
+            port=self.rig.port,
+            token=token,
+            seed=planned.seed,
+            shared=role_of(planned) == "subject" and shares_a_host(self.suite),
+            mcp=mcp_servers(self.suite, token, self.rig.port, world),
+            user=getattr(self.suite.agent, "env", {}),
+        )
+        return trial_environment(settings)
+
+    def headers(self, token: str, trial: str) -> dict[str, str]:
+        """The headers that carry a trial's identity to an HTTP agent."""
+        return identity_headers(token, trial)
+
+    def folder(self, trial: str) -> Path:
+        """Where a trial's own files lie."""
+        return self.scratch / trial.replace("/", ".")
+
+    def relative(self, path: Path) -> str:
+        """A path as the history keeps it."""
+        return str(path.relative_to(self.run_dir))
+
+    def empty_workdir(self, trial: str) -> str:
+        """The current directory of a trial without a world: its own where it has a process of its
+        own, since agents leave files behind."""
+        if shares_a_host(self.suite):
+            return str(self.scratch)
+        folder = self.folder(trial)
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
+
+    def tidy(self, trial: str) -> None:
+        """Remove the trial's folder when nothing was left in it."""
+        with suppress(OSError):
+            self.folder(trial).rmdir()
+
+    def scope(self, planned: Planned, trial: str) -> str:
+        """The authority's path of an attempt: tenant/workflow/agent/run; below the suite's own
+        scope when the suite as a whole has a budget."""
+        path = f"{planned.tenant}/{self.suite.name}/{role_of(planned)}/{trial.replace('/', '.')}"
+        return f"suite/{path}" if self.suite.budgets.suite.amounts() else path
+
+
+def shares_a_host(suite: Suite) -> bool:
+    """True when one host runs many trials, so that identity travels with each request."""
+    return getattr(suite.agent, "mode", "") in SHARED_MODES or suite.agent.type == "http"
+
+
+def mcp_servers(suite: Suite, token: str, port: int, world: str) -> dict[str, list[str] | None]:
+    """For each MCP server: the tap's argv for a stdio server, None for one reached by URL."""
+    from proofrig.gateways.mcp_stdio import tap_argv
+
+    found: dict[str, list[str] | None] = {}
+    for tool in suite.tools:
+        if isinstance(tool, McpServerSettings):
+            stdio = tool.command is not None
+            found[tool.name] = tap_argv(tool, token, port, suite.dir, world) if stdio else None
+    return found
+
+
+def plan_of(suite: Suite, run_dir: Path, origin_ns: int, endpoints: dict[str, Endpoint]) -> Plan:
+    """What the rig needs to know."""
+    budgets: dict[str, dict[str, int]] = {}
+    if tenant := suite.budgets.tenant.amounts():
+        below = "suite/" if suite.budgets.suite.amounts() else ""
+        budgets = {f"{below}{name}": tenant for name in suite.tenants}
+    if whole := suite.budgets.suite.amounts():
+        budgets["suite"] = whole
+    return Plan(
+        run_dir=str(run_dir),
+        run=run_dir.name,
+        origin_ns=origin_ns,
+        suite_dir=str(suite.dir),
+        endpoints=endpoints,
+        tools=[tool.model_dump(mode="json", by_alias=True) for tool in suite.tools],
+        prices=_prices(suite),
+        budgets=budgets,
+        run_budget=suite.budgets.run.amounts(),
+    )
+
+
+def _prices(suite: Suite) -> dict[str, Any]:
+    return {}
+
+
+def what_of(suite: Suite) -> dict[str, Any]:
+    """What a run of this suite depends on, for its manifest. Two runs that should differ only in
+    the model differ nowhere but in `model` and `models`."""
+    return {
+        "suite_digest": suite.digest(),
+        "cases": {case.id: case.digest()[:16] for case in suite.cases},
+        "agent": suite.agent.model_dump(mode="json"),
+        "model": suite.model.model_dump(mode="json") if suite.model else None,
+        "tools": [tool.model_dump(mode="json", by_alias=True) for tool in suite.tools],
+        "tenants": suite.tenants,
+        "budgets": suite.budgets.model_dump(mode="json", exclude_none=True),
+        "limits": suite.limits.model_dump(mode="json"),
+        "retries": suite.retries.model_dump(mode="json"),
+        "isolation": ProcessSandbox.level,
+        "redirection": "base-url",
+    }
+
+
+@asynccontextmanager
+async def open_stage(
+    suite: Suite, run_dir: Path, clock: Callable[[], int], origin_ns: int
+) -> AsyncIterator[Stage]:
+    """Set everything up for trials of `suite`. Raises UsageError for what the user got wrong,
+    ProviderError or SandboxError for what cannot be started."""
+    async with AsyncExitStack() as closing:
+        endpoints: dict[str, Endpoint] = {}
+        if suite.model is not None:
+            provider = make_provider(suite.model, suite.dir, suite.seed)
+            closing.push_async_callback(provider.close)
+            endpoints = {str(api): where for api, where in (await provider.start()).items()}
+        journal = Journal(run_dir, "runner", clock)
+        closing.callback(journal.close)
+        rig = Rig(plan_of(suite, run_dir, origin_ns, endpoints))
+        await rig.start()
+        closing.push_async_callback(rig.close)
+        sandbox = ProcessSandbox()
+        closing.push_async_callback(sandbox.close)
+        references = {case.id: case.reference for case in suite.cases if case.reference}
+        agents: dict[Role, Agent] = {
+            "subject": make_agent(suite.agent, suite.dir, sandbox, suite.concurrency),
+            "null": NullAgent(),
+            "reference": ReferenceAgent(references, suite.dir, sandbox),
+        }
+        for agent in agents.values():
+            closing.push_async_callback(agent.close)
+            await agent.start()
+        scratch = run_dir / "trials"
+        scratch.mkdir(exist_ok=True)
+        yield Stage(
+            run_dir=run_dir,
+            suite=suite,
+            cases={case.id: case for case in suite.cases},
+            rig=rig,
+            agents=agents,
+            journal=journal,
+            following=Following(run_dir, rig.segment),
+            payloads=PayloadReader(run_dir),
+            scratch=scratch,
+        )

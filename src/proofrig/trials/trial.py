@@ -1,0 +1,201 @@
+"""One attempt at one trial: world, agent, evidence, verdicts, and the entries that say so.
+
+    begin entry -> world -> rig.begin -> agent.run -> rig.end -> verify -> classify -> end entry
+
+Rules:
+1. Verifiers run after the agent has ended and its calls are settled, outside its reach.
+2. Whatever happens to one trial is written down and stays with it; other trials go on.
+3. A trial has finished when its end entry is with the operating system, and not before.
+4. Two things end the whole run: a history that cannot be written, and a rig that is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from proofrig.agents.agent import Attempt, Reply
+from proofrig.errors import InfraError
+from proofrig.gateways.gateway import Binding
+from proofrig.history.action import Action
+from proofrig.history.history import pair
+from proofrig.history.journal import JournalError
+from proofrig.rig.link import RigLost
+from proofrig.suites import Case, Planned, WorldStart, build_world
+from proofrig.trials.baseline import role_of
+from proofrig.trials.evidence import gather
+from proofrig.trials.failure import (
+    MEASURED,
+    Facts,
+    FailureClass,
+    classify,
+    overall,
+    unresolved_infra,
+)
+from proofrig.trials.stage import Stage
+from proofrig.verifiers.verifier import Evidence, Verdict, Verifier, judge
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How an attempt ended; all that the runner keeps of it."""
+
+    trial: str
+    passed: bool | None
+    failure: FailureClass
+    error: str = ""
+
+
+@dataclass(slots=True)
+class _Ran:
+    """One attempt on its way. `trial` is its id on the history, `started` its world."""
+
+    stage: Stage
+    planned: Planned
+    case: Case
+    trial: str
+    scope: str
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    began_ns: int = field(default_factory=time.monotonic_ns)
+    started: WorldStart = field(default_factory=WorldStart)
+    reply: Reply = field(default_factory=Reply)
+    actions: tuple[Action, ...] = ()
+    infra: str = ""
+    harness: str = ""
+
+    def write(self, name: str, attrs: dict[str, Any]) -> None:
+        """Put a `trial` entry on the history and hand it to the operating system."""
+        journal = self.stage.journal
+        tenant = self.planned.tenant
+        journal.write("trial", name, trial=self.trial, tenant=tenant, scope=self.scope, attrs=attrs)
+        journal.flush()
+
+
+async def attempt(stage: Stage, planned: Planned, number: int, last: bool) -> Outcome:
+    """Run attempt `number` (from 1). Unless it is the `last` one allowed, an infra failure is
+    written down as to be retried. Raises JournalError and RigLost, which end the run."""
+    trial = planned.trial if number == 1 else f"{planned.trial}~{number}"
+    case = stage.cases[planned.case]
+    ran = _Ran(stage, planned, case, trial, stage.scope(planned, trial))
+    ran.write(
+        "begin",
+        {
+            "case": planned.case,
+            "repeat": planned.repeat,
+            "attempt": number,
+            "seed": planned.seed,
+            "role": role_of(planned),
+        },
+    )
+    await _run_agent(ran)
+    verdicts = [] if ran.infra or ran.harness else await verify(case.verify, _evidence(ran))
+    failure = classify(
+        Facts(
+            ending=ran.reply.ending,
+            infra_error=bool(ran.infra),
+            harness_error=bool(ran.harness),
+            passed=overall(verdicts),
+            denied=any(action.denied for action in ran.actions),
+            infra_unresolved=unresolved_infra(ran.actions),
+        )
+    )
+    ran.write("end", _end(ran, verdicts, failure) | {"retried": failure == "infra" and not last})
+    return Outcome(
+        planned.trial,
+        (failure == "") if failure in MEASURED else None,
+        failure,
+        ran.infra or ran.harness or ran.reply.error,
+    )
+
+
+async def _run_agent(ran: _Ran) -> None:
+    """World, agent, settlement. What goes wrong is kept in `ran`."""
+    stage, planned = ran.stage, ran.planned
+    stage.following.open(ran.trial)
+    try:
+        if ran.case.world is not None:
+            folder = stage.folder(ran.trial) / "world"
+            ran.started = await asyncio.to_thread(build_world, ran.case, ran.case.dir, folder)
+        world = str(ran.started.path) if ran.started.path else ""
+        await stage.rig.begin(
+            Binding(ran.token, ran.trial, planned.tenant, ran.scope, world, planned.seed)
+        )
+        try:
+            ran.reply = await stage.agents[role_of(planned)].run(_task(ran, world))
+        finally:
+            await stage.rig.end(ran.token)
+            stage.tidy(ran.trial)
+    except (JournalError, RigLost):
+        raise
+    except InfraError as error:
+        ran.infra = str(error)
+    except Exception as error:
+        ran.harness = f"{type(error).__name__}: {error}"
+        ran.reply = Reply(ending="error", detail=traceback.format_exc())
+    finally:
+        ran.actions = tuple(pair(stage.following.take(ran.trial)))
+
+
+def _task(ran: _Ran, world: str) -> Attempt:
+    """The trial as the agent sees it."""
+    stage = ran.stage
+    return Attempt(
+        trial=ran.trial,
+        task=ran.case.prompt,
+        token=ran.token,
+        env=stage.environment(ran.token, ran.planned, world),
+        workdir=world or stage.empty_workdir(ran.trial),
+        timeout_s=stage.suite.timeout_s(ran.case),
+        seed=ran.planned.seed,
+        headers=stage.headers(ran.token, ran.trial),
+    )
+
+
+def _evidence(ran: _Ran) -> Evidence:
+    return gather(ran.case, ran.reply.answer, ran.actions, ran.stage.payloads.get, ran.started)
+
+
+async def verify(verifiers: Iterable[Verifier], evidence: Evidence) -> list[Verdict]:
+    """All verdicts. What reads files, databases or commands runs in a thread of its own."""
+    verifiers = list(verifiers)
+    if all(verifier.needs() <= {"actions", "trajectory"} for verifier in verifiers):
+        return [judge(verifier, evidence) for verifier in verifiers]
+    return await asyncio.to_thread(lambda: [judge(verifier, evidence) for verifier in verifiers])
+
+
+def _end(ran: _Ran, verdicts: list[Verdict], failure: FailureClass) -> dict[str, Any]:
+    """The attributes of the end entry; what says nothing is left out."""
+    stage, reply = ran.stage, ran.reply
+    attrs = judgement(verdicts, failure) | {
+        "answer": stage.journal.payload(reply.answer.encode("utf-8", "replace")),
+        "ending": reply.ending,
+        "duration_ns": time.monotonic_ns() - ran.began_ns,
+    }
+    optional = {
+        "error": ran.infra or ran.harness or reply.error,
+        "detail": reply.detail[-4_000:] if failure else "",
+        "exit_code": reply.exit_code,
+        "usage": reply.usage,
+        "truncated": reply.truncated,
+        "world": stage.relative(ran.started.path) if ran.started.path else "",
+    }
+    return attrs | {name: value for name, value in optional.items() if value}
+
+
+def judgement(verdicts: list[Verdict], failure: FailureClass) -> dict[str, Any]:
+    """What verdicts come to, as the history keeps it: the words only where they did not pass."""
+    measured = failure in MEASURED
+    scores = [verdict.score for verdict in verdicts]
+    kept = (Verdict(v.verifier, True, v.score) if v.passed else v for v in verdicts)
+    return {
+        "passed": (failure == "") if measured else None,
+        "failure": failure,
+        "score": sum(scores) / len(scores) if scores and measured else 0.0,
+        "verdicts": [msgspec.to_builtins(verdict) for verdict in kept],
+    }

@@ -1,0 +1,58 @@
+"""Every source file has its test file, and every test file its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SRC, TESTS = ROOT / "src" / "proofrig", ROOT / "tests"
+APART = {"architecture", "properties", "end_to_end", "data"}
+
+# Shown by the tests of what they serve, named here.
+COVERED = {
+    "rig/process": "end_to_end/test_run",
+    "rig/protocol": "end_to_end/test_run",
+    "rig/link": "end_to_end/test_run",
+    "trials/stage": "end_to_end/test_run",
+    "trials/trial": "end_to_end/test_run",
+    "evaluation": "end_to_end/test_run",
+    "rescore": "end_to_end/test_run",
+    "store/tables": "store/test_store",
+    "history/format": "history/test_history",
+    "history/archive": "history/test_history",
+    "history/action": "history/test_history",
+}
+
+
+def has_code(path: Path) -> bool:
+    """A file with something to test: a function or a class with a body of its own."""
+    lines = path.read_text().splitlines()
+    return any(line.lstrip().startswith(("def ", "async def ")) for line in lines)
+
+
+def test_every_source_file_has_its_test() -> None:
+    missing = []
+    for path in sorted(SRC.rglob("*.py")):
+        relative = path.relative_to(SRC)
+        name = str(relative.with_suffix(""))
+        if relative.name.startswith("__") or not has_code(path):
+            continue
+        mirrored = TESTS / relative.parent / f"test_{relative.stem.lstrip('_')}.py"
+        covered = COVERED.get(name)
+        if not mirrored.exists() and not (covered and (TESTS / f"{covered}.py").exists()):
+            missing.append(name)
+    assert missing == []
+
+
+def test_every_test_file_has_its_source() -> None:
+    stray = []
+    for path in sorted(TESTS.rglob("test_*.py")):
+        relative = path.relative_to(TESTS)
+        if relative.parts[0] in APART:
+            continue
+        stem = relative.stem.removeprefix("test_")
+        folder = SRC / relative.parent
+        names = (folder / f"{stem}.py", folder / f"_{stem}.py", folder / stem / "__init__.py")
+        if not any(name.exists() for name in names):
+            stray.append(str(relative))
+    assert stray == []

@@ -1,0 +1,57 @@
+"""Failure classes: one table, every row."""
+
+from __future__ import annotations
+
+import pytest
+
+from proofrig.history.action import Action, Entry
+from proofrig.trials.failure import MEASURED, RULES, Facts, classify, overall, unresolved_infra
+from proofrig.verifiers.verifier import Verdict
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (Facts(passed=True), ""),
+        (Facts(passed=True, ending="error"), ""),
+        (Facts(passed=True, infra_unresolved=True, denied=True), ""),
+        (Facts(passed=False), "agent"),
+        (Facts(passed=False, ending="error"), "agent"),
+        (Facts(passed=None, ending="killed"), "agent"),
+        (Facts(passed=False, ending="timeout"), "timeout"),
+        (Facts(passed=False, denied=True, ending="error"), "limit"),
+        (Facts(passed=False, denied=True, infra_unresolved=True), "limit"),
+        (Facts(passed=False, infra_unresolved=True, ending="timeout"), "infra"),
+        (Facts(infra_error=True), "infra"),
+        (Facts(passed=True, infra_error=True), "infra"),
+        (Facts(passed=True, harness_error=True), "harness"),
+        (Facts(passed=None), "harness"),
+    ],
+)
+def test_class(facts: Facts, expected: str) -> None:
+    assert classify(facts) == expected
+
+
+def test_every_row_is_reachable_and_only_infra_and_harness_leave_the_denominator() -> None:
+    assert {name for name, _ in RULES} - MEASURED == {"infra", "harness"}
+
+
+def test_verdicts_as_one() -> None:
+    passed, failed, unmeasured = (Verdict("v", outcome) for outcome in (True, False, None))
+    assert overall([passed, passed]) is True
+    assert overall([passed, failed, unmeasured]) is False
+    assert overall([passed, unmeasured]) is None
+    assert overall([]) is None
+
+
+def action(name: str, **attrs: object) -> Action:
+    end = Entry(0, 0, "commit", name, id="x", attrs=attrs)
+    return Action(id="x", name=name, trial="", tenant="", scope="", end=end)
+
+
+def test_infra_trouble_that_a_retry_made_good_does_not_count() -> None:
+    trouble, fine = action("llm.messages", infra=True), action("llm.messages")
+    assert unresolved_infra([trouble])
+    assert not unresolved_infra([trouble, fine])
+    assert unresolved_infra([fine, trouble])
+    assert unresolved_infra([trouble, action("tool.x")])

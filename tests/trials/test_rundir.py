@@ -1,0 +1,56 @@
+"""A run's directory knows what is finished and who holds it."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from proofrig.errors import InfraError, UsageError
+from proofrig.history.journal import Journal
+from proofrig.trials.rundir import Finished, finished_trials, locked, new_run
+
+
+def begin(journal: Journal, trial: str, attempt: int = 1) -> None:
+    name = trial if attempt == 1 else f"{trial}~{attempt}"
+    attrs = {"case": "a", "repeat": 1, "attempt": attempt}
+    journal.write("trial", "begin", trial=name, attrs=attrs)
+
+
+def end(journal: Journal, trial: str, **attrs: object) -> None:
+    journal.write("trial", "end", trial=trial, attrs=attrs)
+
+
+def test_a_trial_is_done_when_its_last_attempt_has_ended(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "runner", count().__next__)
+    begin(journal, "a:1")
+    end(journal, "a:1", retried=True)
+    begin(journal, "a:1", 2)
+    begin(journal, "a:2")
+    end(journal, "a:2")
+    journal.close()
+    assert finished_trials(tmp_path) == Finished(frozenset({"a:2"}), {"a:1": 2, "a:2": 1}, ())
+
+
+def test_runs_are_named_after_the_suite_and_are_unique(tmp_path: Path) -> None:
+    first, second = new_run(tmp_path, "desk"), new_run(tmp_path, "desk")
+    assert first != second
+    assert "-desk-" in first.name
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path),
+        pytest.raises(UsageError, match="being run by another process"),
+        locked(tmp_path),
+    ):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_a_place_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InfraError, match="cannot make the run's directory"):
+        new_run(tmp_path / "file", "desk")
