@@ -1,0 +1,1 @@
+"""Reserve, execute, commit: permission and budget for every action."""

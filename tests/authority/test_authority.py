@@ -1,0 +1,189 @@
+"""The face of the ledger: decisions, denials, and a journal that must not fall behind."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from proofrig.authority.authority import Authority, Decision, recover
+from proofrig.authority.budget import Balance
+from proofrig.authority.journal import Journal, JournalError
+from proofrig.authority.ledger import Ledger, ReserveRequest
+from proofrig.errors import Denied, LedgerError
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def ask(id: str, scope: str = "acme/wf/bot/r1", **amounts: int) -> ReserveRequest:
+    return ReserveRequest(id, scope, "tool.x", amounts, ttl_ns=100)
+
+
+def edit(path: Path, sql: str) -> None:
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute(sql)
+    db.close()
+
+
+def test_reserve_start_commit_returns_what_was_charged() -> None:
+    authority = Authority(Ledger(), None, Clock())
+    authority.set_budget("acme", {"tokens": 100})
+    assert authority.reserve(ask("a", tokens=60, calls=1)) == Decision("allow", "a")
+    authority.start("a")
+    assert authority.commit("a", {"tokens": 40}) == {"tokens": 40, "calls": 1}
+    assert authority.balances("acme")["tokens"] == Balance(100, 0, 40)
+    assert authority.scopes() == ("acme", "acme/wf", "acme/wf/bot", "acme/wf/bot/r1")
+
+
+def test_a_denial_says_where_what_remains_and_what_to_do_and_costs_nothing() -> None:
+    authority = Authority(Ledger(), None, Clock())
+    authority.set_budget("acme", {"tokens": 1000})
+    authority.set_budget("acme/wf", {"tokens": 100, "calls": 3})
+    decision = authority.reserve(ask("a", tokens=120, calls=1))
+    assert not decision.allowed
+    assert (decision.code, decision.scope) == ("budget_exceeded", "acme/wf")
+    assert decision.remaining == {"tokens": 100, "calls": 3}
+    assert decision.fix == (
+        "asked 120 tokens where 100 remain; ask for less, wait until open holds settle, or raise "
+        "the budget of acme/wf"
+    )
+    denied = decision.denied()
+    assert isinstance(denied, Denied)
+    assert (denied.code, denied.scope, denied.remaining, denied.fix) == (
+        decision.code,
+        decision.scope,
+        decision.remaining,
+        decision.fix,
+    )
+    assert authority.balances("acme")["tokens"] == Balance(1000, 0, 0)
+    with pytest.raises(LedgerError, match="is denied"):
+        authority.start("a")
+
+
+async def test_fifty_at_once_never_pass_a_shared_limit() -> None:
+    authority = Authority(Ledger(), None, Clock())
+    authority.set_budget("acme", {"tokens": 20_500})
+
+    async def one(n: int) -> bool:
+        await asyncio.sleep(0)
+        if not authority.reserve(ask(f"{n}", f"acme//bot{n}", tokens=1000)).allowed:
+            return False
+        authority.start(f"{n}")
+        await asyncio.sleep(0)
+        authority.commit(f"{n}", {"tokens": 700})
+        return True
+
+    granted = await asyncio.gather(*(one(n) for n in range(50)))
+    assert sum(granted) == 20
+    assert authority.balances("acme")["tokens"] == Balance(20_500, 0, 14_000)
+
+
+def test_a_sweep_ends_what_has_run_out_and_everything_when_the_callers_are_dead() -> None:
+    clock = Clock()
+    authority = Authority(Ledger(), None, clock)
+    authority.reserve(ask("a", tokens=5))
+    authority.reserve(ask("b", tokens=7))
+    authority.reserve(ask("c", tokens=9))
+    authority.start("a")
+    authority.start("b")
+    authority.extend("b", 300)
+    clock.now = 100
+    assert [made.state for made in authority.sweep()] == ["expired_charged", "expired_released"]
+    assert authority.balances("acme")["tokens"] == Balance(None, 7, 5)
+    assert [made.id for made in authority.sweep(everything=True)] == ["b"]
+    assert authority.balances("acme")["tokens"] == Balance(None, 0, 12)
+
+
+def test_a_recovered_authority_answers_as_the_one_before(tmp_path: Path) -> None:
+    clock = Clock()
+    before = recover(tmp_path / "j", clock)
+    before.set_budget("acme", {"tokens": 100})
+    before.reserve(ask("a", tokens=60))
+    before.start("a")
+    denied = before.reserve(ask("b", tokens=60))
+    before.reserve(ask("c", tokens=1))
+    before.release("c", "unreachable")
+    figures = {scope: before.balances(scope) for scope in before.scopes()}
+    before.close()
+
+    after = recover(tmp_path / "j", clock)
+    assert {scope: after.balances(scope) for scope in after.scopes()} == figures
+    assert after.reserve(ask("b", tokens=60)) == denied
+    assert after.reserve(ask("a", tokens=60)) == Decision("allow", "a")
+    after.commit("a", {"tokens": 6}, "partial", "unknown")
+    assert after.balances("acme")["tokens"] == Balance(100, 0, 6)
+    after.close()
+
+
+def test_a_ledger_that_did_not_replay_its_journal_is_refused(tmp_path: Path) -> None:
+    first = recover(tmp_path / "j", Clock())
+    first.set_budget("acme", {"tokens": 1})
+    first.close()
+    with Journal(tmp_path / "j") as journal, pytest.raises(JournalError, match="replay"):
+        Authority(Ledger(), journal, Clock())
+
+
+def test_a_damaged_journal_is_not_recovered_unless_asked(tmp_path: Path) -> None:
+    first = recover(tmp_path / "j", Clock())
+    first.set_budget("acme", {"tokens": 1})
+    first.close()
+    edit(tmp_path / "j", "update transitions set crc = 0")
+    with pytest.raises(JournalError, match="row 1"):
+        recover(tmp_path / "j", Clock())
+    recover(tmp_path / "j", Clock(), set_aside=True).close()
+
+
+def test_nothing_starts_while_the_journal_cannot_be_written(tmp_path: Path) -> None:
+    """Invariant 8; and what was spent is booked all the same, and written later."""
+    path = tmp_path / "j"
+    clock = Clock()
+    authority = recover(path, clock)
+    for id in ("a", "b"):
+        authority.reserve(ask(id, tokens=10))
+    authority.start("a")
+    edit(path, "alter table transitions rename to away")
+    assert authority.commit("a", {"tokens": 4}) == {"tokens": 4}
+    with pytest.raises(JournalError):
+        authority.start("b")
+    for n in range(3):
+        with pytest.raises(JournalError) as refused:
+            authority.reserve(ask(f"c{n}", tokens=1))
+        assert refused.value.definite
+    assert authority.balances("acme")["tokens"] == Balance(None, 10, 4)
+    edit(path, "alter table away rename to transitions")
+    assert authority.reserve(ask("d", tokens=1)).allowed
+    figures = authority.balances("acme")
+    authority.close()
+    after = recover(path, clock)
+    assert after.balances("acme") == figures
+    after.close()
+
+
+def test_ids_and_time_alone_decide_what_is_written(tmp_path: Path) -> None:
+    """Under a fake clock two runs write the same bytes."""
+    dumps = []
+    for name in ("one", "two"):
+        ticks = count(1)
+        authority = recover(tmp_path / name, lambda ticks=ticks: next(ticks))  # type: ignore[misc]
+        authority.set_budget("acme", {"tokens": 50})
+        for n in range(5):
+            if authority.reserve(ask(f"{n}", tokens=20)).allowed:
+                authority.start(f"{n}")
+                authority.commit(f"{n}", {"tokens": 15})
+        authority.close()
+        db = sqlite3.connect(tmp_path / name)
+        dumps.append(db.execute("select * from transitions order by seq").fetchall())
+        db.close()
+    assert dumps[0] == dumps[1]
+    assert len(dumps[0]) == 1 + 3 * 3 + 2
