@@ -128,7 +128,7 @@ def test_money_tokens_and_latency_are_added_up() -> None:
         call("a:1", service_ns=30, backoff_ns=2),
         note("commit", "tool.look_up", "a:1", outcome="ok", actual={"calls": 1}),
         note("reserve", "llm.messages", "a:1", decision="deny"),
-        note("reserve", "llm.messages", "a:1", decision="allow", attempt=1),
+        note("reserve", "llm.messages", "a:1", decision="allow", attempt=2),
         end("a:1", duration_ns=100),
     ]
     fold = RowsFold()

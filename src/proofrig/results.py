@@ -118,7 +118,7 @@ class RowsFold:
         attrs = entry.attrs
         if entry.kind == "reserve":
             row.denied += attrs.get("decision") == "deny"
-            row.retries += attrs.get("attempt", 0) > 0
+            row.retries += attrs.get("attempt", 1) > 1
             return
         row.infra_errors += bool(attrs.get("infra"))
         actual = attrs.get("actual", {})

@@ -10,12 +10,14 @@ Rules:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from proofrig.authority.prices import Price
 from proofrig.gateways.gateway import Binding
 from proofrig.providers.provider import Endpoint
+from proofrig.wire.turn import Api
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,21 +25,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     run_dir: where the history goes. run: the run's id. origin_ns: `time.monotonic_ns` at the
     run's beginning. endpoints: where each model API is served. tools: tool settings as they came
-    from the suite. prices: the price table's content. budgets: scope -> amounts. run_budget: what
-    each trial's own scope gets. max_tokens: what a call without a limit is taken to need.
+    from the suite. prices: the price table. budgets: scope -> amounts. run_budget: what
+    each trial's own scope gets. unattributed: what happens to traffic of no trial.
     """
 
     run_dir: str
     run: str
     origin_ns: int
     suite_dir: str
-    endpoints: dict[str, Endpoint]
+    endpoints: dict[Api, Endpoint]
     tools: list[dict[str, Any]] = []
-    prices: dict[str, Any] = {}
+    prices: list[Price] = []
+    fallback_price: Price | None = None
     budgets: dict[str, dict[str, int]] = {}
     run_budget: dict[str, int] = {}
-    max_tokens: int = 4096
-    unattributed: str = "refuse"
+    unattributed: Literal["refuse", "pass"] = "refuse"
     host: str = "127.0.0.1"
 
 

@@ -79,13 +79,14 @@ def gather(
     wanted = any("trajectory" in verifier.needs() for verifier in case.verify)
     return Evidence(
         answer=answer,
-        task=case.task or "",
+        task=case.prompt(),
         world=world.path,
         before=world.before,
         suite_dir=case.dir,
         trajectory=trajectory(actions, payload) if wanted else Trajectory(),
         actions=actions,
         context={"initial_sql": world.initial_sql},
+        payload=payload,
     )
 
 

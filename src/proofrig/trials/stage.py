@@ -10,7 +10,9 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import os
+import secrets
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +20,12 @@ from typing import Any
 
 from proofrig.agents import make_agent
 from proofrig.agents.agent import Agent
-from proofrig.agents.environment import EnvironmentSettings, identity_headers, trial_environment
+from proofrig.agents.environment import EnvironmentSettings, trial_environment
 from proofrig.agents.null import NullAgent
 from proofrig.agents.reference import ReferenceAgent
-from proofrig.gateways.tool_settings import McpServerSettings
+from proofrig.gateways.gateway import RunClock
+from proofrig.gateways.mcp_stdio import TapPlace, tap_command
+from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings
 from proofrig.history.journal import Journal
 from proofrig.history.payloads import PayloadReader
 from proofrig.providers import make_provider
@@ -32,6 +36,7 @@ from proofrig.sandboxes.process import ProcessSandbox
 from proofrig.suites import Case, Planned, Suite
 from proofrig.trials.baseline import Role, role_of
 from proofrig.trials.following import Following
+from proofrig.wire.turn import Api
 
 SHARED_MODES = ("shared",)
 
@@ -61,10 +66,6 @@ class Stage:
             user=getattr(self.suite.agent, "env", {}),
         )
         return trial_environment(settings)
-
-    def headers(self, token: str, trial: str) -> dict[str, str]:
-        """The headers that carry a trial's identity to an HTTP agent."""
-        return identity_headers(token, trial)
 
     def folder(self, trial: str) -> Path:
         """Where a trial's own files lie."""
@@ -102,17 +103,17 @@ def shares_a_host(suite: Suite) -> bool:
 
 def mcp_servers(suite: Suite, token: str, port: int, world: str) -> dict[str, list[str] | None]:
     """For each MCP server: the tap's argv for a stdio server, None for one reached by URL."""
-    from proofrig.gateways.mcp_stdio import tap_argv
-
-    found: dict[str, list[str] | None] = {}
-    for tool in suite.tools:
-        if isinstance(tool, McpServerSettings):
-            stdio = tool.command is not None
-            found[tool.name] = tap_argv(tool, token, port, suite.dir, world) if stdio else None
+    place = TapPlace(f"127.0.0.1:{port}", token, suite.dir, world, os.environ.get("PATH", ""))
+    servers = [tool for tool in suite.tools if isinstance(tool, McpServerSettings)]
+    found: dict[str, list[str] | None] = {
+        tool.name: tap_command(tool, place) if tool.command else None for tool in servers
+    }
+    if len(servers) < len(suite.tools):
+        found[PYTHON_SERVER] = None  # the rig serves the suite's own tools as a server too
     return found
 
 
-def plan_of(suite: Suite, run_dir: Path, origin_ns: int, endpoints: dict[str, Endpoint]) -> Plan:
+def plan_of(suite: Suite, run_dir: Path, origin_ns: int, endpoints: dict[Api, Endpoint]) -> Plan:
     """What the rig needs to know."""
     budgets: dict[str, dict[str, int]] = {}
     if tenant := suite.budgets.tenant.amounts():
@@ -120,6 +121,7 @@ def plan_of(suite: Suite, run_dir: Path, origin_ns: int, endpoints: dict[str, En
         budgets = {f"{below}{name}": tenant for name in suite.tenants}
     if whole := suite.budgets.suite.amounts():
         budgets["suite"] = whole
+    prices = suite.price_table()
     return Plan(
         run_dir=str(run_dir),
         run=run_dir.name,
@@ -127,14 +129,23 @@ def plan_of(suite: Suite, run_dir: Path, origin_ns: int, endpoints: dict[str, En
         suite_dir=str(suite.dir),
         endpoints=endpoints,
         tools=[tool.model_dump(mode="json", by_alias=True) for tool in suite.tools],
-        prices=_prices(suite),
+        prices=list(prices.prices),
+        fallback_price=prices.fallback,
         budgets=budgets,
         run_budget=suite.budgets.run.amounts(),
     )
 
 
-def _prices(suite: Suite) -> dict[str, Any]:
-    return {}
+def _host_environment(suite: Suite, port: int) -> dict[str, str]:
+    """What a host of many trials is started with; its token only marks its processes."""
+    settings = EnvironmentSettings(
+        port=port,
+        token=secrets.token_urlsafe(16),
+        shared=True,
+        mcp=mcp_servers(suite, "", port, ""),
+        user=getattr(suite.agent, "env", {}),
+    )
+    return trial_environment(settings)
 
 
 def what_of(suite: Suite) -> dict[str, Any]:
@@ -157,28 +168,29 @@ def what_of(suite: Suite) -> dict[str, Any]:
 
 @asynccontextmanager
 async def open_stage(
-    suite: Suite, run_dir: Path, clock: Callable[[], int], origin_ns: int
+    suite: Suite, run_dir: Path, clock: RunClock, concurrency: int
 ) -> AsyncIterator[Stage]:
     """Set everything up for trials of `suite`. Raises UsageError for what the user got wrong,
     ProviderError or SandboxError for what cannot be started."""
     async with AsyncExitStack() as closing:
-        endpoints: dict[str, Endpoint] = {}
+        endpoints: dict[Api, Endpoint] = {}
         if suite.model is not None:
             provider = make_provider(suite.model, suite.dir, suite.seed)
             closing.push_async_callback(provider.close)
-            endpoints = {str(api): where for api, where in (await provider.start()).items()}
+            endpoints = await provider.start()
         journal = Journal(run_dir, "runner", clock)
         closing.callback(journal.close)
-        rig = Rig(plan_of(suite, run_dir, origin_ns, endpoints))
+        rig = Rig(plan_of(suite, run_dir, clock.origin_ns, endpoints))
         await rig.start()
         closing.push_async_callback(rig.close)
         sandbox = ProcessSandbox()
         closing.push_async_callback(sandbox.close)
-        references = {case.id: case.reference for case in suite.cases if case.reference}
         agents: dict[Role, Agent] = {
-            "subject": make_agent(suite.agent, suite.dir, sandbox, suite.concurrency),
+            "subject": make_agent(
+                suite.agent, suite.dir, sandbox, concurrency, _host_environment(suite, rig.port)
+            ),
             "null": NullAgent(),
-            "reference": ReferenceAgent(references, suite.dir, sandbox),
+            "reference": ReferenceAgent(sandbox),
         }
         for agent in agents.values():
             closing.push_async_callback(agent.close)

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from proofrig.agents.agent import Attempt, Reply
+from proofrig.agents.environment import identity_headers
 from proofrig.errors import InfraError
 from proofrig.gateways.gateway import Binding
 from proofrig.history.action import Action
@@ -105,7 +106,8 @@ async def attempt(stage: Stage, planned: Planned, number: int, last: bool) -> Ou
             infra_unresolved=unresolved_infra(ran.actions),
         )
     )
-    ran.write("end", _end(ran, verdicts, failure) | {"retried": failure == "infra" and not last})
+    again = {"retried": True} if failure == "infra" and not last else {}
+    ran.write("end", _end(ran, verdicts, failure) | again)
     return Outcome(
         planned.trial,
         (failure == "") if failure in MEASURED else None,
@@ -144,16 +146,17 @@ async def _run_agent(ran: _Ran) -> None:
 
 def _task(ran: _Ran, world: str) -> Attempt:
     """The trial as the agent sees it."""
-    stage = ran.stage
+    stage, role, reference = ran.stage, role_of(ran.planned), ran.case.reference
     return Attempt(
         trial=ran.trial,
-        task=ran.case.prompt,
+        task=ran.case.messages_or_task(),
         token=ran.token,
         env=stage.environment(ran.token, ran.planned, world),
         workdir=world or stage.empty_workdir(ran.trial),
-        timeout_s=stage.suite.timeout_s(ran.case),
+        timeout_s=stage.suite.timeout_of(ran.case),
         seed=ran.planned.seed,
-        headers=stage.headers(ran.token, ran.trial),
+        headers=identity_headers(ran.token, ran.trial),
+        reference=reference.model_dump() if reference and role == "reference" else None,
     )
 
 

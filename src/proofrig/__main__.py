@@ -1,0 +1,5 @@
+"""`python -m proofrig` is `proofrig`."""
+
+from proofrig.cli.main import main
+
+main()

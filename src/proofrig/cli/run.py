@@ -1,0 +1,81 @@
+"""`proofrig run`: the main verb."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from proofrig.cli.options import output_option, root_option, store_option
+
+
+@click.command("run")
+@click.argument("suite", type=click.Path(path_type=Path), default=Path())
+@click.option("-n", "--repeat", type=click.IntRange(1), help="Repeats per case.")
+@click.option("-j", "--concurrency", type=click.IntRange(1), help="Trials at the same time.")
+@click.option("--seed", type=click.IntRange(0), help="The seed all chance is drawn from.")
+@click.option("--case", "cases", multiple=True, help="Only this case; * and ? match. Repeatable.")
+@click.option("--tag", "tags", multiple=True, help="Only cases with this tag. Repeatable.")
+@click.option("-k", "--grep", default="", help="Only cases whose id matches this expression.")
+@click.option(
+    "--fail-under",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Exit 1 when the pass rate is below PERCENT.",
+)
+@click.option("--baselines/--no-baselines", default=True, help="Run the null and the reference.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, nothing else.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the verdict.")
+@output_option
+@root_option
+@store_option
+def command(
+    suite: Path,
+    repeat: int | None,
+    concurrency: int | None,
+    seed: int | None,
+    cases: tuple[str, ...],
+    tags: tuple[str, ...],
+    grep: str,
+    fail_under: float | None,
+    baselines: bool,
+    as_json: bool,
+    quiet: bool,
+    outputs: tuple[Path, ...],
+    root: Path,
+    store: str,
+) -> int:
+    """Run SUITE (a file or a folder; default: here).
+
+    Exit codes: 0 pass, 1 gate failed, 2 usage or config, 3 internal, 4 inconclusive, 5 nothing
+    ran, 6 infra or budget stopped it, 130 interrupted.
+    """
+    from proofrig.cli.conclusion import check_outputs, conclude
+    from proofrig.cli.progress import Reporter
+    from proofrig.evaluation import Options, run
+    from proofrig.suites import load_suite
+    from proofrig.suites.load import find_suite
+
+    check_outputs(outputs)
+    path = find_suite(suite)
+    loaded = load_suite(path)
+    only: tuple[str, ...] = ()
+    if cases or tags or grep:
+        only = tuple(case.id for case in loaded.select(grep, tags, cases).cases)
+        if not only:
+            click.echo("no case is selected; nothing ran", err=True)
+            return 5
+    options = Options(
+        root=root,
+        store=store,
+        repeats=repeat,
+        concurrency=concurrency,
+        seed=seed,
+        fail_under=fail_under,
+        baselines=baselines,
+        only=only,
+    )
+    with Reporter(loaded.name, silent=quiet or as_json) as reporter:
+        run_dir, conclusion = asyncio.run(run(loaded, path, options, reporter.update))
+    return conclude(loaded, run_dir, conclusion, options, outputs, as_json=as_json, quiet=quiet)

@@ -1,0 +1,73 @@
+"""Finds the members of a family: those that come with proofrig, and those that other packages add.
+
+A package adds a member by an entry point in its own metadata:
+
+    [project.entry-points."proofrig.verifiers"]
+    my_check = "my_package.checks:MyCheck"
+
+Rules:
+1. Finding imports nothing of a member; `Member.load` does, once it is needed.
+2. A name belongs to one member. A second claim is refused before anything is used, with a message
+   that names both; nothing is overridden silently.
+3. A member that cannot be loaded is a UsageError that names its package, not a bare traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from proofrig.errors import UsageError
+
+GROUP = "proofrig."  # followed by the family's name
+OWN = "proofrig"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a family. `target` is `module:attribute`, `origin` its package."""
+
+    family: str
+    name: str
+    target: str
+    origin: str
+
+    def load(self) -> Any:
+        """The object itself. Raises UsageError when it cannot be imported."""
+        module, _, attribute = self.target.partition(":")
+        try:
+            found: Any = importlib.import_module(module)
+            for part in filter(None, attribute.split(".")):
+                found = getattr(found, part)
+        except Exception as error:
+            raise UsageError(
+                f"expected {self}, could not load it: {type(error).__name__}: {error}. "
+                "Repair or uninstall that package"
+            ) from error
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.target} for {self.name!r} in {GROUP}{self.family} (from {self.origin})"
+
+
+def find(family: str, own: Mapping[str, str]) -> dict[str, Member]:
+    """The members of `family` by name: `own` (name -> target) first, then entry points sorted by
+    package. Raises UsageError listing every name that is claimed twice."""
+    members = {name: Member(family, name, target, OWN) for name, target in own.items()}
+    clashes: list[str] = []
+    points = entry_points(group=f"{GROUP}{family}")
+    for point in sorted(points, key=lambda point: (_origin(point), point.name)):
+        member = Member(family, point.name, point.value, _origin(point))
+        known = members.setdefault(member.name, member)
+        if known is not member:
+            clashes.append(f"{member.name!r} is claimed twice: by {known} and by {member}")
+    if clashes:
+        raise UsageError("\n".join([*clashes, "Uninstall one of the two, or rename its entry"]))
+    return members
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package"

@@ -1,0 +1,210 @@
+"""The rig's process: reads its plan, serves the gateways, obeys the runner, and ends with it.
+
+Rules:
+1. Entries reach the operating system at the latest `FLUSH_S` after they were written, and all
+   entries of a trial before its `Ended` is sent.
+2. What is wrong with the plan is said to the runner as one message, not as a traceback.
+3. A history that cannot be written ends the rig: going on would let actions happen unseen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import uvloop
+from aiohttp import web
+
+from proofrig.authority.authority import Authority, recover
+from proofrig.authority.journal import JournalError as LedgerJournalError
+from proofrig.authority.prices import PriceTable
+from proofrig.errors import InfraError, ProofrigError, UsageError
+from proofrig.gateways.asked import AskedCalls
+from proofrig.gateways.gateway import Binding, Bindings, Context, Gateway, RunClock
+from proofrig.gateways.llm import LlmGateway, LlmSettings
+from proofrig.gateways.mcp_http import HttpServer, McpHttpGateway
+from proofrig.gateways.mcp_serve import McpServe
+from proofrig.gateways.mcp_stdio import McpStdioGateway
+from proofrig.gateways.tool_action import Calls
+from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings, tool_settings
+from proofrig.gateways.toolbox import Toolbox
+from proofrig.gateways.tools import ToolsGateway
+from proofrig.gateways.upstream import open_client
+from proofrig.history.journal import Journal, JournalError
+from proofrig.rig.protocol import (
+    Begin,
+    Begun,
+    End,
+    Ended,
+    Failed,
+    Plan,
+    Ready,
+    line,
+    order_decoder,
+    plan_decoder,
+)
+
+FLUSH_S = 0.05
+SWEEP_S = 1.0
+MAX_LINE = 64 << 20
+
+
+class Desk:
+    """Carries out the runner's orders."""
+
+    def __init__(self, context: Context, plan: Plan, llm: LlmGateway) -> None:
+        self._context = context
+        self._plan = plan
+        self._llm = llm
+
+    def begin(self, binding: Binding) -> Begun:
+        """Make a trial known, with its own budget."""
+        if self._plan.run_budget:
+            self._context.authority.set_budget(binding.scope, self._plan.run_budget)
+        self._context.bindings.add(binding)
+        return Begun(binding.token)
+
+    def end(self, token: str) -> Ended:
+        """Settle a trial: what is still open is given up as unknown, and everything is flushed."""
+        binding = self._context.bindings.live(token)
+        given_up = self._llm.open_calls(binding.trial) if binding else 0
+        ended = self._context.bindings.end(token)
+        if ended is not None:
+            self._context.asked.end(ended.trial)
+        self._context.journal.flush()
+        return Ended(token, given_up)
+
+
+@asynccontextmanager
+async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
+    """Everything a rig holds: journal, authority, gateways, the listening port."""
+    async with AsyncExitStack() as closing:
+        clock = RunClock(plan.origin_ns)
+        run_dir = Path(plan.run_dir)
+        journal = Journal(run_dir, "rig", clock)
+        closing.callback(journal.close)
+        authority = _authority(run_dir, plan, clock)
+        closing.callback(authority.close)
+        client = open_client()
+        closing.push_async_callback(client.close)
+        context = Context(journal, authority, Bindings(), AskedCalls(), client, clock, plan.run)
+        llm = LlmGateway(
+            context,
+            LlmSettings(
+                endpoints=plan.endpoints,
+                prices=PriceTable(plan.prices, plan.fallback_price),
+                unattributed=plan.unattributed,
+            ),
+        )
+        gateways: list[Gateway] = [*_tool_gateways(context, plan, closing), llm]
+        app = web.Application(client_max_size=MAX_LINE)
+        for gateway in gateways:
+            app.add_routes(gateway.routes())
+            closing.push_async_callback(gateway.close)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        await runner.setup()
+        closing.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, plan.host, 0, backlog=4096, shutdown_timeout=1.0)
+        await site.start()
+        port: int = runner.addresses[0][1]
+        yield Desk(context, plan, llm), context, port
+
+
+def _authority(run_dir: Path, plan: Plan, clock: RunClock) -> Authority:
+    """The ledger, with what an earlier rig of this run left open ended: its callers are dead."""
+    authority = recover(run_dir / "authority.db", clock)
+    authority.sweep(everything=True)
+    for scope, amounts in plan.budgets.items():
+        authority.set_budget(scope, amounts)
+    return authority
+
+
+def _tool_gateways(context: Context, plan: Plan, closing: AsyncExitStack) -> list[Gateway]:
+    suite = Path(plan.suite_dir)
+    settings = [tool_settings.validate_python(tool) for tool in plan.tools]
+    calls = Calls(context)
+    closing.callback(calls.close)
+    toolbox = Toolbox.load(settings, suite, context.client)
+    servers = {
+        tool.name: HttpServer.at(tool.url, tool.headers)
+        for tool in settings
+        if isinstance(tool, McpServerSettings) and tool.url
+    }
+    if toolbox.tools:
+        own = McpServe(PYTHON_SERVER, toolbox, context.bindings)
+        closing.push_async_callback(own.close)
+        servers[PYTHON_SERVER] = HttpServer(own.url, own=True)
+    return [
+        ToolsGateway(context, toolbox, calls),
+        McpHttpGateway(context, calls, servers),
+        McpStdioGateway(context, calls),
+    ]
+
+
+async def serve(plan: Plan, orders: asyncio.StreamReader) -> None:
+    """Serve until the runner's end of the line closes."""
+    async with opened(plan) as (desk, context, port):
+        _say(Ready(port, context.journal.segment))
+        ticking = asyncio.create_task(_tick(context))
+        reading = asyncio.create_task(_obey(desk, orders))
+        done, _ = await asyncio.wait({ticking, reading}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (ticking, reading):
+            task.cancel()
+        for task in done:
+            task.result()
+
+
+async def _obey(desk: Desk, orders: asyncio.StreamReader) -> None:
+    while raw := await orders.readline():
+        order = order_decoder.decode(raw)
+        if isinstance(order, Begin):
+            _say(desk.begin(order.binding))
+        elif isinstance(order, End):
+            _say(desk.end(order.token))
+
+
+async def _tick(context: Context) -> None:
+    """Flush and sweep now and then."""
+    beats = 0
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        context.journal.flush()
+        beats += 1
+        if beats * FLUSH_S >= SWEEP_S:
+            beats = 0
+            context.authority.sweep()
+
+
+def _say(message: Ready | Begun | Ended | Failed) -> None:
+    data = line(message)
+    while data:
+        data = data[os.write(_ANSWERS, data) :]
+
+
+async def _main() -> int:
+    loop = asyncio.get_running_loop()
+    orders = asyncio.StreamReader(limit=MAX_LINE)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    raw = await orders.readline()
+    if not raw:
+        return 0
+    try:
+        await serve(plan_decoder.decode(raw), orders)
+    except (JournalError, LedgerJournalError, ProofrigError) as error:
+        usage = isinstance(error, UsageError) and not isinstance(error, InfraError)
+        _say(Failed(str(error), usage=usage))
+        return 1
+    except BrokenPipeError:
+        pass  # the runner is gone; everything is settled and flushed
+    return 0
+
+
+if __name__ == "__main__":
+    # What tools print must not get between the answers.
+    _ANSWERS = os.dup(1)
+    os.dup2(2, 1)
+    sys.exit(uvloop.run(_main()))

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builders import evidence, world
+from proofrig.verifiers import Verdict, judge
+from proofrig.verifiers.protected_paths import ProtectedPaths
+
+FILES: dict[str, str | bytes] = {
+    "src/app.py": "x = 1\n",
+    "tests/test_app.py": "assert x\n",
+    "tests/deep/test_b.py": "assert y\n",
+    "conf.ini": "a",
+}
+
+
+def judged(root: Path, before: dict[str, str], *paths: str) -> Verdict:
+    return judge(ProtectedPaths(paths=paths), evidence(world=root, before=before))
+
+
+def put(path: str, text: str = "new") -> Callable[[Path], object]:
+    def change(root: Path) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+    return change
+
+
+def swap_for_link(root: Path) -> None:
+    (root / "tests").rename(root.parent / "outside")
+    (root / "tests").symlink_to(root.parent / "outside")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda root: None, ""),
+        (put("src/app.py"), ""),
+        (put("README"), ""),
+        (put("tests/test_app.py", "assert x\n"), ""),  # written again with the same bytes
+        (put("tests/__pycache__/test_app.pyc"), ""),
+        (put("tests/test_app.py"), "tests/test_app.py was changed"),
+        (put("tests/deep/test_b.py"), "tests/deep/test_b.py was changed"),
+        (lambda root: (root / "tests/test_app.py").unlink(), "tests/test_app.py was removed"),
+        (put("tests/conftest.py"), "tests/conftest.py was added"),
+        (put("tests/.hidden/x"), "tests/.hidden/x was added"),
+        (lambda root: (root / "tests/link").symlink_to("/etc"), "tests/link was added"),
+        (lambda root: os.mkfifo(root / "tests/pipe"), "tests/pipe was added"),
+        (swap_for_link, "tests/deep/test_b.py leads outside the world"),
+    ],
+)
+def test_changes_under_a_glob(
+    change: Callable[[Path], object], problem: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "world"
+    before = world(root, FILES)
+    change(root)
+    verdict = judged(root, before, "tests/**")
+    assert verdict.passed is (problem == "")
+    assert problem in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("glob", "protected"),
+    [
+        ("tests/**", "tests/test_app.py tests/deep/test_b.py"),
+        ("tests/", "tests/test_app.py tests/deep/test_b.py"),
+        ("./tests/**", "tests/test_app.py tests/deep/test_b.py"),
+        ("tests/*", "tests/test_app.py"),
+        ("tests/*.py", "tests/test_app.py"),
+        ("**/test_*.py", "tests/test_app.py tests/deep/test_b.py"),
+        ("**/*.py", "src/app.py tests/test_app.py tests/deep/test_b.py"),
+        ("*.ini", "conf.ini"),
+        ("**/*.ini", "conf.ini"),
+        ("conf.in[h-j]", "conf.ini"),
+        ("conf.in[!a]", "conf.ini"),
+        ("conf?ini", "conf.ini"),
+        ("conf.ini", "conf.ini"),
+    ],
+)
+def test_what_a_glob_protects(glob: str, protected: str, tmp_path: Path) -> None:
+    for path in FILES:
+        root = tmp_path / path.replace("/", "_")
+        before = world(root, FILES)
+        (root / path).write_text("changed")
+        assert judged(root, before, glob).passed is (path not in protected.split()), path
+
+
+def test_globs_that_protect_nothing_are_a_mistake_of_the_case(tmp_path: Path) -> None:
+    before = world(tmp_path, FILES)
+    verdict = judged(tmp_path, before, "test/**")
+    assert verdict.passed is None
+    assert "correct the globs" in verdict.message
+
+
+def test_a_path_may_name_a_file_that_must_not_come_into_being(tmp_path: Path) -> None:
+    before = world(tmp_path, FILES)
+    assert judged(tmp_path, before, "conftest.py").passed is True
+    put("conftest.py")(tmp_path)
+    assert judged(tmp_path, before, "conftest.py").passed is False
