@@ -50,6 +50,7 @@ def test_saving_again_replaces(store: Store) -> None:
     assert [point["rate"] for point in store.trend("desk")] == [0.75]
     assert store.trend("desk")[0]["pass_hat_k"] == 0.5
     assert store.trend("desk", "case", "a")[0]["rate"] is None
+    assert (store.rate("r-1"), store.rate("none")) == (0.75, None)
     assert store.outcomes("r-1") == {"a": [True, None]}
 
 

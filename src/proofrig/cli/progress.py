@@ -29,7 +29,7 @@ class Reporter:
         self._suite = suite
         self._silent = silent
         self._began = time.monotonic()
-        self._shown_at = 0.0
+        self._shown_at = self._began
         self._shown_share = 0.0
         self._bar: Any = None
         self._task: Any = None
@@ -52,23 +52,22 @@ class Reporter:
 
     def update(self, progress: Progress) -> None:
         """Show the counts, when it is time to."""
+        if self._silent:
+            return
         now = time.monotonic()
-        if self._silent or (self._bar is not None and now - self._shown_at < LIVE_S):
-            if progress.done < progress.total or self._silent:
-                return
+        finished = progress.done >= progress.total
         if self._bar is not None:
-            self._shown_at = now
-            self._bar.update(
-                self._task, total=progress.total, completed=progress.done, counts=counts(progress)
-            )
+            if finished or now - self._shown_at >= LIVE_S:
+                self._shown_at = now
+                done, text = progress.done, counts(progress)
+                self._bar.update(self._task, total=progress.total, completed=done, counts=text)
             return
         share = progress.done / progress.total if progress.total else 1.0
-        if now - self._shown_at < PLAIN_S and share - self._shown_share < 0.1 and share < 1:
-            return
-        self._shown_at, self._shown_share = now, share
-        seconds = now - self._began
-        done = f"{progress.done}/{progress.total}"
-        click.echo(f"{self._suite}  {done} trials  {counts(progress)}  {seconds:.0f}s", err=True)
+        if finished or now - self._shown_at >= PLAIN_S or share - self._shown_share >= 0.1:
+            self._shown_at, self._shown_share = now, share
+            done_of = f"{progress.done}/{progress.total} trials"
+            seconds = now - self._began
+            click.echo(f"{self._suite}  {done_of}  {counts(progress)}  {seconds:.0f}s", err=True)
 
 
 def counts(progress: Progress) -> str:

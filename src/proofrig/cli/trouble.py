@@ -28,9 +28,7 @@ def explain(error: Exception) -> int:
         click.echo(f"{click.style('stopped', fg='red', bold=True)} {error}", err=True)
         return 6
     text = "".join(traceback.format_exception(error))
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="proofrig-", suffix=".txt", delete=False
-    ) as file:
+    with tempfile.NamedTemporaryFile("w", prefix="proofrig-", suffix=".txt", delete=False) as file:
         file.write(text)
     click.echo(
         f"{click.style('internal error', fg='red', bold=True)} {type(error).__name__}: {error}\n"

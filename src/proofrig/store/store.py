@@ -109,6 +109,13 @@ class Store:
         with self._engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
+    def rate(self, run: str) -> float | None:
+        """The run's overall pass rate, in [0, 1]; None when nothing was measured."""
+        query = sa.select(scores.c.rate).where(scores.c.run == run, scores.c.kind == "overall")
+        with self._engine.connect() as connection:
+            found: float | None = connection.execute(query).scalar()
+        return found
+
     def outcomes(self, run: str) -> dict[str, list[bool | None]]:
         """Per case, the outcome of each of the run's subject trials, in the order of repeats."""
         query = (

@@ -1,0 +1,49 @@
+"""`proofrig show`: a run, a case of it, or the trace of one trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from proofrig.cli.options import root_option, run_argument, store_option
+
+
+@click.command("show")
+@run_argument
+@click.argument("what", default="")
+@click.option("--against", help="Another run: print where the two manifests differ.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@root_option
+@store_option
+def command(
+    run: str, what: str, against: str | None, as_json: bool, root: Path, store: str
+) -> None:
+    """Show RUN; with WHAT, one of its cases (`refund`) or trials (`refund:2`)."""
+    from proofrig.cli.conclusion import read_conclusion, report_of
+    from proofrig.cli.options import find_run
+    from proofrig.evaluation import Options
+    from proofrig.reports import terminal
+    from proofrig.trials import manifest as manifests
+
+    options = Options(root=root, store=store)
+    run_dir = find_run(run, options)
+    if against:
+        other = manifests.read(find_run(against, options))
+        lines = manifests.differences(manifests.read(run_dir), other)
+        click.echo("\n".join(lines) or "the two runs differ in nothing that the manifest states")
+        return
+    report = report_of(None, run_dir, read_conclusion(run_dir), options)
+    if as_json:
+        import msgspec
+
+        from proofrig.reports.machine import document
+
+        shown = document(report, what)
+        click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
+    elif not what:
+        terminal.print_summary(report)
+    elif ":" in what:
+        terminal.print_trial(report, what)
+    else:
+        terminal.print_case(report, what)

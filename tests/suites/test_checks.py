@@ -1,0 +1,144 @@
+"""Checks: what must hold between the parts of a suite, and between a suite and its files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from proofrig.errors import Problem
+from proofrig.suites.case import Case
+from proofrig.suites.checks import check_cases, check_suite
+from proofrig.suites.problems import Origin
+from proofrig.suites.suite import Suite
+from proofrig.suites.yaml12 import parse
+
+VERIFY = "verify: [{type: exact, value: x}]"
+
+
+def of_cases(text: str, directory: Path, **more: Any) -> list[tuple[int, str]]:
+    document = parse(text, "f")
+    cases = [
+        (Case.model_validate(value), Origin(document, (place,)))
+        for place, value in enumerate(document.value)
+    ]
+    return told(check_cases(cases, directory, **more))
+
+
+def of_suite(text: str, directory: Path) -> list[tuple[int, str]]:
+    document = parse(f"suite: s\nagent: {{type: 'null'}}\n{text}", "f")
+    return told(check_suite(Suite.model_validate(document.value), Origin(document), directory))
+
+
+def told(problems: Any) -> list[tuple[int, str]]:
+    found: list[Problem] = list(problems)
+    return [(problem.line, problem.message) for problem in found]
+
+
+def test_a_case_that_verifies_nothing_is_a_problem_unless_defaults_do(tmp_path: Path) -> None:
+    text = "- {id: a, task: t}"
+    (problem,) = of_cases(text, tmp_path)
+    assert problem == (1, "the case verifies nothing, so every agent would pass it")
+    assert of_cases(text, tmp_path, verified=True) == []
+
+
+def test_a_reference_does_not_replace_a_verifier(tmp_path: Path) -> None:
+    (problem,) = of_cases("- {id: a, task: t, reference: {answer: x}}", tmp_path)
+    assert "verifies nothing" in problem[1]
+
+
+def test_ids_are_unique(tmp_path: Path) -> None:
+    text = "".join(f"- {{id: {id}, task: t, {VERIFY}}}\n" for id in ("a", "b", "a"))
+    assert of_cases(text, tmp_path) == [(3, "the id 'a' is taken by f:1")]
+
+
+def test_tenants_are_declared(tmp_path: Path) -> None:
+    text = f"- {{id: a, task: t, tenant: acmee, {VERIFY}}}"
+    assert of_cases(text, tmp_path, tenants=["acme"]) == [(1, "the tenant 'acmee' is not declared")]
+    assert of_cases(text, tmp_path) == []
+
+
+def test_servers_of_references_are_declared(tmp_path: Path) -> None:
+    text = (
+        f"- id: a\n  task: t\n  {VERIFY}\n  reference:\n    calls: [{{server: ordrs, tool: x}}]\n"
+    )
+    assert of_cases(text, tmp_path, servers=["orders"]) == [
+        (5, "reference.calls[0]: there is no MCP server 'ordrs' under tools")
+    ]
+    assert of_cases(text, tmp_path) == []
+
+
+def test_verifiers_of_the_world_need_one(tmp_path: Path) -> None:
+    text = "- {id: a, task: t, verify: [{type: file_state, files: {f: {}}}]}"
+    assert of_cases(text, tmp_path) == [(1, "verify[0] reads the world, and the case has none")]
+    assert of_cases(text[:-1] + ", world: {}}", tmp_path) == []
+
+
+def test_files_of_worlds_are_there(tmp_path: Path) -> None:
+    text = f"""\
+- id: a
+  task: t
+  {VERIFY}
+  world:
+    files_from: seed
+    databases:
+      a.db:
+        - create table t (a)
+        - schema.sql
+"""
+    assert of_cases(text, tmp_path) == [
+        (5, f"there is no folder 'seed' in {tmp_path}"),
+        (9, f"there is no file 'schema.sql' in {tmp_path}"),
+    ]
+    (tmp_path / "seed").mkdir()
+    (tmp_path / "schema.sql").write_text("")
+    assert of_cases(text, tmp_path) == []
+    os.symlink("/etc/passwd", tmp_path / "seed" / "link")
+    assert of_cases(text, tmp_path) == [
+        (5, "links are not copied into a world, got 'seed/link'; put the file there")
+    ]
+
+
+def test_files_of_verifiers_are_there_and_inside(tmp_path: Path) -> None:
+    text = """\
+- id: a
+  task: t
+  world: {}
+  verify:
+    - type: file_state
+      files: {f: {equals_file: want.txt}}
+    - {type: json_schema, schema: ../schema.json}
+    - {type: json_schema, schema: {type: object}}
+    - {type: sql_state, database: a.db, after: after.sql}
+    - {type: sql_state, database: a.db, after: delete from t}
+"""
+    assert of_cases(text, tmp_path) == [
+        (6, f"there is no file 'want.txt' in {tmp_path}"),
+        (7, "expected a file inside the suite's folder, got '../schema.json'"),
+        (9, f"there is no file 'after.sql' in {tmp_path}"),
+    ]
+
+
+def test_what_a_script_or_a_price_table_says_is_checked(tmp_path: Path) -> None:
+    text = "model: {provider: simulated, script: model.yaml}\nprices: prices.yaml\n"
+    assert of_suite(text, tmp_path) == [
+        (3, f"model.script: there is no file 'model.yaml' in {tmp_path}"),
+        (4, f"prices: there is no file 'prices.yaml' in {tmp_path}"),
+    ]
+    (tmp_path / "model.yaml").write_text("rules:\n  - sya: hi\n")
+    (tmp_path / "prices.yaml").write_text("prices: {m: {input: 1}}\n")
+    files = {problem.file for problem in check_problems(text, tmp_path)}
+    assert files == {str(tmp_path / "model.yaml"), str(tmp_path / "prices.yaml")}
+
+
+def check_problems(text: str, directory: Path) -> list[Problem]:
+    document = parse(f"suite: s\nagent: {{type: 'null'}}\n{text}", "f")
+    suite = Suite.model_validate(document.value)
+    return list(check_suite(suite, Origin(document), directory))
+
+
+def test_tools_have_names_of_their_own(tmp_path: Path) -> None:
+    text = "tools:\n" + "".join(
+        f"  - {{type: mcp, name: {name}, url: 'http://x'}}\n" for name in ("a", "b", "a")
+    )
+    assert of_suite(text, tmp_path) == [(6, "tools[2]: the name 'a' is taken by tools[0]")]
