@@ -1,0 +1,109 @@
+"""What the gateway itself answers to an agent, in the form its API uses for errors.
+
+Rules:
+1. Each answer is an error body as the vendor writes it, so that every SDK raises its own exception,
+   with the facts beside it under `error.proofrig` for those who look.
+2. What a retry cannot change says so: `x-should-retry: false` stops the SDKs' own retries.
+3. A message says what was expected, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from proofrig.errors import Denied
+from proofrig.gateways.identity import Identity
+from proofrig.gateways.upstream import path_of
+from proofrig.wire import CODECS
+from proofrig.wire.codec import Codec
+from proofrig.wire.turn import Api
+
+_BUDGET = ("budget", "quota", "limit", "cap", "over", "debt", "insufficient")
+
+
+def refuse(
+    codec: Codec | None,
+    status: int,
+    kind: str,
+    message: str,
+    *,
+    retry: bool = False,
+    facts: dict[str, Any] | None = None,
+) -> web.Response:
+    """An error answer. `codec` None: a plain one, for paths that no API serves."""
+    if codec is None:
+        body = msgspec.json.encode({"error": {"message": message, "type": kind, "code": kind}})
+    else:
+        body = codec.encode_error(status, kind, message)
+    value = msgspec.json.decode(body)
+    if isinstance(value.get("error"), dict):
+        value["error"]["proofrig"] = {"code": kind, **(facts or {})}
+    headers = {"x-should-retry": "true" if retry else "false"}
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(value),
+        content_type="application/json",
+        headers=headers,
+    )
+
+
+def denied(codec: Codec | None, reason: Denied) -> web.Response:
+    """The authority said no: 429 for a budget, 403 for a permission."""
+    left = ", ".join(f"{amount} {unit}" for unit, amount in sorted(reason.remaining.items()))
+    message = f"proofrig refused this call: {reason.code}"
+    message += f" at {reason.scope}" if reason.scope else ""
+    message += f"; what remains there: {left}" if left else ""
+    message += f". {reason.fix}" if reason.fix else "."
+    facts = {"scope": reason.scope, "remaining": reason.remaining, "fix": reason.fix}
+    return refuse(codec, deny_status(reason.code), reason.code, message, facts=facts)
+
+
+def deny_status(code: str) -> int:
+    """429 where the agent ran out of something, 403 where it may not."""
+    return 429 if any(word in code.lower() for word in _BUDGET) else 403
+
+
+def unattributed(codec: Codec | None, identity: Identity) -> web.Response:
+    """The request belongs to no live trial of this rig."""
+    if identity.state == "late" and identity.binding is not None:
+        trial = identity.binding.trial
+        return refuse(
+            codec,
+            401,
+            "trial_ended",
+            f"proofrig: trial {trial} has ended, and this request came after its end. The agent "
+            "left work running; wait for all calls before the agent returns.",
+            facts={"trial": trial},
+        )
+    got = {"path": "a path", "key": "a key", "baggage": "baggage", "none": "nothing"}
+    carried = got[identity.channel] + (f" ending in {identity.hint}" if identity.hint else "")
+    return refuse(
+        codec,
+        401,
+        "unattributed",
+        "proofrig: expected a request of a running trial, named by its path /t/<token>/, its "
+        f"baggage (proofrig.trial=<token>) or its API key; got {carried}, which belongs to no "
+        "trial. Use the base URL and key from the environment proofrig gives the agent.",
+    )
+
+
+def not_served(codec: Codec | None, path: str, apis: Iterable[Api]) -> web.Response:
+    """No API of this rig has this path."""
+    served = ", ".join(f"/v1{path_of(CODECS[api])}" for api in apis)
+    return refuse(
+        codec,
+        404,
+        "not_served",
+        f"proofrig: expected a path this run serves ({served}, each also below /t/<token>), got "
+        f"{tidy(path)}. Check the agent's base URL, or give the suite an endpoint for this API.",
+    )
+
+
+def tidy(path: str) -> str:
+    """The path without the token that may stand in it."""
+    head, _, rest = path.removeprefix("/t/").partition("/")
+    return f"/t/<token>/{rest}" if path.startswith("/t/") and head else path

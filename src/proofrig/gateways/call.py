@@ -1,0 +1,354 @@
+"""One call to a model as the authority and the history see it, without any I/O of its own.
+
+Rules:
+1. Every entry of the call is written here, and every attribute is listed in
+   docs/reference/history.md.
+2. `settled` turns true once; whatever settles later changes nothing.
+3. A retried request is linked to the attempt before it, on both entries' action ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from proofrig.authority.ledger import ReserveRequest, Source
+from proofrig.authority.prices import PriceUnknown
+from proofrig.errors import Denied, LedgerError
+from proofrig.gateways.charges import Bound, actual, affordable, bound_of, estimate, seen
+from proofrig.gateways.gateway import Binding, Channel
+from proofrig.gateways.retries import FIRST, Attempt, Failed
+from proofrig.gateways.upstream import UpstreamError
+from proofrig.history.action import Outcome
+from proofrig.wire.codec import Codec, StreamDecoder
+from proofrig.wire.turn import Request, Turn, Usage
+
+if TYPE_CHECKING:
+    from proofrig.gateways.desk import Desk
+
+_encode = msgspec.json.Encoder().encode
+_SECOND_NS = 1_000_000_000
+
+
+class Call:
+    """One call to a model. Times are nanoseconds of the run's clock."""
+
+    __slots__ = (
+        "__weakref__",
+        "amended",
+        "asked",
+        "asked_usage",
+        "attempt",
+        "backoff_ns",
+        "binding",
+        "body",
+        "bound",
+        "channel",
+        "clock",
+        "codec",
+        "decoder",
+        "desk",
+        "held",
+        "id",
+        "queue_ns",
+        "said",
+        "sent_ns",
+        "settled",
+        "status",
+        "task",
+        "trace",
+        "ttft_ns",
+        "upstream_body",
+    )
+
+    asked: Request
+    bound: Bound
+
+    def __init__(
+        self, desk: Desk, codec: Codec, binding: Binding, channel: Channel, body: bytes
+    ) -> None:
+        context = desk.context
+        self.desk = desk
+        self.codec = codec
+        self.binding = binding
+        self.channel = channel
+        self.body = self.upstream_body = body
+        self.clock = context.clock
+        self.id = context.journal.new_action()
+        self.said: str | None = None  # the client's own count of retries
+        self.trace = ""
+        self.task: asyncio.Task[object] | None = asyncio.current_task()
+        self.attempt: Attempt = FIRST
+        self.held: dict[str, int] = {}
+        self.amended: list[str] = []
+        self.asked_usage = False
+        self.decoder: StreamDecoder | None = None
+        self.settled = False
+        self.status = 0
+        self.queue_ns = self.backoff_ns = self.sent_ns = 0
+        self.ttft_ns = -1
+
+    # Before the call
+
+    def decode(self) -> None:
+        """Read the request. Raises WireError."""
+        self.asked = self.codec.decode_request(self.body)
+
+    def malformed(self, message: str) -> None:
+        """The request could not be read; nothing was reserved."""
+        attrs = {"decision": "deny", "code": "invalid_request", "fix": message}
+        self._write("reserve", self._reserve_attrs() | attrs)
+        self.settled = True
+
+    def reserve(self) -> Denied | None:
+        """Ask the authority; write its decision down. Returns the denial, if it is one."""
+        desk, trial = self.desk, self.binding.trial
+        self.attempt = desk.retries.attempt(trial, self.body, self.said, self.clock())
+        self.backoff_ns = self.attempt.backoff_ns
+        settings, asked = desk.settings, self.asked
+        self.bound = bound_of(
+            asked,
+            self.body,
+            before=desk.conversations.tokens(trial, asked.previous_id) if asked.previous_id else 0,
+            ceiling=settings.ceiling,
+            media_tokens=settings.media_tokens,
+        )
+        denied = self._ask(self.bound)
+        if denied is not None and denied.remaining and settings.trim and asked.max_tokens is None:
+            denied = self._ask_less(denied)
+        attrs = self._reserve_attrs()
+        attrs["estimate"] = self.held
+        if denied is not None:
+            attrs |= {"decision": "deny", "code": denied.code, "at": denied.scope}
+            attrs |= {"remaining": denied.remaining, "fix": denied.fix}
+            self._write("reserve", attrs)
+            self._failed()
+            self.settled = True
+            return denied
+        self._amend()
+        if self.amended:
+            attrs["amended"] = self.amended
+        self._write("reserve", attrs)
+        return None
+
+    def start(self) -> None:
+        """Say that the request is about to leave. Raises JournalError when that cannot be kept;
+        then it must not leave."""
+        context = self.desk.context
+        context.authority.start(self.id)
+        self._write("start", None)
+        context.journal.flush()
+
+    # After the call
+
+    def answered(self, status: int, turn: Turn) -> None:
+        """The provider's answer is whole, or its stream ended, with or without a terminal event."""
+        usage = turn.usage
+        source: Source = "measured"
+        if status >= 300:
+            usage = usage or Usage()
+        elif usage is None or not turn.complete:
+            broken = turn.finish == "error" and not turn.text and not turn.tool_calls
+            source = "estimated" if broken and usage is None else "partial"
+            usage = None if source == "estimated" else seen(turn, self.bound)
+        good = status < 300 and turn.complete and not turn.error
+        outcome: Outcome = "ok" if good else "fail"
+        self.status = status
+        self._commit(outcome, source, usage, turn)
+        if good:
+            desk, trial = self.desk, self.binding.trial
+            desk.retries.forget(trial, self.body)
+            desk.context.asked.note(trial, self.id, turn.tool_calls)
+            api = turn.api
+            if api == "responses" or (api == "messages" and b'"thread"' in self.body):
+                desk.conversations.keep(trial, self.asked, turn, size=len(self.body))
+
+    def fail(self, error: UpstreamError) -> None:
+        """The provider could not be reached, or broke off."""
+        if self.settled:
+            return
+        facts = {"infra": True, "error": str(error), "status": error.status}
+        if error.definite:
+            self._release("unreachable", facts)
+        else:
+            self.status = self.status or error.status
+            self._broken("fail", facts | {"status": self.status})
+
+    def gone(self) -> None:
+        """The agent went away before the end: nobody knows what the provider went on to do."""
+        self._broken("unknown", {"error": "the agent closed the connection"})
+
+    def give_up(self, why: str) -> None:
+        """Settle as unknown and end the work: the trial or the rig has ended."""
+        self._broken("unknown", {"error": why})
+        if self.task is not None:
+            self.task.cancel()
+
+    def broke(self, error: str) -> None:
+        """The gateway itself failed; settle what it holds."""
+        self._broken("unknown", {"error": f"gateway: {error}"})
+
+    def retried(self, why: str, wait_s: float) -> None:
+        """The gateway is about to try again by itself."""
+        attrs = {"why": why, "wait_ns": int(wait_s * _SECOND_NS)}
+        self._write("note", attrs, name="retry")
+
+    # Inside
+
+    def _ask(self, bound: Bound) -> Denied | None:
+        settings, binding = self.desk.settings, self.binding
+        try:
+            self.held = estimate(bound, self.asked.model, settings.prices)
+        except PriceUnknown as unknown:
+            return unknown
+        answer = self.desk.context.authority.reserve(
+            ReserveRequest(self.id, binding.scope, self._name, self.held, self.desk.hold_ns)
+        )
+        return None if answer.allowed else answer.denied()
+
+    def _ask_less(self, denied: Denied) -> Denied | None:
+        """Ask again for as many output tokens as the budget still buys."""
+        settings, bound = self.desk.settings, self.bound
+        rate = settings.prices.price(self.asked.model).output if settings.prices else 0
+        each = affordable(bound, self.held, denied.remaining, rate)
+        if each < settings.least_tokens or each * bound.answers >= bound.output:
+            return denied
+        self.id = self.desk.context.journal.new_action()  # a denial is remembered under its id
+        less = msgspec.structs.replace(bound, output=each * bound.answers)
+        again = self._ask(less)
+        if again is None:
+            self.bound = less
+            self.amended.append("max_tokens")
+        return again
+
+    def _amend(self) -> None:
+        asked = self.asked
+        self.asked_usage = asked.stream and not asked.wants_usage and self.desk.settings.ask_usage
+        if self.asked_usage:
+            self.amended.append("include_usage")
+        if self.amended:
+            bound = self.bound
+            limit = bound.output // bound.answers if "max_tokens" in self.amended else None
+            self.upstream_body = self.codec.amend_request(
+                self.body, max_tokens=limit, ask_usage=self.asked_usage
+            )
+
+    def _reserve_attrs(self) -> dict[str, Any]:
+        attrs: dict[str, Any] = {
+            "decision": "allow",
+            "api": self.codec.api,
+            "channel": self.channel,
+            "attempt": self.attempt.number,
+        }
+        if self.attempt.retry_of:
+            attrs["retry_of"] = self.attempt.retry_of
+        if self.trace:
+            attrs["trace"] = self.trace
+        journal = self.desk.context.journal
+        asked: Request | None = getattr(self, "asked", None)
+        if asked is None:
+            attrs["request"] = journal.payload(self.body)
+            return attrs
+        attrs["model"] = asked.model
+        attrs["stream"] = asked.stream
+        if not asked.previous_id:
+            attrs["request"] = journal.payload(self.body)
+            return attrs
+        attrs["continues"] = asked.previous_id
+        whole = self.desk.conversations.whole(self.binding.trial, asked)
+        if whole is None:
+            attrs["request"] = journal.payload(self.body)
+        else:
+            attrs["request"] = journal.payload(self.codec.encode_request(whole))
+            attrs["raw"] = journal.payload(self.body)
+        return attrs
+
+    def _broken(self, outcome: Outcome, facts: dict[str, Any]) -> None:
+        if self.settled:
+            return
+        if not self.held:
+            self.settled = True  # nothing was reserved
+            return
+        turn = self.decoder.turn() if self.decoder is not None else Turn(self.codec.api)
+        turn = msgspec.structs.replace(turn, complete=False)
+        if not self.sent_ns:
+            self._release("never_sent", facts)
+            return
+        began = self.decoder is not None
+        usage = seen(turn, self.bound) if began else None
+        self._commit(outcome, "partial" if began else "estimated", usage, turn, facts)
+
+    def _release(self, reason: str, facts: dict[str, Any]) -> None:
+        """Nothing can have happened: give the hold back."""
+        self.settled = True
+        with suppress(LedgerError):  # its hold had run out
+            self.desk.context.authority.release(self.id, reason)
+        times = {"queue_ns": self.queue_ns, "backoff_ns": self.backoff_ns}
+        self._write("release", {"reason": reason} | facts | times)
+        self._failed()
+
+    def _commit(
+        self,
+        outcome: Outcome,
+        source: Source,
+        usage: Usage | None,
+        turn: Turn,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        """Charge and write down. `usage` None charges the whole hold: nobody knows better."""
+        self.settled = True
+        context = self.desk.context
+        prices = self.desk.settings.prices
+        cost = {} if usage is None else actual(usage, self.asked.model, prices)
+        try:
+            charged = context.authority.commit(self.id, cost, source, outcome)
+        except LedgerError as error:  # its hold had run out, and was charged
+            charged, source = self.held, "estimated"
+            facts = {"error": str(error)} | (facts or {})
+        attrs: dict[str, Any] = {
+            "outcome": outcome,
+            "status": self.status,
+            "actual": charged,
+            "source": source,
+            "response": context.journal.payload(_encode(turn)),
+            "finish": turn.finish,
+            "calls": len(turn.tool_calls),
+            "complete": turn.complete,
+            "queue_ns": self.queue_ns,
+            "backoff_ns": self.backoff_ns,
+            "service_ns": self.clock() - self.sent_ns if self.sent_ns else 0,
+        }
+        if usage is not None:
+            attrs["usage"] = usage
+        if self.ttft_ns >= 0:
+            attrs["ttft_ns"] = self.ttft_ns
+        if turn.error:
+            attrs["error"] = turn.error
+        if facts:
+            attrs |= facts
+        self._write("commit", attrs)
+        if outcome != "ok":
+            self._failed()
+
+    def _failed(self) -> None:
+        failed = Failed(self.id, self.attempt.number, self.clock())
+        self.desk.retries.note(self.binding.trial, self.body, failed)
+
+    @property
+    def _name(self) -> str:
+        return f"llm.{self.codec.api}"
+
+    def _write(self, kind: Any, attrs: dict[str, Any] | None, name: str = "") -> None:
+        binding = self.binding
+        self.desk.context.journal.write(
+            kind,
+            name or self._name,
+            trial=binding.trial,
+            tenant=binding.tenant,
+            scope=binding.scope,
+            id=self.id,
+            attrs=attrs,
+        )

@@ -1,0 +1,56 @@
+"""What an LLM gateway decides by settings, and what its calls share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from proofrig.authority.prices import PriceTable
+from proofrig.gateways.call import Call
+from proofrig.gateways.conversations import Conversations
+from proofrig.gateways.gateway import Context
+from proofrig.gateways.retries import Retries
+from proofrig.gateways.upstream import Upstream, UpstreamLimits
+from proofrig.providers.provider import Endpoint
+from proofrig.wire.turn import Api
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlmSettings:
+    """What a rig decides about calls to models.
+
+    endpoints: where each API is served. prices: None books no money; a model the table does not
+    price is refused. ceiling: output tokens of a request that sets no limit. unattributed: what
+    happens to traffic of no trial. trim: lower the limit of a request that sets none to what the
+    budget still buys, down to `least_tokens`. retries: attempts the gateway adds of its own, the
+    first after `backoff_s`. ask_usage: ask upstream for the usage of chat streams. media_tokens:
+    bound of one referred image, file or sound.
+    """
+
+    endpoints: Mapping[Api, Endpoint]
+    prices: PriceTable | None = None
+    ceiling: int = 16_384
+    unattributed: Literal["refuse", "pass"] = "refuse"
+    trim: bool = True
+    least_tokens: int = 16
+    retries: int = 0
+    backoff_s: float = 0.5
+    ask_usage: bool = True
+    media_tokens: int = 20_000
+    limits: UpstreamLimits = field(default_factory=UpstreamLimits)
+    conversation_bytes: int = 64 << 20
+
+
+@dataclass(slots=True)
+class Desk:
+    """What the calls of one gateway share."""
+
+    context: Context
+    settings: LlmSettings
+    upstreams: Mapping[Api, Upstream]
+    fixed: Mapping[Api, Mapping[str, str]]
+    conversations: Conversations
+    retries: Retries
+    hold_ns: int  # how long a reservation lives without being settled
+    open: set[Call] = field(default_factory=set)

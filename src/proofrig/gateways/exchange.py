@@ -1,0 +1,238 @@
+"""One call to a model, from the agent's request to its settlement.
+
+    reserve -> start -> [queue] -> forward -> relay -> commit
+       \\ deny                \\ never connected: release
+
+Rules:
+1. The call is settled exactly once, and before the agent can know that its answer has ended: when
+   the terminal event passes, or the whole body is here. What a broken call saw is charged.
+2. A stream is passed on chunk by chunk as it arrives; reading stops while the agent does not read.
+3. A chunk is written as it came, unless the usage in it is the gateway's own question.
+4. When the provider breaks off a stream, the agent's connection breaks too: a clean end would be a
+   lie. When the agent goes away, the provider's connection is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from proofrig.errors import ProofrigError
+from proofrig.gateways import answers
+from proofrig.gateways.call import Call
+from proofrig.gateways.headers import downstream_headers, upstream_headers
+from proofrig.gateways.upstream import Upstream, UpstreamError, path_of
+from proofrig.wire.codec import StreamDecoder, WireError
+from proofrig.wire.turn import Api, Turn
+
+if TYPE_CHECKING:
+    from proofrig.gateways.desk import Desk
+
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
+_MARKERS: dict[Api, tuple[bytes, ...]] = {
+    "chat_completions": (b"[DONE]",),
+    "responses": (b"response.completed", b"response.incomplete", b"response.failed"),
+    "messages": (b"message_stop",),
+}
+_LOOKS = 8  # how often a marker that may be mere text makes the gateway look for the end
+_STREAM = "text/event-stream"
+
+
+async def exchange(desk: Desk, request: web.Request, call: Call) -> web.StreamResponse:
+    """Carry one call out and answer the agent. The call is settled when this returns or raises."""
+    codec = call.codec
+    desk.open.add(call)
+    try:
+        call.decode()
+        reason = call.reserve()
+        if reason is not None:
+            return answers.denied(codec, reason)
+        call.start()
+        return await _forward(desk, request, call)
+    except WireError as error:
+        call.malformed(str(error))
+        return answers.refuse(codec, 400, "invalid_request", f"proofrig: {error}")
+    except UpstreamError as error:
+        call.fail(error)
+        message = f"proofrig: {error}"
+        return answers.refuse(codec, error.status, "upstream_unreachable", message, retry=True)
+    except asyncio.CancelledError:
+        call.gone()
+        raise
+    except ConnectionResetError:
+        call.gone()
+        return web.Response(status=499)  # nobody is there to read it
+    except ProofrigError as error:
+        call.broke(str(error))
+        if call.decoder is not None:
+            raise  # the answer has begun; its connection breaks
+        return answers.refuse(codec, 503, "rig_failed", f"proofrig: {error}")
+    except BaseException as error:
+        call.broke(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        desk.open.discard(call)
+
+
+async def _forward(desk: Desk, request: web.Request, call: Call) -> web.StreamResponse:
+    upstream = desk.upstreams[call.codec.api]
+    if not upstream.acquire():
+        asked = call.clock()
+        await upstream.wait()
+        call.queue_ns = call.clock() - asked
+    try:
+        answer = await _send(desk, request, call, upstream)
+        try:
+            if answer.headers.get("content-type", "").startswith(_STREAM):
+                return await _relay_stream(request, call, upstream, answer)
+            return await _relay_whole(call, upstream, answer)
+        finally:
+            answer.close()  # a whole answer has given its connection back already
+    finally:
+        upstream.release()
+
+
+async def _send(
+    desk: Desk, request: web.Request, call: Call, upstream: Upstream
+) -> aiohttp.ClientResponse:
+    """Send the request; again when the settings allow the gateway retries of its own."""
+    headers = upstream_headers(
+        request.headers,
+        desk.fixed[call.codec.api],
+        call.binding if upstream.endpoint.simulated else None,
+    )
+    path = path_of(call.codec)
+    if query := request.query_string:
+        path = f"{path}?{request.rel_url.raw_query_string or query}"
+    left = desk.settings.retries
+    wait_s = desk.settings.backoff_s
+    while True:
+        call.sent_ns = call.clock()
+        try:
+            answer = await upstream.send("POST", path, headers, call.upstream_body)
+        except UpstreamError as error:
+            if left <= 0 or not error.definite:
+                raise
+            why = str(error)
+        else:
+            if left <= 0 or answer.status not in _RETRIED:
+                return answer
+            why = f"status {answer.status}"
+            wait_s = _said(answer.headers.get("retry-after"), wait_s)
+            answer.close()
+        left -= 1
+        call.retried(why, wait_s)
+        await asyncio.sleep(wait_s)
+        call.backoff_ns += call.clock() - call.sent_ns
+        wait_s *= 2
+
+
+def _said(retry_after: str | None, otherwise: float) -> float:
+    """Seconds to wait, as the provider says or as planned; never above a minute."""
+    try:
+        return min(60.0, max(0.0, float(retry_after or otherwise)))
+    except ValueError:
+        return otherwise
+
+
+async def _relay_whole(
+    call: Call, upstream: Upstream, answer: aiohttp.ClientResponse
+) -> web.Response:
+    try:
+        body = await answer.read()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise upstream.failure(error) from error
+    call.ttft_ns = call.clock() - call.sent_ns
+    call.answered(answer.status, _read(call, answer.status, body))
+    return web.Response(
+        status=answer.status,
+        reason=answer.reason,
+        body=body,
+        headers=downstream_headers(answer.headers),
+    )
+
+
+def _read(call: Call, status: int, body: bytes) -> Turn:
+    """The turn in a body; of an error or of nonsense, a turn that says so."""
+    try:
+        turn = call.codec.decode_response(body)
+    except WireError as error:
+        text = body[:500].decode("utf-8", "replace") if status >= 300 else str(error)
+        return Turn(call.codec.api, finish="error", complete=status >= 300, error=text)
+    if status >= 300 and not turn.error:
+        text = body[:500].decode("utf-8", "replace")
+        return msgspec.structs.replace(turn, finish="error", error=text)
+    return turn
+
+
+async def _relay_stream(
+    request: web.Request, call: Call, upstream: Upstream, answer: aiohttp.ClientResponse
+) -> web.StreamResponse:
+    response = web.StreamResponse(
+        status=answer.status, reason=answer.reason, headers=downstream_headers(answer.headers)
+    )
+    decoder = call.decoder = call.codec.stream_decoder()
+    call.status = answer.status
+    stripper = call.codec.usage_stripper() if call.asked_usage else None
+    end = _End(call, decoder)
+    content = answer.content
+    await response.prepare(request)
+    while True:
+        try:
+            chunk = await content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            call.fail(upstream.failure(error))
+            _cut(request)
+            return response
+        if not chunk:
+            break
+        decoder.feed(chunk)
+        if call.ttft_ns < 0 and decoder.output_seen:
+            call.ttft_ns = call.clock() - call.sent_ns
+        end.look(chunk)
+        if stripper is not None:
+            chunk = stripper.feed(chunk)
+        if chunk:
+            await response.write(chunk)
+    if not call.settled:
+        call.answered(answer.status, decoder.turn())
+    await response.write_eof(stripper.flush() if stripper is not None else b"")
+    return response
+
+
+class _End:
+    """Settles the call when the terminal event passes, before the agent gets it."""
+
+    __slots__ = ("_call", "_decoder", "_looks", "_markers")
+
+    def __init__(self, call: Call, decoder: StreamDecoder) -> None:
+        self._call = call
+        self._decoder = decoder
+        self._markers = _MARKERS[call.codec.api]
+        self._looks = 0
+
+    def look(self, chunk: bytes) -> None:
+        """Take note of a chunk that the decoder was fed."""
+        if self._looks == 0:
+            for marker in self._markers:
+                if marker in chunk:
+                    self._looks = 1
+                    break
+            else:
+                return
+        if self._looks > _LOOKS or self._call.settled:
+            return
+        self._looks += 1
+        turn = self._decoder.turn()
+        if turn.complete:
+            self._call.answered(self._call.status, turn)
+
+
+def _cut(request: web.Request) -> None:
+    """Break the agent's connection without ending the body."""
+    if request.transport is not None:
+        request.transport.abort()

@@ -1,0 +1,117 @@
+"""The contract of a gateway, and what all gateways share.
+
+A gateway stands between an agent and a provider or tool: it asks the authority, passes on, and
+writes down. Gateways run in the rig, one asyncio process, the single place where contention is
+arbitrated.
+
+Rules:
+1. Nothing starts before its reservation is journalled; every reserve meets its commit or release.
+2. Bytes pass through untouched; what must be changed is spliced, and said on the history.
+3. Traffic that carries no known identity is recorded as such and refused or passed as the run's
+   settings say; never dropped silently, never guessed.
+4. A gateway's own trouble is answered in the form the agent's protocol understands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    import aiohttp
+    from aiohttp import web
+
+    from proofrig.authority.authority import Authority
+    from proofrig.gateways.asked import AskedCalls
+    from proofrig.history.journal import Journal
+
+Channel = Literal["path", "key", "baggage", "none"]
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """A live trial as gateways know it. `token` is its secret; `scope` its authority path
+    tenant/workflow/agent/run; `world` its directory or ""."""
+
+    token: str
+    trial: str
+    tenant: str
+    scope: str
+    world: str = ""
+    seed: int = 0
+
+
+class Bindings:
+    """The live trials by token. `ended` keeps recent tokens so that late traffic is told apart
+    from traffic that never belonged to a trial. `on_end` holds what is called with the binding of
+    each trial that ends, so that gateways free what they keep for it."""
+
+    def __init__(self) -> None:
+        self._live: dict[str, Binding] = {}
+        self._ended: dict[str, Binding] = {}
+        self.on_end: list[Callable[[Binding], None]] = []
+
+    def add(self, binding: Binding) -> None:
+        self._live[binding.token] = binding
+
+    def end(self, token: str) -> Binding | None:
+        binding = self._live.pop(token, None)
+        if binding is not None:
+            self._ended[token] = binding
+            if len(self._ended) > 10_000:
+                self._ended.pop(next(iter(self._ended)))
+            for listener in self.on_end:
+                listener(binding)
+        return binding
+
+    def live(self, token: str) -> Binding | None:
+        return self._live.get(token)
+
+    def ended(self, token: str) -> Binding | None:
+        return self._ended.get(token)
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+
+class Clock(Protocol):
+    """Nanoseconds since the run began, from the clock that all writers share."""
+
+    def __call__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunClock:
+    """The run's clock: monotonic nanoseconds from `origin_ns` (a `time.monotonic_ns` value)."""
+
+    origin_ns: int
+
+    def __call__(self) -> int:
+        return time.monotonic_ns() - self.origin_ns
+
+
+@dataclass(slots=True)
+class Context:
+    """What every gateway of a rig shares."""
+
+    journal: Journal
+    authority: Authority
+    bindings: Bindings
+    asked: AskedCalls
+    client: aiohttp.ClientSession
+    clock: Clock
+    run: str = ""
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+class Gateway(Protocol):
+    """One way out of an agent."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes it serves, each both bare and below `/t/{token}`."""
+
+    async def close(self) -> None:
+        """Give back what it holds; open calls are settled as unknown."""

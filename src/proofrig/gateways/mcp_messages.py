@@ -1,0 +1,252 @@
+"""What passes between an agent and an MCP server, message by message: where calls are decided.
+
+Both taps bring every message of interest here, and do what the `Verdict` says. This is the one
+place where a message may be answered, changed, dropped or delayed; all others pass untouched.
+
+Rules:
+1. A `tools/call` passes only when its action has begun, and its result only after the action has
+   ended. A denial is a tool result with `isError`, which models read.
+2. What cannot be read as JSON-RPC is not passed to a server, which might read it otherwise.
+3. A batch passes whole or is answered whole: one denied call answers all of its requests.
+4. An `Exchange` sees one connection (stdio) or one request (HTTP), so ids are unique in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from proofrig.errors import Denied, ProofrigError
+from proofrig.gateways.gateway import Binding
+from proofrig.gateways.identity import Identity
+from proofrig.gateways.tool_action import Asking, Calls, Ending, OpenCall, denial_text
+
+VERSION_META = "io.modelcontextprotocol/protocolVersion"  # since 2026-07-28, in every request
+CALL_ID_META = "claudecode/toolUseId"
+BAGGAGE_META = "baggage"  # OpenTelemetry's context propagation for MCP
+PARSE_ERROR = -32700
+REFUSED = -32000
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What a tap does with a message: pass it as it came, send `body` in its place, reply with
+    `body` to its sender, or drop it; after `delay_s` seconds, overtaken by others."""
+
+    do: Literal["pass", "send", "reply", "drop"] = "pass"
+    body: bytes = b""
+    delay_s: float = 0.0
+
+
+PASS = Verdict()
+
+
+class Message(msgspec.Struct, gc=False):
+    """A JSON-RPC message, as far as it matters here."""
+
+    id: Any = None
+    method: Any = None
+    params: Any = None
+    result: msgspec.Raw = msgspec.Raw()  # empty when absent
+    error: msgspec.Raw = msgspec.Raw()
+
+
+class _ToolResult(msgspec.Struct, gc=False, rename="camel"):
+    is_error: Any = False
+
+
+class _ToolList(msgspec.Struct, gc=False):
+    tools: list[Any] = []
+
+
+_one = msgspec.json.Decoder(Message)
+_many = msgspec.json.Decoder(list[Message])
+_tool_result = msgspec.json.Decoder(_ToolResult)
+_tool_list = msgspec.json.Decoder(_ToolList)
+
+
+class Exchange:
+    """The open calls of one connection to `server`, or of one HTTP request."""
+
+    def __init__(self, calls: Calls, identity: Identity, server: str) -> None:
+        self.identity = identity
+        self.server = server
+        self._calls = calls
+        self._open: dict[Any, OpenCall] = {}
+        self._lists: dict[Any, Binding] = {}
+
+    @property
+    def waits(self) -> bool:
+        """True while a call has begun and its result has not passed."""
+        return bool(self._open)
+
+    def from_client(self, body: bytes) -> Verdict:
+        """The verdict on what the agent sent: one message or a batch, as JSON text."""
+        try:
+            batch = body.lstrip()[:1] == b"["
+            messages = _many.decode(body) if batch else [_one.decode(body)]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._calls.note(self.identity.binding, "unreadable", {"server": self.server})
+            text = f"proofrig: expected a JSON-RPC message, got {body[:80]!r}: {error}"
+            return Verdict("reply", _error_reply(None, PARSE_ERROR, text))
+        begun: list[Message] = []
+        for message in messages:
+            refusal = self._client_message(message)
+            if refusal is None:
+                begun.append(message)
+                continue
+            for earlier in begun:
+                self._undo(earlier)
+            return _answer_all(messages, message, refusal, batch)
+        return PASS
+
+    def from_server(self, body: bytes) -> Verdict:
+        """The verdict on what the server sent, which ends the calls it answers."""
+        if not self._open and not self._lists:
+            return PASS
+        try:
+            batch = body.lstrip()[:1] == b"["
+            messages = _many.decode(body) if batch else [_one.decode(body)]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return PASS
+        for message in messages:
+            key = _key(message.id)
+            if message.method is not None:
+                continue
+            if (call := self._open.pop(key, None)) is not None:
+                self._calls.end(call, _ending(message))
+            elif (binding := self._lists.pop(key, None)) is not None and message.result:
+                self._note_tools(binding, message.result)
+        return PASS
+
+    def adopt(self, other: Exchange) -> None:
+        """Take over what `other` left open."""
+        self._open.update(other._open)
+        self._lists.update(other._lists)
+        other._open, other._lists = {}, {}
+
+    def fail(self, error: str, *, definite: bool) -> None:
+        """No answer comes: every open call failed, for certain or not."""
+        for call in self._open.values():
+            self._calls.end(call, Ending("fail" if definite else "unknown", error=error))
+        self._open.clear()
+
+    def close(self, why: str) -> None:
+        """The connection is gone: what is open will not be answered."""
+        self.fail(why, definite=False)
+        self._lists.clear()
+
+    def _client_message(self, message: Message) -> str | None:
+        """Note a message of the agent; why it may not pass, or None."""
+        if message.method == "tools/call":
+            return self._begin(message)
+        if message.method == "tools/list":
+            if self.identity.state == "live" and self.identity.binding is not None:
+                self._lists[_key(message.id)] = self.identity.binding
+        elif message.method == "notifications/cancelled":
+            gone = _key(_member(message.params, "requestId"))
+            if (call := self._open.pop(gone, None)) is not None:
+                self._calls.give_up([call], "the agent cancelled the call")
+        return None
+
+    def _begin(self, message: Message) -> str | None:
+        name = _member(message.params, "name")
+        meta = _member(message.params, "_meta")
+        call_id = _member(meta, CALL_ID_META)
+        asking = Asking(
+            name if isinstance(name, str) else "",
+            _member(message.params, "arguments") or {},
+            self.server,
+            call_id if isinstance(call_id, str) else "",
+        )
+        identity = self.identity
+        baggage = _member(meta, BAGGAGE_META)
+        if identity.state != "live" and isinstance(baggage, str):
+            identity = self._calls.identify({"baggage": baggage})
+        if identity.state != "live" or identity.binding is None:
+            return self._calls.note_stranger(identity, asking, self.server)
+        try:
+            call = self._calls.begin(identity.binding, identity.channel, asking)
+        except Denied as denied:
+            return denial_text(denied)
+        except ProofrigError as error:
+            return f"proofrig: the call was not made: {error}"
+        if message.id is None:
+            self._calls.give_up([call], "sent as a notification: no result will come")
+            return None
+        key = _key(message.id)
+        if (earlier := self._open.get(key)) is not None:
+            self._calls.give_up([earlier], "another request took its id")
+        self._open[key] = call
+        return None
+
+    def _undo(self, message: Message) -> None:
+        if (call := self._open.pop(_key(message.id), None)) is not None:
+            self._calls.undo(call, "its batch was refused")
+
+    def _note_tools(self, binding: Binding, result: msgspec.Raw) -> None:
+        try:
+            tools = _tool_list.decode(result).tools
+        except msgspec.DecodeError:
+            return
+        self._calls.note_tools(binding, self.server, tools)
+
+
+def refusal(body: bytes, text: str) -> bytes:
+    """A JSON-RPC error that answers the request in `body`."""
+    try:
+        identity = _one.decode(body).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        identity = None
+    return _error_reply(identity, REFUSED, text)
+
+
+def _ending(message: Message) -> Ending:
+    result = bytes(message.result)
+    if not result:
+        error = bytes(message.error)
+        return Ending("fail", error or None, True, error[:500].decode("utf-8", "replace"))
+    try:
+        failed = _tool_result.decode(result).is_error is True
+    except msgspec.DecodeError:
+        failed = False
+    if not failed:
+        return Ending("ok", result)
+    return Ending("fail", result, True, "the tool's result says that it failed")
+
+
+def _answer_all(messages: list[Message], denied: Message, text: str, batch: bool) -> Verdict:
+    """Replies to every request of a refused message or batch; a drop when there is none."""
+    replies = []
+    for message in messages:
+        if message.id is None or message.method is None:
+            continue
+        if message.method == "tools/call":
+            said = text if message is denied else f"Not made: its batch was refused. {text}"
+            replies.append(_tool_reply(message, said))
+        else:
+            replies.append(_error_reply(message.id, REFUSED, f"its batch was refused. {text}"))
+    if not replies:
+        return Verdict("drop")
+    return Verdict("reply", b"[" + b",".join(replies) + b"]" if batch else replies[0])
+
+
+def _tool_reply(message: Message, text: str) -> bytes:
+    result: dict[str, Any] = {"content": [{"type": "text", "text": text}], "isError": True}
+    if _member(_member(message.params, "_meta"), VERSION_META) is not None:
+        result["resultType"] = "complete"
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": message.id, "result": result})
+
+
+def _error_reply(identity: Any, code: int, text: str) -> bytes:
+    error = {"code": code, "message": text}
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": identity, "error": error})
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _key(identity: Any) -> Any:
+    """An id as a key; ids should be text or numbers, but an agent may send anything."""
+    return identity if isinstance(identity, str | int | float) else msgspec.json.encode(identity)

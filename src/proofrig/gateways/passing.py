@@ -1,0 +1,136 @@
+"""What SDKs ask beside turns: models, token counts. Passed through, written down, never charged.
+
+Rules:
+1. Each is an action that holds nothing; its name is `llm.models`, `llm.count_tokens`, ...
+2. The answer passes whole; these are small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp import web
+
+from proofrig.authority.ledger import ReserveRequest
+from proofrig.errors import Denied, LedgerError
+from proofrig.gateways import answers
+from proofrig.gateways.headers import downstream_headers, upstream_headers
+from proofrig.gateways.upstream import UpstreamError
+from proofrig.history.action import Kind
+from proofrig.wire import CODECS
+from proofrig.wire.turn import Api
+
+if TYPE_CHECKING:
+    from proofrig.gateways.desk import Desk
+    from proofrig.gateways.gateway import Binding, Channel
+
+_ORDER: tuple[Api, ...] = ("chat_completions", "responses", "messages")
+
+
+def api_of(path: str, headers: Mapping[str, str], served: Container[Api]) -> Api | None:
+    """The API a request beside turns belongs to, of those that are served."""
+    if path.startswith("/messages/") or "anthropic-version" in headers:
+        wanted: tuple[Api, ...] = ("messages",)
+    elif path.startswith("/responses/"):
+        wanted = ("responses",)
+    else:
+        wanted = _ORDER
+    return next((api for api in wanted if api in served), None)
+
+
+def name_of(path: str) -> str:
+    """The action's name: `llm.count_tokens` for `/messages/count_tokens`, else `llm.models`."""
+    last = path.rsplit("/", 1)[-1]
+    return f"llm.{last}" if last.endswith("_tokens") else "llm.models"
+
+
+@dataclass(slots=True)
+class Aside:
+    """One such request. `path` is below the endpoint's base URL, without its query."""
+
+    desk: Desk
+    api: Api
+    path: str
+    binding: Binding
+    channel: Channel
+    id: str = ""
+
+    async def carry_out(self, request: web.Request) -> web.Response:
+        """Reserve nothing, pass on, write down. Returns the answer for the agent."""
+        context = self.desk.context
+        self.id = context.journal.new_action()
+        body = await request.read()
+        denied = self._begin(body)
+        if denied is not None:
+            return answers.denied(CODECS[self.api], denied)
+        began = context.clock()
+        end: dict[str, Any] = {"outcome": "unknown", "source": "measured"}
+        try:
+            answer, whole = await self._pass_on(request, body)
+            end |= {"outcome": "ok" if answer.status < 300 else "fail", "status": answer.status}
+            end["response"] = context.journal.payload(whole)
+            headers = downstream_headers(answer.headers)
+            return web.Response(status=answer.status, body=whole, headers=headers)
+        except UpstreamError as error:
+            end |= {"outcome": "fail", "status": error.status, "infra": True, "error": str(error)}
+            codec, message = CODECS[self.api], f"proofrig: {error}"
+            return answers.refuse(codec, error.status, "upstream_unreachable", message, retry=True)
+        except asyncio.CancelledError:
+            end["error"] = "the agent closed the connection"
+            raise
+        finally:
+            end["service_ns"] = context.clock() - began
+            with suppress(LedgerError):
+                end["actual"] = context.authority.commit(self.id, {}, "measured", end["outcome"])
+            self._write("commit", end)
+
+    def _begin(self, body: bytes) -> Denied | None:
+        context = self.desk.context
+        attrs: dict[str, Any] = {"decision": "allow", "api": self.api, "channel": self.channel}
+        attrs["estimate"] = {}
+        if body:
+            attrs["request"] = context.journal.payload(body)
+        asking = ReserveRequest(self.id, self.binding.scope, name_of(self.path), {})
+        decision = context.authority.reserve(asking)
+        if not decision.allowed:
+            denied = decision.denied()
+            refused = {"code": denied.code, "at": denied.scope, "fix": denied.fix}
+            self._write("reserve", attrs | {"decision": "deny"} | refused)
+            return denied
+        self._write("reserve", attrs)
+        context.authority.start(self.id)
+        self._write("start", {})
+        context.journal.flush()
+        return None
+
+    async def _pass_on(
+        self, request: web.Request, body: bytes
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        upstream = self.desk.upstreams[self.api]
+        told = self.binding if upstream.endpoint.simulated else None
+        headers = upstream_headers(request.headers, self.desk.fixed[self.api], told)
+        query = f"?{request.rel_url.raw_query_string}" if request.query_string else ""
+        answer = await upstream.send(request.method, self.path + query, headers, body)
+        try:
+            return answer, await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise upstream.failure(error) from error
+        finally:
+            answer.close()
+
+    def _write(self, kind: Kind, attrs: dict[str, Any]) -> None:
+        binding = self.binding
+        self.desk.context.journal.write(
+            kind,
+            name_of(self.path),
+            trial=binding.trial,
+            tenant=binding.tenant,
+            scope=binding.scope,
+            id=self.id,
+            attrs=attrs,
+        )

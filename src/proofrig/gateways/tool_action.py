@@ -1,0 +1,243 @@
+"""One tool call as an action: reserve, start, commit. Written once, for every way to call a tool.
+
+    begin ──▶ started ──▶ end        outcome ok, fail or unknown
+      │          ╰──────▶ undo       it was not passed on after all
+      ╰─ Denied: nothing started, and the history says why
+
+Rules:
+1. Nothing is passed on before `begin` has returned: its reservation and its start are written.
+2. Every call that began ends once: with its result, as it fails, or as unknown when nobody will
+   ever see its result (`Calls.give_up`).
+3. A call is charged as one call, its milliseconds and the bytes of its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, TypedDict
+
+import msgspec
+
+from proofrig.authority.budget import one_call
+from proofrig.authority.ledger import ReserveRequest
+from proofrig.errors import Denied, LedgerError, ProofrigError
+from proofrig.gateways.asked import canonical
+from proofrig.gateways.gateway import Binding, Channel, Context
+from proofrig.gateways.identity import Identity, identify
+from proofrig.history.action import Outcome
+
+ESTIMATE = one_call("tool", {})
+HOLD_NS = 3600 * 1_000_000_000  # a call may run for long; one that is lost is given up, see rule 2
+MS_NS = 1_000_000
+
+
+class Asking(msgspec.Struct, frozen=True, gc=False):
+    """A tool call as an agent makes it. server: the MCP server's name, "" for the rig's own tools.
+    call_id: the model's id for the call, where the agent's framework passes it along."""
+
+    tool: str
+    arguments: Any
+    server: str = ""
+    call_id: str = ""
+
+
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """How a call ended. result: the bytes the agent gets, None when there are none. is_error: the
+    result tells of an error. error: what went wrong, for people."""
+
+    outcome: Outcome
+    result: bytes | None = None
+    is_error: bool = False
+    error: str = ""
+
+
+class OpenCall(msgspec.Struct, gc=False):
+    """A call that has begun."""
+
+    id: str
+    name: str
+    binding: Binding
+    started: int  # nanoseconds since the run began
+
+
+class Calls:
+    """The tool calls of a rig."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._open: dict[str, OpenCall] = {}
+        self._noted: dict[str, set[tuple[str, str]]] = {}
+        context.bindings.on_end.append(self._trial_ended)
+
+    def identify(self, headers: Mapping[str, str], path_token: str = "") -> Identity:
+        """The trial of a request, from its path token and its headers."""
+        return identify(self._context.bindings, headers, path_token)
+
+    def begin(self, binding: Binding, channel: Channel, asking: Asking) -> OpenCall:
+        """Reserve and start a call. Raises Denied; another ProofrigError when it cannot be written
+        down. Then it must not be passed on."""
+        context = self._context
+        journal = context.journal
+        name = f"tool.{asking.tool}"
+        action = journal.new_action()
+        text = canonical(asking.arguments)
+        attrs: dict[str, Any] = {
+            "decision": "allow",
+            "estimate": ESTIMATE,
+            "server": asking.server,
+            "arguments": journal.payload(text.encode()),
+            "channel": channel,
+        }
+        if asking.call_id:
+            attrs["call_id"] = asking.call_id
+        claimed = context.asked.claim(binding.trial, asking.tool, asking.arguments, asking.call_id)
+        if claimed is not None:
+            asked, how = claimed
+            attrs |= {"asked_by": asked.action, "call_id": asked.call_id, "joined": how}
+        authority = context.authority
+        request = ReserveRequest(action, binding.scope, name, ESTIMATE, HOLD_NS)
+        decision = authority.reserve(request)
+        entry = _owner(binding)
+        if not decision.allowed:
+            attrs |= {
+                "decision": "deny",
+                "code": decision.code,
+                "at": decision.scope,
+                "remaining": decision.remaining,
+                "fix": decision.fix,
+            }
+            journal.write("reserve", name, **entry, id=action, attrs=attrs)
+            raise decision.denied()
+        try:
+            journal.write("reserve", name, **entry, id=action, attrs=attrs)
+            authority.start(action)
+            started = journal.write("start", name, **entry, id=action)
+        except ProofrigError as error:
+            authority.release(action, "it could not be written down")
+            with suppress(ProofrigError):
+                journal.write("release", name, **entry, id=action, attrs={"reason": str(error)})
+            raise
+        call = self._open[action] = OpenCall(action, name, binding, started)
+        return call
+
+    def end(self, call: OpenCall, ending: Ending) -> None:
+        """Commit a call. One that has ended before is left as it is."""
+        if self._open.pop(call.id, None) is None:
+            return
+        context = self._context
+        result = ending.result
+        service_ns = context.clock() - call.started
+        actual = {
+            **ESTIMATE,
+            "ms": -(-service_ns // MS_NS),
+            "bytes": 0 if result is None else len(result),
+        }
+        attrs: dict[str, Any] = {
+            "outcome": ending.outcome,
+            "actual": actual,
+            "service_ns": service_ns,
+            "is_error": ending.is_error,
+        }
+        if result is not None:
+            attrs["result"] = context.journal.payload(result)
+        if ending.error:
+            attrs["error"] = ending.error[:2000]
+        try:
+            context.authority.commit(call.id, actual, "measured", ending.outcome)
+        except LedgerError as error:  # its hold ran out: it is charged, as unknown
+            attrs["ledger"] = str(error)
+        context.journal.write(
+            "commit",
+            call.name,
+            **_owner(call.binding),
+            id=call.id,
+            attrs=attrs,
+        )
+
+    def undo(self, call: OpenCall, why: str) -> None:
+        """Release a call that certainly was not passed on; it costs nothing."""
+        if self._open.pop(call.id, None) is None:
+            return
+        self._context.authority.release(call.id, why)
+        self._context.journal.write(
+            "release",
+            call.name,
+            **_owner(call.binding),
+            id=call.id,
+            attrs={"reason": why},
+        )
+
+    def give_up(self, calls: Iterable[OpenCall], why: str) -> None:
+        """End calls whose result nobody will see."""
+        for call in list(calls):
+            self.end(call, Ending("unknown", error=why))
+
+    def close(self) -> None:
+        """Give up every open call."""
+        self.give_up(self._open.values(), "the rig ended before the call did")
+
+    def note_tools(self, binding: Binding, server: str, tools: list[Any]) -> None:
+        """Write down what a server offers, once per trial and list."""
+        text = msgspec.json.encode(tools)
+        digest = self._context.journal.payload(text)
+        noted = self._noted.setdefault(binding.trial, set())
+        if (server, digest) in noted:
+            return
+        noted.add((server, digest))
+        names = [tool.get("name") for tool in tools if isinstance(tool, dict)]
+        self.note(binding, "tools_offered", {"server": server, "tools": names, "list": digest})
+
+    def note(self, binding: Binding | None, name: str, attrs: dict[str, Any]) -> None:
+        """Write a note about a trial, or about none."""
+        if binding is None:
+            self._context.journal.write("note", name, attrs=attrs)
+        else:
+            self._context.journal.write("note", name, **_owner(binding), attrs=attrs)
+
+    def note_stranger(self, identity: Identity, asking: Asking | None, server: str) -> str:
+        """Write down a request that belongs to no running trial; what to tell its sender."""
+        attrs = {
+            "channel": identity.channel,
+            "hint": identity.hint,
+            "server": server,
+            "tool": asking.tool if asking else "",
+            "answer": "refuse",
+        }
+        self.note(identity.binding, "late" if identity.binding else "unattributed", attrs)
+        if identity.state == "late" and identity.binding is not None:
+            return (
+                f"proofrig: trial {identity.binding.trial} has ended, and this call came after its "
+                "end. Wait for all calls before the agent returns."
+            )
+        carried = f"{identity.channel} {identity.hint}".strip()
+        return (
+            "proofrig: expected a call of a running trial, named by its path /t/<token>/ or its "
+            f"baggage (proofrig.trial=<token>), got {carried}. Use the URLs and variables that "
+            "proofrig puts into the agent's environment."
+        )
+
+    def _trial_ended(self, binding: Binding) -> None:
+        self._noted.pop(binding.trial, None)
+        mine = [call for call in self._open.values() if call.binding.token == binding.token]
+        self.give_up(mine, "the trial ended before the call did")
+
+
+class _Owner(TypedDict):
+    trial: str
+    tenant: str
+    scope: str
+
+
+def _owner(binding: Binding) -> _Owner:
+    return {"trial": binding.trial, "tenant": binding.tenant, "scope": binding.scope}
+
+
+def denial_text(denied: Denied) -> str:
+    """A denial as an agent reads it: rule, scope, what remains, what to do."""
+    text = f"proofrig refused this call: {denied.code}"
+    text += f" at {denied.scope}" if denied.scope else ""
+    if denied.remaining:
+        left = ", ".join(f"{amount} {unit}" for unit, amount in sorted(denied.remaining.items()))
+        text += f"; what remains there: {left}"
+    return f"{text}. {denied.fix}" if denied.fix else f"{text}."

@@ -1,0 +1,312 @@
+"""A call carried out over real sockets: what passes, and what happens when a side breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+
+from llm_rig import CALL, CHAT, answer, post, request_of, rig, says_hello, stream, turn
+from proofrig.gateways.upstream import UpstreamLimits, path_of
+from proofrig.wire import CODECS
+
+
+@pytest.mark.parametrize("size", [1, 7, 60, 10_000])
+@pytest.mark.parametrize("api", list(CODECS))
+async def test_a_stream_passes_byte_for_byte_and_is_measured(
+    tmp_path: Path, api: str, size: int
+) -> None:
+    codec = CODECS[api]  # type: ignore[index]
+    said = turn(api, text="", tool_calls=(CALL,), finish="tool_calls")
+    wire = b"".join(event for event, _ in codec.encode_stream(said))
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        return await stream(request, [wire[i : i + size] for i in range(0, len(wire), size)])
+
+    body = msgspec.json.decode(request_of(api)) | {"stream": True}
+    if api == "chat_completions":
+        body["stream_options"] = {"include_usage": True}
+    async with rig(tmp_path, reply) as r:
+        status, headers, got = await post(f"{r.trial_url()}{path_of(codec)}", body)
+        (action,) = r.actions()
+        assert (status, headers["content-type"], got) == (200, "text/event-stream", wire)
+        assert action.outcome == "ok" and action.attr("source") == "measured"
+        assert action.attr("usage") == {"input": 12, "output": 5}
+        assert (action.attr("calls"), action.attr("finish")) == (1, "tool_calls")
+        assert action.attr("ttft_ns") > 0
+        assert r.turn(action).tool_calls == (CALL,)
+        claimed = r.context.asked.claim("case:1", "refund", {"order": 7})
+        assert claimed is not None and claimed[0].action == action.id
+
+
+async def test_usage_is_asked_for_upstream_and_hidden_from_an_agent_that_did_not(
+    tmp_path: Path,
+) -> None:
+    codec = CODECS["chat_completions"]
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        return await stream(request, [event for event, _ in codec.encode_stream(turn())])
+
+    async with rig(tmp_path, reply) as r:
+        url = f"{r.trial_url()}/chat/completions"
+        _, _, got = await post(url, CHAT | {"stream": True})
+        (action,) = r.actions()
+        assert msgspec.json.decode(r.bodies[0])["stream_options"] == {"include_usage": True}
+        hidden = codec.stream_decoder()
+        hidden.feed(got)
+        assert hidden.turn() == turn(usage=None)
+        assert b'"choices":[]' not in got and got.endswith(b"data: [DONE]\n\n")
+        assert action.attr("amended") == ["include_usage"]
+        assert action.attr("usage") == {"input": 12, "output": 5}
+
+
+async def test_headers_the_agent_sends_reach_upstream_but_its_credentials_do_not(
+    tmp_path: Path,
+) -> None:
+    async with rig(tmp_path, says_hello) as r:
+        await post(
+            f"{r.trial_url()}/chat/completions",
+            CHAT,
+            authorization="Bearer agents-own",
+            baggage="user=ann,proofrig.trial=tok-of-trial-one",
+            x_proofrig_note="private",
+            x_stainless_lang="python",
+            proxy_authorization="Basic eA==",
+        )
+        got = {k.lower(): v for k, v in r.received[0].headers.items()}
+    assert got["authorization"] == "Bearer sk-upstream"
+    assert got["baggage"] == "user=ann"
+    assert got["x-stainless-lang"] == "python"
+    assert got["accept-encoding"] == "identity"
+    assert not [name for name in got if "proofrig" in name or name.startswith("proxy-")]
+
+
+async def test_a_simulated_endpoint_is_told_the_trials_seed_and_tenant(tmp_path: Path) -> None:
+    async with rig(tmp_path, says_hello, simulated=True, key="") as r:
+        await post(f"{r.trial_url()}/chat/completions", CHAT, authorization="Bearer agents-own")
+        got = r.received[0].headers
+    assert (got["x-proofrig-seed"], got["x-proofrig-tenant"]) == ("7", "acme")
+    assert "authorization" not in got
+
+
+async def test_the_gateways_own_retries_are_on_the_history(tmp_path: Path) -> None:
+    answers = [529, 200]
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        status = answers.pop(0)
+        return web.Response(status=status, body=CODECS["chat_completions"].encode_response(turn()))
+
+    async with rig(tmp_path, reply, retries=1, backoff_s=0.01) as r:
+        status, _, _ = await post(f"{r.trial_url()}/chat/completions", CHAT)
+        note = next(e for e in r.entries() if e.kind == "note")
+        (action,) = r.actions()
+    assert (status, note.name, note.id, note.attrs["why"]) == (
+        200,
+        "retry",
+        action.id,
+        "status 529",
+    )
+    assert action.outcome == "ok" and action.attr("backoff_ns") >= 10_000_000
+
+
+async def test_a_reset_before_the_answer_is_a_502_and_charged_as_held(tmp_path: Path) -> None:
+    async def reply(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with rig(tmp_path, reply) as r:
+        status, _, body = await post(f"{r.trial_url()}/messages", CHAT)
+        (action,) = r.actions()
+        assert (status, msgspec.json.decode(body)["type"]) == (502, "error")
+        assert (action.outcome, action.attr("source")) == ("fail", "estimated")
+        assert action.attr("actual") == action.attr("estimate") == r.spent()
+        assert action.attr("infra") is True and action.attr("complete") is False
+
+
+async def test_a_provider_that_says_nothing_is_a_504(tmp_path: Path) -> None:
+    async def reply(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(30)
+        return web.Response()
+
+    async with rig(tmp_path, reply, limits=UpstreamLimits(read_s=0.05)) as r:
+        status, _, _ = await post(f"{r.trial_url()}/chat/completions", CHAT)
+        (action,) = r.actions()
+    assert (status, action.outcome, action.attr("infra")) == (504, "fail", True)
+
+
+async def test_a_stream_cut_upstream_is_cut_downstream_and_charged_as_seen(
+    tmp_path: Path,
+) -> None:
+    codec = CODECS["messages"]
+    events = [event for event, _ in codec.encode_stream(turn("messages", text="abc def ghi"))]
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for event in events[:4]:
+            await response.write(event)
+        await asyncio.sleep(0.01)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async with rig(tmp_path, reply) as r:
+        with pytest.raises(aiohttp.ClientError):
+            await post(f"{r.trial_url()}/messages", CHAT | {"stream": True})
+        (action,) = r.actions()
+        assert (action.outcome, action.attr("infra")) == ("fail", True)
+        assert (action.attr("complete"), action.attr("source")) == (False, "partial")
+        assert action.attr("usage")["input"] == 12
+        seen = r.turn(action)
+        assert seen.text and "abc def ghi".startswith(seen.text) and not seen.complete
+        assert r.reserved()["tokens"] == 0
+
+
+async def test_a_stream_that_ends_without_its_terminal_event_is_incomplete(
+    tmp_path: Path,
+) -> None:
+    codec = CODECS["messages"]
+    events = [event for event, _ in codec.encode_stream(turn("messages"))][:4]
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        return await stream(request, events)
+
+    async with rig(tmp_path, reply) as r:
+        status, _, got = await post(f"{r.trial_url()}/messages", CHAT | {"stream": True})
+        (action,) = r.actions()
+    assert (status, got) == (200, b"".join(events))
+    assert (action.outcome, action.attr("complete")) == ("fail", False)
+    assert action.attr("source") == "partial"
+
+
+@pytest.mark.parametrize("after", [0, 4])
+async def test_an_agent_that_goes_away_frees_upstream_and_is_charged_as_seen(
+    tmp_path: Path, after: int
+) -> None:
+    codec = CODECS["messages"]
+    events = [event for event, _ in codec.encode_stream(turn("messages", text="abc def"))]
+    cancelled = asyncio.Event()
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        try:
+            response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+            await response.prepare(request)
+            for event in events[:after]:
+                await response.write(event)
+            await asyncio.sleep(30)
+            return response
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async with rig(tmp_path, reply) as r:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{r.trial_url()}/messages", json=CHAT | {"stream": True}) as response,
+        ):
+            if after:
+                await response.content.readany()
+        await asyncio.wait_for(cancelled.wait(), 5)
+        (action,) = r.actions()
+        assert (action.outcome, action.attr("source")) == ("unknown", "partial")
+        assert action.attr("complete") is False and "closed" in action.attr("error")
+        assert r.reserved()["tokens"] == 0 and r.spent()["tokens"] > 0
+        assert r.gateway.open_calls("case:1") == 0
+
+
+async def test_each_chunk_passes_when_it_arrives_and_the_call_is_settled_before_its_end(
+    tmp_path: Path,
+) -> None:
+    codec = CODECS["messages"]
+    events = [event for event, _ in codec.encode_stream(turn("messages"))]
+    got_first, got_end = asyncio.Event(), asyncio.Event()
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(events[0])
+        await got_first.wait()
+        await response.write(b"".join(events[1:]))
+        await got_end.wait()  # the body has not ended, but its terminal event has passed
+        return response
+
+    async with (
+        rig(tmp_path, reply) as r,
+        aiohttp.ClientSession() as session,
+        session.post(f"{r.trial_url()}/messages", json=CHAT | {"stream": True}) as response,
+    ):
+        assert await response.content.readany() == events[0]
+        assert r.reserved()["tokens"] > 0
+        got_first.set()
+        rest = b""
+        while b"message_stop" not in rest:
+            rest += await response.content.readany()
+        (action,) = r.actions()
+        assert (action.outcome, r.reserved()["tokens"]) == ("ok", 0)
+        got_end.set()
+        assert await response.content.read() == b""
+        assert rest == b"".join(events[1:]) and len(r.actions()) == 1
+
+
+async def test_an_agent_that_does_not_read_holds_the_provider_back(tmp_path: Path) -> None:
+    chunk, chunks, written = b"data: " + b"x" * 65_000 + b"\n\n", 1000, 0
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        nonlocal written
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for _ in range(chunks):
+            await response.write(chunk)
+            written += 1
+        return response
+
+    async with (
+        rig(tmp_path, reply) as r,
+        aiohttp.ClientSession() as session,
+        session.post(f"{r.trial_url()}/messages", json=CHAT | {"stream": True}) as response,
+    ):
+        before = -1
+        while before != written:
+            before = written
+            await asyncio.sleep(0.1)
+        assert written < chunks
+        assert len(await response.content.read()) == chunks * len(chunk)
+
+
+@pytest.mark.parametrize("size", [(1 << 20) - 200, 3 << 20])
+async def test_large_bodies_pass_untouched_both_ways(tmp_path: Path, size: int) -> None:
+    said = turn(text="y" * size)
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        return answer(CODECS["chat_completions"].encode_response(said))
+
+    body = msgspec.json.encode(CHAT | {"messages": [{"role": "user", "content": "x" * size}]})
+    async with rig(tmp_path, reply) as r:
+        status, _, got = await post(f"{r.trial_url()}/chat/completions", body)
+        assert (status, got) == (200, CODECS["chat_completions"].encode_response(said))
+        assert r.bodies == [body]
+
+
+async def test_a_history_that_cannot_be_written_lets_nothing_out(tmp_path: Path) -> None:
+    async with rig(tmp_path, says_hello) as r:
+        url = f"{r.trial_url()}/chat/completions"
+        journal = r.context.journal
+        kept, journal._fd = journal._fd, os.open("/dev/full", os.O_WRONLY)
+        try:
+            status, headers, body = await post(url, CHAT)
+        finally:
+            os.close(journal._fd)
+            journal._fd = kept
+        assert (status, headers["x-should-retry"], r.bodies) == (503, "false", [])
+        assert "cannot write the history" in msgspec.json.decode(body)["error"]["message"]
+        assert set(r.reserved().values()) == set(r.spent().values()) == {0}
+        assert (await post(url, CHAT))[0] == 200
+        failed, went_well = r.actions()
+    assert failed.end is not None and failed.end.attrs["reason"] == "never_sent"
+    assert went_well.outcome == "ok"
