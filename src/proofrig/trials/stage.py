@@ -24,7 +24,7 @@ from proofrig.agents.environment import EnvironmentSettings, trial_environment
 from proofrig.agents.null import NullAgent
 from proofrig.agents.reference import ReferenceAgent
 from proofrig.gateways.gateway import RunClock
-from proofrig.gateways.mcp_stdio import TapPlace, tap_command
+from proofrig.gateways.mcp_stdio import TapPlace, tap_command, write_shims
 from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings
 from proofrig.history.journal import Journal
 from proofrig.history.payloads import PayloadReader
@@ -32,7 +32,7 @@ from proofrig.providers import make_provider
 from proofrig.providers.provider import Endpoint
 from proofrig.rig.link import Rig
 from proofrig.rig.protocol import Plan
-from proofrig.sandboxes.process import ProcessSandbox
+from proofrig.sandboxes.process import ProcessSandbox, sweep
 from proofrig.suites import Case, Planned, Suite
 from proofrig.trials.baseline import Role, role_of
 from proofrig.trials.following import Following
@@ -55,15 +55,25 @@ class Stage:
     payloads: PayloadReader
     scratch: Path
 
-    def environment(self, token: str, planned: Planned, world: str) -> dict[str, str]:
-        """The variables of one trial's agent."""
+    def environment(self, token: str, planned: Planned, world: str, trial: str) -> dict[str, str]:
+        """The variables of one trial's agent. In a process of its own, an agent that starts a
+        stdio server by its bare name gets it behind the tap: a shim stands first on its PATH."""
+        shared = role_of(planned) == "subject" and shares_a_host(self.suite)
+        place = tap_place(self.suite, token, self.rig.port, world)
+        user = dict(getattr(self.suite.agent, "env", {}))
+        named = [s for s in mcp_settings(self.suite) if s.command and "/" not in s.command[0]]
+        if named and not shared:
+            shims = self.folder(trial) / "bin"
+            write_shims(named, place, shims)
+            user["PATH"] = f"{shims}{os.pathsep}{user.get('PATH', os.environ.get('PATH', ''))}"
         settings = EnvironmentSettings(
             port=self.rig.port,
             token=token,
+            run=self.run_dir.name,
             seed=planned.seed,
-            shared=role_of(planned) == "subject" and shares_a_host(self.suite),
-            mcp=mcp_servers(self.suite, token, self.rig.port, world),
-            user=getattr(self.suite.agent, "env", {}),
+            shared=shared,
+            mcp=mcp_servers(self.suite, place),
+            user=user,
         )
         return trial_environment(settings)
 
@@ -101,10 +111,19 @@ def shares_a_host(suite: Suite) -> bool:
     return getattr(suite.agent, "mode", "") in SHARED_MODES or suite.agent.type == "http"
 
 
-def mcp_servers(suite: Suite, token: str, port: int, world: str) -> dict[str, list[str] | None]:
+def mcp_settings(suite: Suite) -> list[McpServerSettings]:
+    """The suite's MCP servers."""
+    return [tool for tool in suite.tools if isinstance(tool, McpServerSettings)]
+
+
+def tap_place(suite: Suite, token: str, port: int, world: str) -> TapPlace:
+    """Where a trial's taps run and find the rig."""
+    return TapPlace(f"127.0.0.1:{port}", token, suite.dir, world, os.environ.get("PATH", ""))
+
+
+def mcp_servers(suite: Suite, place: TapPlace) -> dict[str, list[str] | None]:
     """For each MCP server: the tap's argv for a stdio server, None for one reached by URL."""
-    place = TapPlace(f"127.0.0.1:{port}", token, suite.dir, world, os.environ.get("PATH", ""))
-    servers = [tool for tool in suite.tools if isinstance(tool, McpServerSettings)]
+    servers = mcp_settings(suite)
     found: dict[str, list[str] | None] = {
         tool.name: tap_command(tool, place) if tool.command else None for tool in servers
     }
@@ -136,13 +155,14 @@ def plan_of(suite: Suite, run_dir: Path, origin_ns: int, endpoints: dict[Api, En
     )
 
 
-def _host_environment(suite: Suite, port: int) -> dict[str, str]:
+def _host_environment(suite: Suite, run: str, port: int) -> dict[str, str]:
     """What a host of many trials is started with; its token only marks its processes."""
     settings = EnvironmentSettings(
         port=port,
         token=secrets.token_urlsafe(16),
+        run=run,
         shared=True,
-        mcp=mcp_servers(suite, "", port, ""),
+        mcp=mcp_servers(suite, tap_place(suite, "", port, "")),
         user=getattr(suite.agent, "env", {}),
     )
     return trial_environment(settings)
@@ -172,6 +192,7 @@ async def open_stage(
 ) -> AsyncIterator[Stage]:
     """Set everything up for trials of `suite`. Raises UsageError for what the user got wrong,
     ProviderError or SandboxError for what cannot be started."""
+    sweep(f"PROOFRIG_RUN={run_dir.name}")  # what an earlier process of this run left behind
     async with AsyncExitStack() as closing:
         endpoints: dict[Api, Endpoint] = {}
         if suite.model is not None:
@@ -185,10 +206,9 @@ async def open_stage(
         closing.push_async_callback(rig.close)
         sandbox = ProcessSandbox()
         closing.push_async_callback(sandbox.close)
+        host = _host_environment(suite, run_dir.name, rig.port)
         agents: dict[Role, Agent] = {
-            "subject": make_agent(
-                suite.agent, suite.dir, sandbox, concurrency, _host_environment(suite, rig.port)
-            ),
+            "subject": make_agent(suite.agent, suite.dir, sandbox, concurrency, host),
             "null": NullAgent(),
             "reference": ReferenceAgent(sandbox),
         }

@@ -23,11 +23,10 @@ import msgspec
 
 from proofrig.agents.agent import Attempt, Reply
 from proofrig.agents.environment import identity_headers
-from proofrig.errors import InfraError
+from proofrig.errors import InfraError, JournalError
 from proofrig.gateways.gateway import Binding
 from proofrig.history.action import Action
 from proofrig.history.history import pair
-from proofrig.history.journal import JournalError
 from proofrig.rig.link import RigLost
 from proofrig.suites import Case, Planned, WorldStart, build_world
 from proofrig.trials.baseline import role_of
@@ -151,7 +150,7 @@ def _task(ran: _Ran, world: str) -> Attempt:
         trial=ran.trial,
         task=ran.case.messages_or_task(),
         token=ran.token,
-        env=stage.environment(ran.token, ran.planned, world),
+        env=stage.environment(ran.token, ran.planned, world, ran.trial),
         workdir=world or stage.empty_workdir(ran.trial),
         timeout_s=stage.suite.timeout_of(ran.case),
         seed=ran.planned.seed,

@@ -1,0 +1,57 @@
+"""How the user's agent is started, fed and read.
+
+`AnyAgentSettings` is what a user writes under `agent:`; `make_agent` makes the adapter for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from proofrig.agents.agent import Agent
+from proofrig.agents.command import CommandAgent, CommandAgentSettings
+from proofrig.agents.http import HttpAgent, HttpAgentSettings
+from proofrig.agents.null import NullAgent, NullAgentSettings
+from proofrig.agents.python import PythonAgentSettings, make_python_agent
+from proofrig.agents.reference import ReferenceAgent, ReferenceAgentSettings
+from proofrig.sandboxes.sandbox import Sandbox
+
+AnyAgentSettings = Annotated[
+    PythonAgentSettings
+    | CommandAgentSettings
+    | HttpAgentSettings
+    | NullAgentSettings
+    | ReferenceAgentSettings,
+    Field(discriminator="type"),
+]
+
+__all__ = ["AnyAgentSettings", "make_agent"]
+
+
+def make_agent(
+    settings: AnyAgentSettings,
+    suite_dir: Path,
+    sandbox: Sandbox,
+    concurrency: int,
+    env: Mapping[str, str] | None = None,
+) -> Agent:
+    """The adapter for `settings`; nothing is started yet.
+
+    suite_dir: what relative paths are relative to. concurrency: trials at the same time. env: what
+    shared hosts are started with (`trial_environment` in its shared form); isolated Python agents
+    are looked for with it once, before the first trial.
+    """
+    match settings:
+        case PythonAgentSettings():
+            return make_python_agent(settings, suite_dir, sandbox, env)
+        case CommandAgentSettings():
+            return CommandAgent(settings, suite_dir, sandbox)
+        case HttpAgentSettings():
+            return HttpAgent(settings, concurrency)
+        case NullAgentSettings():
+            return NullAgent()
+        case ReferenceAgentSettings():
+            return ReferenceAgent(sandbox)

@@ -1,0 +1,128 @@
+"""A trial's whole environment, for every kind of agent, from one function.
+
+Rules:
+1. What the agent needs to run is passed on from the parent by name (`PASSED_ON`); everything else
+   of the parent stays behind, provider keys first of all.
+2. The base URLs carry the trial's token as a path prefix and the keys are the token: two channels
+   that survive in every SDK tried. Custom header variables are not set: an agent with a
+   hard-coded base URL would send them to a stranger.
+3. ANTHROPIC_AUTH_TOKEN is not set: next to ANTHROPIC_API_KEY the SDK only warns about it.
+4. In the shared form nothing names a trial: identity travels with each request (`baggage`).
+5. What the user wrote under `env:` comes last and wins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+SHARED_KEY = "proofrig-shared"  # the API key of agents whose identity is per request
+
+PASSED_ON = frozenset(
+    (
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
+        *("PYTHONPATH", "VIRTUAL_ENV", "NODE_PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
+        *("http_proxy", "https_proxy", "all_proxy"),
+    )
+)
+PASSED_ON_PREFIXES = ("LC_", "XDG_")
+
+TELEMETRY_OPT_OUTS = {
+    "DO_NOT_TRACK": "1",
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "CREWAI_DISABLE_TRACKING": "true",
+    "LITELLM_TELEMETRY": "False",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else fetched from the network at import
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "LANGSMITH_TRACING": "false",
+    "LANGCHAIN_TRACING_V2": "false",
+    "ANONYMIZED_TELEMETRY": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentSettings:
+    """What a trial's environment is made from.
+
+    run: the run's id, by which `sweep` finds what an earlier runner left (PROOFRIG_RUN).
+    port: of the rig's gateways on 127.0.0.1. token: the trial's secret (in the shared form, the
+    host's, by which its processes are found). mcp: server name -> argv of a stdio server, or None
+    for one that is reached by URL. user: the suite's `env:`. parent: what to pass on from; the
+    runner's own environment when None.
+    """
+
+    port: int
+    token: str
+    run: str = ""
+    seed: int = 0
+    shared: bool = False
+    mcp: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
+    user: Mapping[str, str] = field(default_factory=dict)
+    parent: Mapping[str, str] | None = None
+
+
+def trial_environment(settings: EnvironmentSettings) -> dict[str, str]:
+    """Every variable of a trial's environment (or, in the shared form, of a host's)."""
+    parent = os.environ if settings.parent is None else settings.parent
+    root = f"http://127.0.0.1:{settings.port}"
+    if not settings.shared:
+        root = f"{root}/t/{settings.token}"
+    key = SHARED_KEY if settings.shared else settings.token
+    env = {
+        name: value
+        for name, value in parent.items()
+        if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)
+    }
+    env.update(TELEMETRY_OPT_OUTS)
+    env.update(
+        OPENAI_BASE_URL=f"{root}/v1",
+        OPENAI_API_BASE=f"{root}/v1",
+        OPENAI_API_KEY=key,
+        ANTHROPIC_BASE_URL=root,
+        ANTHROPIC_API_KEY=key,
+        PROOFRIG_TOKEN=settings.token,
+        PROOFRIG_TOOLS_URL=f"{root}/tools",
+        PROOFRIG_SEED=str(settings.seed),
+        PYTHONUNBUFFERED="1",
+    )
+    if settings.run:
+        env["PROOFRIG_RUN"] = settings.run
+    for name, argv in settings.mcp.items():
+        if argv is None:
+            env[mcp_variable(name, "URL")] = f"{root}/mcp/{name}"
+        else:
+            env[mcp_variable(name, "COMMAND")] = json.dumps(list(argv))
+    direct = _no_proxy(parent)
+    env.update(NO_PROXY=direct, no_proxy=direct)
+    env.update(settings.user)
+    return env
+
+
+def mcp_variable(name: str, kind: str) -> str:
+    """`PROOFRIG_MCP_<NAME>_<kind>`; what cannot stand in a variable's name becomes `_`."""
+    return f"PROOFRIG_MCP_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_{kind}"
+
+
+def identity_headers(token: str, trial: str = "") -> dict[str, str]:
+    """The headers that carry a trial's identity on a request.
+
+    The trace id is drawn from the token, the span id from token and trial, so that spans an agent
+    makes itself can be joined to its trial. `identity.py` makes the same headers in the host.
+    """
+    trace = hashlib.sha256(token.encode()).hexdigest()[:32]
+    span = hashlib.sha256(f"{token} {trial}".encode()).hexdigest()[:16]
+    return {"traceparent": f"00-{trace}-{span}-01", "baggage": f"proofrig.trial={token}"}
+
+
+def _no_proxy(parent: Mapping[str, str]) -> str:
+    given = parent.get("NO_PROXY") or parent.get("no_proxy") or ""
+    hosts = [host.strip() for host in given.split(",") if host.strip()]
+    return ",".join(dict.fromkeys(["127.0.0.1", "localhost", *hosts]))

@@ -1,0 +1,101 @@
+"""Python agents in isolated mode: a fresh host process per trial, which is the trial's
+environment and current directory.
+
+Rules:
+1. That the agent can be found is shown once, before the first trial.
+2. An answer counts once it is whole; what the process does after it can delay the trial by
+   LINGER_S, no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+import msgspec
+
+from proofrig.agents.agent import ANSWER_CAP, Attempt, Reply, ended_badly, tail, used
+from proofrig.agents.hosting import START_TIMEOUT_S, HostSettings, job, replies, unusable
+from proofrig.errors import UsageError
+from proofrig.sandboxes.sandbox import Command, Exit, Sandbox
+
+LINGER_S = 2.0  # what a host may take to end once it has answered
+REPLY_CAP = 7 * ANSWER_CAP + 100_000  # bytes: every character escaped, and a traceback
+
+
+class IsolatedPythonAgent:
+    """A fresh host per trial."""
+
+    def __init__(self, settings: HostSettings, own_env: dict[str, str], sandbox: Sandbox) -> None:
+        self._settings = settings
+        self._own_env = own_env
+        self._sandbox = sandbox
+
+    async def start(self) -> None:
+        settings = self._settings
+        exit = await self._sandbox.run(
+            Command(
+                argv=settings.argv,
+                env=settings.env,
+                cwd=settings.cwd,
+                stdin=settings.config("check"),
+                timeout_s=START_TIMEOUT_S,
+                reply_cap=REPLY_CAP,
+                marker=secrets.token_urlsafe(16),
+            )
+        )
+        said = replies(exit.reply)
+        if not said or not said[0].ready:
+            raise UsageError(unusable(settings.target, said[0] if said else None, exit))
+
+    async def run(self, attempt: Attempt) -> Reply:
+        settings = self._settings
+        received = bytearray()
+        loop = asyncio.get_running_loop()
+        timers: list[asyncio.TimerHandle] = []
+
+        def on_reply(data: bytes) -> None:
+            if len(received) < REPLY_CAP:
+                received.extend(data)
+            if received.count(b"\n") >= 2 and not timers:
+                timers.append(loop.call_later(LINGER_S, box.kill))
+
+        box = await self._sandbox.start(
+            Command(
+                argv=settings.argv,
+                env={**attempt.env, **self._own_env},
+                cwd=settings.cwd,
+                stdin=settings.config("isolated") + job(attempt, 0, {}),
+                timeout_s=attempt.timeout_s,
+                marker=attempt.token,
+            ),
+            on_reply=on_reply,
+        )
+        try:
+            exit = await box.wait()
+        finally:
+            for timer in timers:
+                timer.cancel()
+        return self._reply(bytes(received), exit, attempt)
+
+    def _reply(self, received: bytes, exit: Exit, attempt: Attempt) -> Reply:
+        said = lines[-1] if (lines := replies(received)) else None
+        if said is not None and said.i == 0:
+            reply = said.reply()
+            detail = reply.detail or tail(exit)
+        elif said is not None and said.fatal is not None:
+            return Reply(
+                ending="error",
+                error=said.fatal.partition("\n")[0],
+                detail=said.fatal,
+                usage=used(exit),
+            )
+        else:
+            bad = ended_badly(exit, attempt.timeout_s)
+            if bad is not None:
+                return bad
+            reply = Reply(ending="error", error="the agent ended its process without an answer")
+            detail = tail(exit)
+        return msgspec.structs.replace(reply, detail=detail, usage=used(exit), exit_code=exit.code)
+
+    async def close(self) -> None: ...

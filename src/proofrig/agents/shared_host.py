@@ -1,0 +1,151 @@
+"""The loop of a shared host: N trials at once on the same instances, in one process.
+
+Loaded by `host.py` in the agent's own interpreter: standard library only, Python 3.9+.
+
+Rules:
+1. Coroutine functions run as tasks of one event loop; other callables each in a thread. A thread
+   whose trial was given up is left behind and does not take the place of another.
+2. The trial's identity is a context variable, set before the agent's code runs.
+3. Replies of one turn of the loop are written together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+IDENTITY = sys.modules["_proofrig_identity"].IDENTITY
+
+
+class Threads:
+    """Runs work in threads, reusing idle ones. As many as trials run at once, and no limit of its
+    own: the runner limits trials, and a stuck thread must not."""
+
+    def __init__(self) -> None:
+        self.work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.idle = 0
+        self.lock = threading.Lock()
+
+    def submit(self, work: Callable[[], None]) -> None:
+        with self.lock:
+            new = self.idle <= 0
+            if not new:
+                self.idle -= 1
+        self.work.put(work)
+        if new:
+            threading.Thread(target=self.loop, daemon=True).start()
+
+    def loop(self) -> None:
+        while True:
+            self.work.get()()
+            with self.lock:
+                self.idle += 1
+
+
+@dataclass
+class Agent:
+    """The user's callable: how to bind a job to it, whether it is a coroutine function, and how
+    many characters of an answer are kept."""
+
+    function: Callable[..., Any]
+    bind: Callable[[dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+    coroutine: bool
+    cap: int
+
+
+class Serving:
+    """Takes jobs, runs them, writes replies. `host` is the module `host.py`."""
+
+    def __init__(self, agent: Agent, host: Any, reply_fd: int) -> None:
+        self.agent = agent
+        self.host = host
+        self.reply_fd = reply_fd
+        self.data = b""
+        self.tasks: dict[int, asyncio.Task[None]] = {}
+        self.threads = Threads()
+        self.out: list[bytes] = []
+        self.loop = asyncio.new_event_loop()
+
+    def run(self, stdin: int, begun: bytes) -> None:
+        """Serve until `stdin` ends; `begun` is what has been read of it already."""
+        asyncio.set_event_loop(self.loop)
+        os.set_blocking(stdin, False)
+        self.loop.add_reader(stdin, self.read, stdin)
+        self.loop.call_soon(self.take, begun)
+        while True:
+            # SystemExit from a task the agent left behind: the others go on
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
+
+    def read(self, stdin: int) -> None:
+        try:
+            data = os.read(stdin, 1 << 18)
+        except BlockingIOError:
+            return
+        if not data:
+            self.flush()
+            os._exit(0)
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        lines = (self.data + data).split(b"\n")
+        self.data = lines.pop()
+        for line in lines:
+            job = json.loads(line)
+            if "cancel" in job:
+                task = self.tasks.get(job["cancel"])
+                if task is not None:
+                    task.cancel()
+            elif self.agent.coroutine:
+                self.tasks[job["i"]] = self.loop.create_task(self.run_task(job))
+            else:
+                self.threads.submit(functools.partial(self.run_thread, job))
+
+    async def run_task(self, job: dict[str, Any], pending: Any = None) -> None:
+        IDENTITY.set((job["token"], job["trial"]))
+        try:
+            if pending is None:
+                args, kwargs = self.agent.bind(job)
+                pending = self.agent.function(*args, **kwargs)
+            reply = self.host.answered(job, await pending, self.agent.cap)
+        except BaseException as error:
+            reply = self.host.failed(job, error)
+        self.tasks.pop(job["i"], None)
+        self.reply(self.host.encode(reply))
+
+    def run_thread(self, job: dict[str, Any]) -> None:
+        IDENTITY.set((job["token"], job["trial"]))
+        try:
+            args, kwargs = self.agent.bind(job)
+            value = self.agent.function(*args, **kwargs)
+            if hasattr(value, "__await__"):
+                self.loop.call_soon_threadsafe(self.adopt, job, value)
+                return
+            line = self.host.encode(self.host.answered(job, value, self.agent.cap))
+        except BaseException as error:
+            line = self.host.encode(self.host.failed(job, error))
+        finally:
+            IDENTITY.set(None)
+        self.loop.call_soon_threadsafe(self.reply, line)
+
+    def adopt(self, job: dict[str, Any], pending: Any) -> None:
+        """A plain function gave back something to await: do that in the loop."""
+        self.tasks[job["i"]] = self.loop.create_task(self.run_task(job, pending))
+
+    def reply(self, line: bytes) -> None:
+        self.out.append(line)
+        if len(self.out) == 1:
+            self.loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        data, self.out = b"".join(self.out), []
+        self.host.write(self.reply_fd, data)

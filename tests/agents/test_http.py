@@ -1,0 +1,119 @@
+"""HTTP agents against a real loopback server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from proofrig.agents.agent import Attempt, Reply
+from proofrig.agents.http import HttpAgent, HttpAgentSettings, pick
+from proofrig.errors import InfraError, UsageError
+
+from .conftest import Server
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(server: Server, attempt: Callable[..., Attempt]) -> Run:
+    async def run(
+        path: str, task: Any = "do it", timeout_s: float = 20.0, **settings: Any
+    ) -> Reply:
+        url = path if "://" in path else server.url + path
+        agent = HttpAgent(HttpAgentSettings(url=url, **settings), concurrency=4)
+        await agent.start()
+        try:
+            return await agent.run(attempt(task, n=3, timeout_s=timeout_s))
+        finally:
+            await agent.close()
+
+    return run
+
+
+async def test_template_answer_and_identity(
+    run: Run, server: Server, attempt: Callable[..., Attempt]
+) -> None:
+    body = {"in": ["<{task}>", {"m": "{messages}", "seed": "{seed}"}], "out": {"text": "{trial}"}}
+    reply = await run("/answer/200", body=body, answer="out.text", headers={"X-Mine": "{seed}"})
+    assert reply == Reply(answer="case:3")
+    ((method, _, headers, sent),) = server.asked
+    assert method == "POST"
+    assert json.loads(sent)["in"] == [
+        "<do it>",
+        {"m": [{"role": "user", "content": "do it"}], "seed": 3},
+    ]
+    assert headers["x-mine"] == "3"
+    own = attempt(n=3).headers
+    assert {name: headers[name] for name in own} == own
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("", '{"a": [{"b": 5}]}'),
+        ("a.0.b", "5"),
+        ("a.-1", '{"b": 5}'),
+        ("a", '[{"b": 5}]'),
+    ],
+)
+async def test_where_the_answer_is(run: Run, answer: str, expected: str) -> None:
+    reply = await run("/answer/200", body={"a": [{"b": 5}]}, answer=answer)
+    assert (reply.ending, reply.answer) == ("ok", expected)
+
+
+@pytest.mark.parametrize(
+    ("path", "settings", "error"),
+    [
+        ("/answer/503", {"body": "overloaded"}, 'answered HTTP 503: "overloaded"'),
+        ("/answer/404", {}, "answered HTTP 404"),
+        ("/answer/200", {"body": {"out": 1}, "answer": "out.text"}, "no 'text' in int"),
+        ("/answer/200", {"body": {"out": []}, "answer": "out.0"}, "no '0' in list"),
+        ("/answer/200", {"body": {"out": 1}, "answer": "outt"}, "no 'outt' in keys out"),
+        ("/hang-up", {}, "broke off"),
+    ],
+)
+async def test_what_the_agent_did_wrong(
+    run: Run, path: str, settings: dict[str, Any], error: str
+) -> None:
+    reply = await run(path, **settings)
+    assert reply.ending == "error"
+    assert error in reply.error
+
+
+async def test_a_body_that_is_no_json_has_no_answer(run: Run, server: Server) -> None:
+    reply = await run("/answer/200", method="POST", body="\ufffd{", answer="a")
+    assert reply.ending == "error" and "no answer at `a`" in reply.error
+
+
+async def test_nobody_there_is_infra(run: Run) -> None:
+    with pytest.raises(InfraError, match="cannot be reached"):
+        await run("http://127.0.0.1:9/agent")
+
+
+async def test_a_url_that_is_none_is_usage(run: Run) -> None:
+    with pytest.raises(UsageError, match=r"agent\.url"):
+        await run("http://host:port/x")
+    with pytest.raises(ValidationError):
+        HttpAgentSettings(url="ftp://x")
+
+
+async def test_a_silent_agent_times_out(run: Run) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as silence:
+        port = silence.sockets[0].getsockname()[1]
+        reply = await run(f"http://127.0.0.1:{port}/agent", timeout_s=0.3)
+    assert reply.ending == "timeout"
+
+
+def test_pick_names_the_step_that_failed() -> None:
+    assert pick({"a": [1, {"b": 2}]}, "a.1.b") == 2
+    with pytest.raises(LookupError, match="no 'c' in keys b"):
+        pick({"a": [1, {"b": 2}]}, "a.1.c")

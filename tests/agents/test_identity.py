@@ -1,0 +1,180 @@
+"""Identity on real requests: four client libraries in one shared host, a real loopback server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proofrig.agents import identity
+from proofrig.agents.agent import Attempt
+from proofrig.agents.environment import identity_headers
+from proofrig.agents.python import PythonAgentSettings, make_python_agent
+from proofrig.sandboxes.process import ProcessSandbox
+
+from .conftest import Server, Write
+
+AGENT = """
+    import asyncio, threading, concurrent.futures
+    EARLY
+
+    POOL = concurrent.futures.ThreadPoolExecutor(2)
+
+    def get_requests(url, headers):
+        import requests
+        return requests.get(url, headers=headers, timeout=15).json()["headers"]
+
+    def get_httpx(url, headers):
+        import httpx
+        return httpx.get(url, headers=headers, follow_redirects=True).json()["headers"]
+
+    def get_httpx2(url, headers):
+        import httpx2
+        with httpx2.Client(follow_redirects=True) as client:
+            return client.get(url, headers=headers).json()["headers"]
+
+    async def aget_httpx(url, headers):
+        import httpx
+        async with httpx.AsyncClient(follow_redirects=True) as client:
+            return (await client.get(url, headers=headers)).json()["headers"]
+
+    async def aget_httpx2(url, headers):
+        import httpx2
+        async with httpx2.AsyncClient(follow_redirects=True) as client:
+            return (await client.get(url, headers=headers)).json()["headers"]
+
+    async def aget_aiohttp(url, headers):
+        import aiohttp
+        async with aiohttp.ClientSession() as session:
+            async with session.get(url, headers=headers) as response:
+                return (await response.json())["headers"]
+
+    def words(task):
+        name, url, *headers = task.split(" ")
+        return globals()[name], url, dict(h.split("=", 1) for h in headers)
+
+    def run(task):
+        get, url, headers = words(task)
+        return get(url, headers)
+
+    async def arun(task):
+        get, url, headers = words(task)
+        await asyncio.sleep(0.001)
+        return await get(url, headers)
+
+    def in_pool(task):
+        get, url, headers = words(task)
+        return POOL.submit(get, url, headers).result()
+
+    def in_thread(task):
+        get, url, headers = words(task)
+        found = []
+        thread = threading.Thread(target=lambda: found.append(get(url, headers)))
+        thread.start(); thread.join()
+        return found[0]
+
+    async def in_executor(task):
+        get, url, headers = words(task)
+        return await asyncio.get_running_loop().run_in_executor(None, get, url, headers)
+"""
+SYNC = ["get_requests", "get_httpx", "get_httpx2"]
+ASYNC = ["aget_httpx", "aget_httpx2", "aget_aiohttp"]
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def ask(
+    write: Write,
+    suite_dir: Path,
+    sandbox: ProcessSandbox,
+    attempt: Callable[..., Attempt],
+) -> Ask:
+    async def ask(function: str, tasks: list[str], early: str = "") -> list[dict[str, str]]:
+        write("my_agent.py", AGENT.replace("EARLY", early))
+        settings = PythonAgentSettings(target=f"my_agent:{function}", mode="shared")
+        agent = make_python_agent(settings, suite_dir, sandbox, None)
+        await agent.start()
+        trials = [attempt(task, n=n, shared=True) for n, task in enumerate(tasks)]
+        replies = await asyncio.gather(*(agent.run(trial) for trial in trials))
+        await agent.close()
+        assert [reply.error + reply.detail for reply in replies] == [""] * len(tasks)
+        return [json.loads(reply.answer) for reply in replies]
+
+    return ask
+
+
+def expected(tmp_path: Path, n: int) -> dict[str, str]:
+    return identity_headers(f"token-{n}-{tmp_path.name}", f"case:{n}")
+
+
+@pytest.mark.parametrize("early", ["", "import requests, httpx, httpx2, aiohttp"])
+@pytest.mark.parametrize(("function", "names"), [("run", SYNC), ("arun", ASYNC)])
+async def test_each_request_carries_its_own_trial(
+    ask: Ask, server: Server, tmp_path: Path, function: str, names: list[str], early: str
+) -> None:
+    tasks = [f"{name} {server.url}/x" for name in names] * 4
+    found = await ask(function, tasks, early)
+    assert [{name: got.get(name) for name in ("traceparent", "baggage")} for got in found] == [
+        expected(tmp_path, n) for n in range(len(tasks))
+    ]
+
+
+@pytest.mark.parametrize("function", ["in_pool", "in_thread", "in_executor"])
+async def test_identity_follows_work_into_threads(
+    ask: Ask, server: Server, tmp_path: Path, function: str
+) -> None:
+    found = await ask(function, [f"get_requests {server.url}/x"] * 8)
+    assert [got.get("baggage") for got in found] == [
+        expected(tmp_path, n)["baggage"] for n in range(8)
+    ]
+
+
+@pytest.mark.parametrize(("function", "names"), [("run", SYNC), ("arun", ASYNC)])
+async def test_headers_that_are_there_are_kept(
+    ask: Ask, server: Server, tmp_path: Path, function: str, names: list[str]
+) -> None:
+    given = "baggage=user=7,proofrig.trial=old traceparent=00-mine"
+    found = await ask(function, [f"{name} {server.url}/x {given}" for name in names])
+    assert [(got["traceparent"], got["baggage"]) for got in found] == [
+        ("00-mine", f"user=7,{expected(tmp_path, n)['baggage']}") for n in range(len(names))
+    ]
+
+
+@pytest.mark.parametrize(("function", "names"), [("run", SYNC), ("arun", ASYNC)])
+async def test_other_hosts_see_nothing_even_after_a_redirect(
+    ask: Ask, server: Server, function: str, names: list[str]
+) -> None:
+    stranger = f"http://127.0.0.2:{server.port}/x"
+    for url in (stranger, f"{server.url}/to?{stranger}"):
+        for got in await ask(function, [f"{name} {url} baggage=user=7" for name in names]):
+            assert (got.get("traceparent"), got.get("baggage")) == (None, "user=7")
+
+
+@pytest.mark.parametrize(
+    ("host", "before", "after"),
+    [
+        ("127.0.0.1", {}, {"baggage": "proofrig.trial=t", "traceparent": "TP"}),
+        ("localhost", {"baggage": "a=1"}, {"baggage": "a=1,proofrig.trial=t", "traceparent": "TP"}),
+        ("example.org", {"a": "b"}, {"a": "b"}),
+        ("example.org", {"baggage": "proofrig.trial=t", "traceparent": "TP"}, {}),
+        ("example.org", {"baggage": "x=1,proofrig.trial=t"}, {"baggage": "x=1"}),
+        (None, {}, {}),
+    ],
+)
+def test_mark(host: str | None, before: dict[str, str], after: dict[str, str]) -> None:
+    own = identity.traceparent("t", "case:1")
+    headers = {name: value.replace("TP", own) for name, value in before.items()}
+    reset = identity.IDENTITY.set(("t", "case:1"))
+    identity.mark(headers, host)
+    identity.IDENTITY.reset(reset)
+    assert headers == {name: value.replace("TP", own) for name, value in after.items()}
+
+
+def test_work_without_identity_gets_no_mark() -> None:
+    headers: dict[str, str] = {}
+    identity.mark(headers, "127.0.0.1")
+    assert headers == {}
