@@ -35,9 +35,9 @@ def test_every_source_file_has_its_test() -> None:
     for path in sorted(SRC.rglob("*.py")):
         relative = path.relative_to(SRC)
         name = str(relative.with_suffix(""))
-        if relative.name.startswith("__") or not has_code(path):
-            continue
-        mirrored = TESTS / relative.parent / f"test_{relative.stem.lstrip('_')}.py"
+        if relative.name.startswith("_") or not has_code(path):
+            continue  # a shared part, named with an underscore, is shown by those that share it
+        mirrored = TESTS / relative.parent / f"test_{relative.stem}.py"
         covered = COVERED.get(name)
         if not mirrored.exists() and not (covered and (TESTS / f"{covered}.py").exists()):
             missing.append(name)
@@ -52,7 +52,7 @@ def test_every_test_file_has_its_source() -> None:
             continue
         stem = relative.stem.removeprefix("test_")
         folder = SRC / relative.parent
-        names = (folder / f"{stem}.py", folder / f"_{stem}.py", folder / stem / "__init__.py")
+        names = (folder / f"{stem}.py", folder / stem / "__init__.py", folder / f"__{stem}__.py")
         if not any(name.exists() for name in names):
             stray.append(str(relative))
     assert stray == []

@@ -20,7 +20,6 @@ import uvloop
 from aiohttp import web
 
 from proofrig.authority.authority import Authority, recover
-from proofrig.authority.journal import JournalError as LedgerJournalError
 from proofrig.authority.prices import PriceTable
 from proofrig.errors import InfraError, ProofrigError, UsageError
 from proofrig.gateways.asked import AskedCalls
@@ -34,7 +33,7 @@ from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings, to
 from proofrig.gateways.toolbox import Toolbox
 from proofrig.gateways.tools import ToolsGateway
 from proofrig.gateways.upstream import open_client
-from proofrig.history.journal import Journal, JournalError
+from proofrig.history.journal import Journal
 from proofrig.rig.protocol import (
     Begin,
     Begun,
@@ -51,6 +50,7 @@ from proofrig.rig.protocol import (
 FLUSH_S = 0.05
 SWEEP_S = 1.0
 MAX_LINE = 64 << 20
+PAYLOAD_CAP = 8 << 20  # a request that is cut cannot be read into a trajectory
 
 
 class Desk:
@@ -85,7 +85,7 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
     async with AsyncExitStack() as closing:
         clock = RunClock(plan.origin_ns)
         run_dir = Path(plan.run_dir)
-        journal = Journal(run_dir, "rig", clock)
+        journal = Journal(run_dir, "rig", clock, payload_cap=PAYLOAD_CAP)
         closing.callback(journal.close)
         authority = _authority(run_dir, plan, clock)
         closing.callback(authority.close)
@@ -104,11 +104,14 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
         app = web.Application(client_max_size=MAX_LINE)
         for gateway in gateways:
             app.add_routes(gateway.routes())
-            closing.push_async_callback(gateway.close)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0
+        )
         await runner.setup()
         closing.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, plan.host, 0, backlog=4096, shutdown_timeout=1.0)
+        for gateway in gateways:  # before the cleanup, so that open calls are given up at once
+            closing.push_async_callback(gateway.close)
+        site = web.TCPSite(runner, plan.host, 0, backlog=4096)
         await site.start()
         port: int = runner.addresses[0][1]
         yield Desk(context, plan, llm), context, port
@@ -194,7 +197,7 @@ async def _main() -> int:
         return 0
     try:
         await serve(plan_decoder.decode(raw), orders)
-    except (JournalError, LedgerJournalError, ProofrigError) as error:
+    except ProofrigError as error:
         usage = isinstance(error, UsageError) and not isinstance(error, InfraError)
         _say(Failed(str(error), usage=usage))
         return 1
