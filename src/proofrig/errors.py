@@ -6,7 +6,8 @@
     ├── HarnessError          proofrig itself is at fault                        exit 3
     ├── InfraError            something around the agent failed, not the agent
     │   ├── ProviderError     a model provider or tool server cannot be reached
-    │   └── SandboxError      a sandbox cannot be started or was lost
+    │   ├── SandboxError      a sandbox cannot be started or was lost
+    │   └── JournalError      a journal cannot be written or read
     ├── Denied                the authority said no; nothing was consumed
     └── LedgerError           a call that the transition table does not allow
         └── IdempotencyError  the same key came with another payload
@@ -78,6 +79,11 @@ class ProviderError(InfraError):
 
 class SandboxError(InfraError):
     """A sandbox cannot be started, or was lost."""
+
+
+class JournalError(InfraError):
+    """A journal, of the history or of the ledger, cannot be written or read. What was written
+    before is safe; nothing may start on its word."""
 
 
 class Denied(ProofrigError):

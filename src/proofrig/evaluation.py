@@ -179,8 +179,14 @@ async def _run_trials(
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
     if runner.failure is not None:
-        return "stopped", [str(runner.failure)]
+        return "stopped", [_with_resume(str(runner.failure), held.manifest.run)]
     return ("interrupted", []) if runner.stopped else ("finished", [])
+
+
+def _with_resume(why: str, run: str) -> str:
+    """Why a run stopped, and how to go on."""
+    safe = f"What finished is safe; `proofrig resume {run}` runs what is missing."
+    return why if "proofrig resume" in why else f"{why.rstrip('.')}. {safe}"
 
 
 def clock_of(manifest: Manifest) -> RunClock:

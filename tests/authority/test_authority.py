@@ -11,9 +11,9 @@ import pytest
 
 from proofrig.authority.authority import Authority, Decision, recover
 from proofrig.authority.budget import Balance
-from proofrig.authority.journal import Journal, JournalError
+from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import Ledger, ReserveRequest
-from proofrig.errors import Denied, LedgerError
+from proofrig.errors import Denied, JournalError, LedgerError
 
 
 class Clock:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from proofrig.authority.journal import Journal, JournalError
+from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import Ledger, ReserveRequest, Transition
+from proofrig.errors import JournalError
 
 HOLD = {"tokens": 100, "calls": 1}
 

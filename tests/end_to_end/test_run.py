@@ -237,7 +237,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path: Path) -> None:
     write_suite(tmp_path / "suite", [case(f"c{n}") for n in range(8)], repeats=8, concurrency=2)
 
     def little_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, resource.RLIM_INFINITY))
 
     run = command("run", str(tmp_path / "suite"), "-q", "--no-baselines", folder=tmp_path)
     full = subprocess.run(run, preexec_fn=little_room, capture_output=True, text=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from proofrig.errors import JournalError
 from proofrig.history.history import History, Tail
-from proofrig.history.journal import Journal, JournalError
+from proofrig.history.journal import Journal
 
 
 def open_journal(run_dir: Path, writer: str = "rig") -> Journal:

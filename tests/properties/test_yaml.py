@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofrig.errors import SuiteError
-from proofrig.suites.yaml12 import Document, parse
+from proofrig.yaml12 import Document, parse
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=20)
 SCALARS = (

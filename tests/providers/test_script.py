@@ -177,7 +177,7 @@ async def test_refusals_and_early_ends() -> None:
     [
         ("rules: []", "rules"),
         ("rules: [{when: {turn: 0}}]", "`say`, `call` or `refuse`"),
-        ("rules: [{say: x, wehn: {turn: 0}}]", "'wehn'"),
+        ("rules: [{say: x, wehn: {turn: 0}}]", "unknown key `wehn`"),
         ("rules: [{say: x, when: {user_matches: '('}}]", "regular expression"),
         ("rules: [{say: '{{ ordre }}'}]", "got ordre"),
         ("rules: [{say: x, when: {if: 'turn ='}}]", "expected a text or expression"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
 from proofrig.errors import ProviderError, SuiteError, UsageError
 from proofrig.providers import SimulatedSettings, make_provider
@@ -21,6 +24,25 @@ def test_settings_for_models_are_found_by_glob_first_one_first() -> None:
     assert settings.connections == Connections(busy_above=40)
 
 
+@pytest.mark.parametrize(
+    ("connections", "fits"),
+    [
+        (40, True),
+        ({"busy_above": 40, "refuse_above": 80}, True),
+        (0, False),
+        (True, False),
+        ("40", False),
+        ({"busy": 40}, False),
+    ],
+)
+def test_the_schema_takes_what_the_model_takes(connections: object, fits: bool) -> None:
+    written = {"connections": connections}
+    validator = Draft202012Validator(SimulatedSettings.model_json_schema())
+    assert validator.is_valid(written) == fits
+    with nullcontext() if fits else pytest.raises(ValidationError):
+        SimulatedSettings.model_validate(written)
+
+
 async def test_it_serves_the_three_apis_at_one_address(tmp_path: Path) -> None:
     provider = make_provider(SimulatedSettings(), tmp_path, seed=1)
     endpoints = await provider.start()
@@ -33,7 +55,7 @@ async def test_it_serves_the_three_apis_at_one_address(tmp_path: Path) -> None:
 
 def test_a_broken_script_is_found_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "model.yaml").write_text("rules:\n  - sya: x\n")
-    with pytest.raises(SuiteError, match=r"model\.yaml:2:10: .*'sya'"):
+    with pytest.raises(SuiteError, match=r"model\.yaml:2:5: .*`sya`"):
         make_provider(SimulatedSettings(script="model.yaml"), tmp_path, seed=1)
 
 

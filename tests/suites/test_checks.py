@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from proofrig.errors import Problem
+from proofrig.problems import Origin
 from proofrig.suites.case import Case
 from proofrig.suites.checks import check_cases, check_suite
-from proofrig.suites.problems import Origin
 from proofrig.suites.suite import Suite
-from proofrig.suites.yaml12 import parse
+from proofrig.yaml12 import parse
 
 VERIFY = "verify: [{type: exact, value: x}]"
 

@@ -19,7 +19,7 @@ from proofrig.providers import make_provider
 from proofrig.suites.load import load_suite
 from proofrig.suites.scaffold import scaffold_files, write_scaffold
 from proofrig.suites.suite import Suite
-from proofrig.suites.yaml12 import parse
+from proofrig.yaml12 import parse
 
 
 def test_a_new_suite_loads_and_fits_the_schema_beside_it(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import jsonschema
 import pytest
 
+from proofrig.problems import Origin
 from proofrig.suites.budgets import Budget, Budgets, Prices
 from proofrig.suites.case import Case, World
 from proofrig.suites.checks import check_cases
-from proofrig.suites.problems import Origin
 from proofrig.suites.schema import published, schema_text, suite_schema
 from proofrig.suites.suite import Defaults, Retries, Suite, TrialLimits
-from proofrig.suites.yaml12 import parse
+from proofrig.yaml12 import parse
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "suite.md").read_text()
 BLOCKS = re.findall(r"```(yaml|python)\n(.*?)```", PAGE, re.DOTALL)

@@ -47,6 +47,12 @@ async def test_all_trials_run_in_order_and_no_more_than_allowed_at_once() -> Non
     assert (runner.progress.done, runner.progress.passed, runner.progress.total) == (10, 10, 10)
 
 
+async def test_a_baseline_is_done_and_neither_passes_nor_fails() -> None:
+    runner = Runner(Attempts(passed), Settings())
+    await runner.run([Planned("c:null", "c", 0, "t", 0), *plan(1)])
+    assert (runner.progress.done, runner.progress.passed, runner.progress.baselines) == (2, 1, 1)
+
+
 async def test_infra_failures_are_tried_again_until_measured() -> None:
     attempts = Attempts(lambda p, number: INFRA if number < 3 else passed(p, number))
     runner = Runner(attempts, Settings(retries=2))

@@ -20,9 +20,9 @@ from typing import Literal
 import msgspec
 
 from proofrig.authority.budget import Amounts, Balance
-from proofrig.authority.journal import Journal, JournalError
+from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import Ledger, ReserveRequest, Source, Transition
-from proofrig.errors import Denied
+from proofrig.errors import Denied, JournalError
 from proofrig.history.action import Outcome
 
 
@@ -122,6 +122,11 @@ class Authority:
         for made in ended:
             self._write(made)
         return ended
+
+    def check(self) -> None:
+        """Raises JournalError while transitions wait that the journal could not take."""
+        if self._journal is not None and self._journal.failure is not None:
+            self._journal.flush()
 
     def balances(self, scope: str) -> dict[str, Balance]:
         """Every unit limited or booked in `scope`. Costs a look at every live hold."""

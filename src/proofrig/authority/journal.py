@@ -26,7 +26,7 @@ from zlib import crc32
 import msgspec
 
 from proofrig.authority.ledger import Ledger, Transition
-from proofrig.errors import LedgerError, ProofrigError, UsageError
+from proofrig.errors import JournalError, LedgerError, UsageError
 
 _APPLICATION_ID = 0x50524A31  # "PRJ1"
 _SCHEMA = f"""
@@ -35,10 +35,6 @@ create table if not exists aside(seq integer primary key, crc integer, body blob
 pragma application_id = {_APPLICATION_ID};
 """
 _INSERT = "insert into transitions(seq, crc, body) values(?, ?, ?)"
-
-
-class JournalError(ProofrigError):
-    """The journal cannot be read or written; nothing may start on its word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +210,14 @@ class Journal:
         except sqlite3.IntegrityError:
             self.failure = JournalError(
                 f"{self.path}: expected to be its only writer, got row {rows[0][0]} written by "
-                "another process; stop one of the two, then restart on this file"
+                "another process; stop one of the two, then restart on this file",
+                definite=True,
             )
         except sqlite3.Error as error:
             self.failure = JournalError(
                 f"{self.path}: expected to append {len(rows)} transitions, got: {error}; nothing "
-                "new starts until it can be written; free the disk or check the file's rights"
+                "new starts until it can be written; free the disk or check the file's rights",
+                definite=True,
             )
         else:
             self.failure = None

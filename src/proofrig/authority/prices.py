@@ -22,21 +22,21 @@ from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from fnmatch import translate
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from proofrig.errors import Denied, Problem, SuiteError
+from proofrig.problems import Origin
 from proofrig.wire.turn import Usage
-
-if TYPE_CHECKING:
-    import yaml
+from proofrig.yaml12 import Document, parse
 
 # What vendors put before the request when it offers tools: hundreds of tokens, seen in no body.
 TOOL_PREAMBLE = 1_000
 
 _MILLION = 1_000_000
 _RATES = ("input", "output", "cache_read", "cache_write")
+_READ = ("source", "as_of")
 _REMEMBERED = 1_000  # model names come from agents: remember only so many
 
 
@@ -82,7 +82,10 @@ def input_token_bound(body: bytes, *, tools: bool = False, carried: int = 0) -> 
 
 
 class PriceTable:
-    """Prices by model name: an exact name wins, then the first pattern that matches."""
+    """Prices by model name: an exact name wins, then the first pattern that matches.
+
+    prices: as they were given, in order. fallback: the price of every other model, if any.
+    """
 
     def __init__(self, prices: Sequence[Price], fallback: Price | None = None) -> None:
         self.prices = tuple(prices)
@@ -135,64 +138,80 @@ class PriceTable:
 def default_prices() -> PriceTable:
     """The bundled table: the simulated models only."""
     file = resources.files("proofrig.authority") / "prices.yaml"
-    return parse_prices(_read_yaml(file.read_text("utf-8"), "prices.yaml"), file="prices.yaml")
+    return _table(parse(file.read_bytes(), "prices.yaml"))
 
 
 def load_prices(path: Path | str) -> PriceTable:
     """The table in a YAML file of the form of the bundled `prices.yaml`. Raises SuiteError."""
     try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(
-            [Problem(f"expected a price table in UTF-8, got: {error}", str(path))]
-        ) from error
-    return parse_prices(_read_yaml(text, str(path)), file=str(path))
+        text = Path(path).read_bytes()
+    except OSError as error:
+        message = f"expected a price table, got: {error.strerror}"
+        raise SuiteError([Problem(message, str(path))]) from error
+    return _table(parse(text, str(path)))
 
 
-def parse_prices(table: object, *, file: str = "") -> PriceTable:
+def parse_prices(table: Mapping[str, Any]) -> PriceTable:
     """The table in a mapping `{prices: {glob: {input, output, ...}}, fallback: {...}}`, rates in
     US dollars per million tokens. Raises SuiteError with every problem."""
-    problems: list[Problem] = []
-    if not isinstance(table, Mapping) or not isinstance(table.get("prices", {}), Mapping):
-        raise SuiteError([Problem("expected a mapping with the key `prices`, got another", file)])
-    for key in table.keys() - {"prices", "fallback"}:
-        problems.append(Problem(f"expected the keys prices and fallback, got {key!r}", file))
-    entries: dict[str, Any] = {str(k): v for k, v in table.get("prices", {}).items()}
-    prices = [_price(pattern, entry, file, problems) for pattern, entry in entries.items()]
+    return _table(Document("", table, line=0))
+
+
+def _table(document: Document) -> PriceTable:
+    origin, table = Origin(document), document.value
+    entries = table.get("prices", {}) if isinstance(table, Mapping) else None
+    if not isinstance(entries, Mapping):
+        message = "expected a mapping `prices` of model names to their rates, got another"
+        raise SuiteError([origin.problem(message, ("prices",))])
+    problems = [
+        origin.problem(f"expected the keys prices and fallback, got {key!r}", (key,), key=True)
+        for key in table
+        if key not in ("prices", "fallback")
+    ]
+    prices = [
+        _price(entry, Origin(document, ("prices", pattern), pattern), problems)
+        for pattern, entry in entries.items()
+    ]
     fallback = None
     if "fallback" in table:
-        fallback = _price("fallback", table["fallback"], file, problems)
+        fallback = _price(table["fallback"], Origin(document, ("fallback",), "fallback"), problems)
     if problems:
-        raise SuiteError(problems)
+        raise SuiteError(sorted(problems, key=lambda problem: (problem.line, problem.column)))
     return PriceTable([price for price in prices if price is not None], fallback)
 
 
-def _price(pattern: str, entry: object, file: str, problems: list[Problem]) -> Price | None:
-    wrong: list[str] = []
+def _price(entry: object, origin: Origin, problems: list[Problem]) -> Price | None:
+    """The price at `origin`, whose label is its pattern; what is wrong goes to `problems`."""
     if not isinstance(entry, Mapping):
-        problems.append(Problem(f"{pattern}: expected a mapping of rates, got {entry!r}", file))
+        problems.append(origin.problem(f"expected a mapping of rates, got {entry!r}"))
         return None
-    for key in entry.keys() - {*_RATES, "source", "as_of"}:
-        wrong.append(f"expected input, output, cache_read, cache_write, source or as_of; got {key}")
-    for key in ("source", "as_of"):
+    wrong = []
+    for key in entry:
+        if key not in (*_RATES, *_READ):
+            message = f"expected one of {', '.join((*_RATES, *_READ))}; got {key!r}"
+            wrong.append(origin.problem(message, (key,), key=True))
+    for key in _READ:
         if not str(entry.get(key) or "").strip():
-            wrong.append(f"expected `{key}`: where and when the price was read; got none")
+            message = f"expected `{key}`: where and when the price was read; got none"
+            wrong.append(origin.problem(message, (key,)))
     rates: dict[str, int] = {}
     for key in _RATES:
         value = entry.get(key, entry.get("input") if key.startswith("cache") else None)
         rate = _rate(value)
-        if rate is None:
-            wrong.append(f"expected `{key}` in US dollars per 1,000,000 tokens, got {value!r}")
-        else:
+        if rate is not None:
             rates[key] = rate
+        elif key in entry or not key.startswith("cache"):
+            message = f"expected `{key}` in US dollars per 1,000,000 tokens, got {value!r}"
+            wrong.append(origin.problem(message, (key,)))
+    problems += wrong
     if wrong:
-        problems += [Problem(f"{pattern}: {message}", file) for message in wrong]
         return None
-    return Price(pattern, **rates, source=str(entry["source"]), as_of=str(entry["as_of"]))
+    return Price(origin.label, **rates, source=str(entry["source"]), as_of=str(entry["as_of"]))
 
 
 def _rate(value: object) -> int | None:
-    """Dollars per million tokens as micro-dollars per million tokens; None when it is no rate."""
+    """Dollars per million tokens as micro-dollars per million tokens; None when it is no rate. A
+    float stands for the decimal that was written: its shortest one, exact to 15 digits."""
     if isinstance(value, bool):
         return None
     try:
@@ -206,37 +225,3 @@ def _rate(value: object) -> int | None:
 
 def _round_up(picodollars: int) -> int:
     return -(-picodollars // _MILLION)
-
-
-def _read_yaml(text: str, file: str) -> Any:
-    """Every scalar as its text, so that no rate passes through a float. Refuses double keys."""
-    import yaml
-
-    problems: list[Problem] = []
-
-    def walk(node: yaml.Node) -> Any:
-        if isinstance(node, yaml.MappingNode):
-            found: dict[str, Any] = {}
-            for key, value in node.value:
-                if key.value in found:
-                    mark = key.start_mark
-                    message = f"expected each key once, got {key.value!r} again"
-                    problems.append(Problem(message, file, mark.line + 1, mark.column + 1))
-                found[str(key.value)] = walk(value)
-            return found
-        if isinstance(node, yaml.SequenceNode):
-            return [walk(item) for item in node.value]
-        return node.value
-
-    try:
-        root = yaml.compose(text, Loader=yaml.CBaseLoader)
-    except yaml.MarkedYAMLError as error:
-        at = error.problem_mark
-        line, column = (at.line + 1, at.column + 1) if at else (0, 0)
-        raise SuiteError([Problem(f"broken YAML: {error.problem}", file, line, column)]) from error
-    except yaml.YAMLError as error:
-        raise SuiteError([Problem(f"broken YAML: {error}", file)]) from error
-    loaded = {} if root is None else walk(root)
-    if problems:
-        raise SuiteError(problems)
-    return loaded

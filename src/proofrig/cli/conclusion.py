@@ -55,8 +55,8 @@ def conclude(
     """Write the reports and print the summary; returns the exit code."""
     import msgspec
 
+    from proofrig.reports.reading import verdict_of
     from proofrig.reports.report import write_report
-    from proofrig.reports.terminal import print_summary, print_verdict
 
     report = report_of(suite, run_dir, conclusion, options)
     written = [run_dir / "report.html", *outputs]
@@ -66,9 +66,13 @@ def conclude(
         text = msgspec.json.encode(conclusion)
         click.echo(msgspec.json.format(text, indent=2).decode())
     elif quiet:
-        print_verdict(report)
+        verdict = verdict_of(report)
+        click.echo(f"{verdict.word}: {verdict.why}")
     else:
-        print_summary(report, written)
+        from proofrig.reports.console import make_console
+        from proofrig.reports.terminal import print_summary
+
+        print_summary(make_console(), report, written)
     return conclusion.exit_code
 
 

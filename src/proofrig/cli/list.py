@@ -29,9 +29,8 @@ def command(suite: str, limit: int, as_json: bool, root: Path, store: str) -> No
     if as_json:
         rows = [msgspec.to_builtins(record) | {"rate": rates[record.run]} for record in records]
         click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
-    elif not records:
-        click.echo("no runs yet; start one with `proofrig run`")
     else:
+        from proofrig.reports.console import make_console
         from proofrig.reports.terminal import print_runs
 
-        print_runs(records, rates)
+        print_runs(make_console(), records, rates)

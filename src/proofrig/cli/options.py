@@ -46,8 +46,8 @@ def find_run(run: str, options: Options) -> Path:
     from proofrig.store import Store
 
     if (Path(run) / "manifest.json").is_file():
-        return Path(run)
-    folder = options.root / "runs"
+        return Path(run).absolute()
+    folder = options.root.absolute() / "runs"
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     names = [name for name in names if (folder / name / "manifest.json").is_file()]
     meant = names[-1:] if run == "last" else [name for name in names if name.startswith(run)]

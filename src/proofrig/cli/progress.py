@@ -1,8 +1,8 @@
 """Progress while a run goes on: one live line on a terminal, a plain line now and then elsewhere.
 
 Rules:
-1. Drawing costs next to nothing: at most ten times a second on a terminal, one line every ten
-   seconds (or every tenth of the run) elsewhere.
+1. Drawing costs next to nothing: at most ten times a second on a terminal; elsewhere a line every
+   ten seconds, or for every tenth of the run when that takes longer than a second.
 2. It goes to standard error, so that standard output stays the result's.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from proofrig.trials.runner import Progress
 
 LIVE_S = 0.1
-PLAIN_S = 10.0
+PLAIN_S, TENTH_S = 10.0, 1.0
 
 
 class Reporter:
@@ -63,7 +63,9 @@ class Reporter:
                 self._bar.update(self._task, total=progress.total, completed=done, counts=text)
             return
         share = progress.done / progress.total if progress.total else 1.0
-        if finished or now - self._shown_at >= PLAIN_S or share - self._shown_share >= 0.1:
+        waited = now - self._shown_at
+        tenth = share - self._shown_share >= 0.1 and waited >= TENTH_S
+        if finished or tenth or waited >= PLAIN_S:
             self._shown_at, self._shown_share = now, share
             done_of = f"{progress.done}/{progress.total} trials"
             seconds = now - self._began

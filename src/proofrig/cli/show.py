@@ -13,7 +13,7 @@ from proofrig.cli.options import root_option, run_argument, store_option
 @run_argument
 @click.argument("what", default="")
 @click.option("--against", help="Another run: print where the two manifests differ.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of the run as JSON.")
 @root_option
 @store_option
 def command(
@@ -24,9 +24,11 @@ def command(
     from proofrig.cli.options import find_run
     from proofrig.evaluation import Options
     from proofrig.reports import terminal
+    from proofrig.reports.console import make_console
+    from proofrig.reports.terminal_trace import print_trial
     from proofrig.trials import manifest as manifests
 
-    options = Options(root=root, store=store)
+    options, console = Options(root=root, store=store), make_console()
     run_dir = find_run(run, options)
     if against:
         other = manifests.read(find_run(against, options))
@@ -39,11 +41,10 @@ def command(
 
         from proofrig.reports.machine import document
 
-        shown = document(report, what)
-        click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(document(report)), indent=2).decode())
     elif not what:
-        terminal.print_summary(report)
+        terminal.print_run(console, report)
     elif ":" in what:
-        terminal.print_trial(report, what)
+        print_trial(console, report, what)
     else:
-        terminal.print_case(report, what)
+        terminal.print_case(console, report, what)

@@ -15,16 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from proofrig.errors import InfraError
+from proofrig.errors import JournalError
 from proofrig.history.action import Entry, Kind
 from proofrig.history.format import PACK, SEGMENT, VERSION, encoder, folder_of, next_segment
 from proofrig.history.payloads import PayloadWriter
 
 FLUSH_BYTES = 1 << 16
-
-
-class JournalError(InfraError):
-    """The history cannot be written (full disk, lost folder). What was flushed before is safe."""
 
 
 class Journal:

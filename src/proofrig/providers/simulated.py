@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
 from proofrig.errors import ProviderError, UsageError
 from proofrig.providers.limits import Limits
@@ -36,6 +36,11 @@ class Connections(BaseModel):
 
     busy_above: PositiveInt | None = None
     refuse_above: PositiveInt | None = None
+
+
+def _short(value: Any) -> Any:
+    """A plain number is `busy_above`."""
+    return {"busy_above": value} if type(value) is int else value
 
 
 class ModelSettings(BaseModel):
@@ -59,15 +64,11 @@ class SimulatedSettings(BaseModel):
     function: Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$")] | None = None
     latency: Latency = Latency()
     limits: Limits = Limits()
-    connections: Connections = Connections()
+    connections: Annotated[
+        Connections,
+        BeforeValidator(_short, json_schema_input_type=Connections | PositiveInt),
+    ] = Connections()
     models: dict[str, ModelSettings] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_connections(cls, value: Any) -> Any:
-        if isinstance(value, dict) and type(value.get("connections")) is int:
-            return value | {"connections": {"busy_above": value["connections"]}}
-        return value
 
     @model_validator(mode="after")
     def _one_model(self) -> SimulatedSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from proofrig.errors import HarnessError, InfraError, UsageError
+from proofrig.errors import HarnessError, InfraError, ProofrigError, UsageError
 from proofrig.gateways.gateway import Binding
 from proofrig.rig.protocol import (
     Begin,
@@ -13,11 +13,18 @@ from proofrig.rig.protocol import (
     End,
     Ended,
     Failed,
+    Kind,
     Plan,
     Ready,
     answer_decoder,
     line,
 )
+
+ERRORS: dict[Kind, type[ProofrigError]] = {
+    "usage": UsageError,
+    "infra": InfraError,
+    "harness": HarnessError,
+}
 
 
 class RigLost(InfraError):
@@ -37,7 +44,8 @@ class Rig:
         self._failure: Exception | None = None
 
     async def start(self) -> None:
-        """Start the process. Raises UsageError for what the suite got wrong, else HarnessError."""
+        """Start the process. Raises UsageError for what the suite got wrong, InfraError for
+        a disk or a port that fails, else HarnessError."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -53,7 +61,7 @@ class Rig:
         answer = answer_decoder.decode(first) if first else Failed("the rig ended at once")
         if isinstance(answer, Failed):
             await self.close()
-            raise (UsageError if answer.usage else HarnessError)(answer.message)
+            raise ERRORS[answer.kind](answer.message)
         assert isinstance(answer, Ready)
         self.port, self.segment = answer.port, answer.segment
         self._reader = asyncio.create_task(self._read())

@@ -4,7 +4,8 @@ Rules:
 1. Entries reach the operating system at the latest `FLUSH_S` after they were written, and all
    entries of a trial before its `Ended` is sent.
 2. What is wrong with the plan is said to the runner as one message, not as a traceback.
-3. A history that cannot be written ends the rig: going on would let actions happen unseen.
+3. A history or a ledger that cannot be written ends the rig, before any trial that it touched is
+   judged: going on would let actions happen unseen, or blame agents for a full disk.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from proofrig.rig.protocol import (
     End,
     Ended,
     Failed,
+    Kind,
     Plan,
     Ready,
     line,
@@ -75,6 +77,7 @@ class Desk:
         ended = self._context.bindings.end(token)
         if ended is not None:
             self._context.asked.end(ended.trial)
+        self._context.authority.check()
         self._context.journal.flush()
         return Ended(token, given_up)
 
@@ -175,11 +178,19 @@ async def _tick(context: Context) -> None:
     beats = 0
     while True:
         await asyncio.sleep(FLUSH_S)
+        context.authority.check()
         context.journal.flush()
         beats += 1
         if beats * FLUSH_S >= SWEEP_S:
             beats = 0
             context.authority.sweep()
+
+
+def kind_of(error: ProofrigError) -> Kind:
+    """Whose fault it is, for the runner."""
+    if isinstance(error, UsageError):
+        return "usage"
+    return "infra" if isinstance(error, InfraError) else "harness"
 
 
 def _say(message: Ready | Begun | Ended | Failed) -> None:
@@ -198,8 +209,7 @@ async def _main() -> int:
     try:
         await serve(plan_decoder.decode(raw), orders)
     except ProofrigError as error:
-        usage = isinstance(error, UsageError) and not isinstance(error, InfraError)
-        _say(Failed(str(error), usage=usage))
+        _say(Failed(str(error), kind_of(error)))
         return 1
     except BrokenPipeError:
         pass  # the runner is gone; everything is settled and flushed

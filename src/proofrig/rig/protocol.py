@@ -75,11 +75,14 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     open: int = 0
 
 
+Kind = Literal["usage", "infra", "harness"]
+
+
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The rig cannot go on. `usage`: it is the user's input that is wrong."""
+    """The rig cannot go on; `kind` says whose fault that is."""
 
     message: str
-    usage: bool = False
+    kind: Kind = "harness"
 
 
 encoder = msgspec.json.Encoder()

@@ -17,10 +17,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from proofrig.errors import Problem, SuiteError, UsageError
+from proofrig.problems import Origin, shown_path
+from proofrig.problems import Path as At
 from proofrig.providers.simulated import SimulatedSettings
 from proofrig.suites.case import Case
-from proofrig.suites.problems import Origin, shown_path
-from proofrig.suites.problems import Path as At
 from proofrig.suites.suite import Suite, near
 from proofrig.suites.world import is_sql_file
 

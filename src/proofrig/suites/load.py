@@ -25,11 +25,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from proofrig.errors import Problem, SuiteError, UsageError
 from proofrig.gateways.tool_settings import McpServerSettings
+from proofrig.problems import UNSEEN, Origin, problems_of, shown_path
 from proofrig.suites.case import Case
 from proofrig.suites.checks import check_cases, check_suite
-from proofrig.suites.problems import UNSEEN, Origin, problems_of, shown_path
 from proofrig.suites.suite import Defaults, Suite
-from proofrig.suites.yaml12 import Document, parse
+from proofrig.yaml12 import Document, parse
 
 NAMES = ("suite.yaml", "suite.yml", "suite.py")
 _YAML = (".yaml", ".yml")

@@ -28,7 +28,7 @@ RUNS = "runs"
 def new_run(root: Path, suite: str) -> Path:
     """Make the directory of a new run below `root`; its name is the run's id. Raises InfraError."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    run_dir = root / RUNS / f"{stamp}-{suite}-{secrets.token_hex(2)}"
+    run_dir = root.absolute() / RUNS / f"{stamp}-{suite}-{secrets.token_hex(2)}"
     try:
         run_dir.mkdir(parents=True)
     except OSError as error:

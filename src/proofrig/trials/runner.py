@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from proofrig.errors import InfraError
 from proofrig.suites import Planned
+from proofrig.trials.baseline import role_of
 from proofrig.trials.trial import Outcome
 
 
@@ -32,10 +33,12 @@ class Settings:
 
 @dataclass(slots=True)
 class Progress:
-    """Counts, as a person wants to see them while the run goes on."""
+    """Counts, as a person wants to see them while the run goes on. A baseline's trial is done
+    like any other, but it neither passes nor fails: it is no trial of the agent."""
 
     total: int = 0
     running: int = 0
+    baselines: int = 0
     passed: int = 0
     failed: int = 0
     unmeasured: int = 0
@@ -44,7 +47,7 @@ class Progress:
 
     @property
     def done(self) -> int:
-        return self.passed + self.failed + self.unmeasured
+        return self.passed + self.failed + self.unmeasured + self.baselines
 
 
 class Runner:
@@ -95,7 +98,7 @@ class Runner:
                 raise
             finally:
                 self.progress.running -= 1
-            self._count(outcome)
+            self._count(planned, outcome)
             self._on_change(self.progress)
 
     async def _until_measured(self, planned: Planned) -> Outcome:
@@ -109,8 +112,10 @@ class Runner:
             self.progress.retried += 1
         raise AssertionError("the last attempt always returns")
 
-    def _count(self, outcome: Outcome) -> None:
-        if outcome.passed is None:
+    def _count(self, planned: Planned, outcome: Outcome) -> None:
+        if role_of(planned) != "subject":
+            self.progress.baselines += 1
+        elif outcome.passed is None:
             self.progress.unmeasured += 1
         elif outcome.passed:
             self.progress.passed += 1

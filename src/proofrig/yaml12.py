@@ -55,7 +55,7 @@ _HINTS = (
 @dataclass(frozen=True, slots=True)
 class Document:
     """A parsed file. `value` is plain data; `at` finds where a part of it stands. `line`: where
-    the whole stands, for values whose parts have no places of their own."""
+    the whole stands, for values whose parts have no places of their own; 0 when they have none."""
 
     file: str
     value: Any
@@ -66,7 +66,7 @@ class Document:
 
     def at(self, path: tuple[str | int, ...], *, key: bool = False) -> tuple[int, int]:
         """Line and column, from 1, of the value at `path` (of its key when `key`); the nearest
-        enclosing part when the path goes further than the document."""
+        enclosing part when the path goes further than the document; 0 when `line` is 0."""
         value, mark = self.value, self._containers.get(id(self.value))
         for place, part in enumerate(path):
             marks = self._parts.get(id(value), {}).get(part)
@@ -74,7 +74,9 @@ class Document:
                 break
             mark = marks[0] if key and place == len(path) - 1 else marks[1]
             value = value[part]
-        return (mark.line + 1, mark.column + 1) if mark is not None else (self.line, 1)
+        if mark is None:
+            return self.line, min(self.line, 1)
+        return mark.line + 1, mark.column + 1
 
 
 def parse(text: str | bytes, file: str = "<text>") -> Document:
@@ -84,7 +86,7 @@ def parse(text: str | bytes, file: str = "<text>") -> Document:
             Problem(
                 f"the file is too large: at most {MAX_BYTES:,} bytes, got {len(text):,}",
                 file,
-                hint="split the cases over several files and list them under cases_from",
+                hint="split it over several files",
             )
         )
     source = _decode(text, file) if isinstance(text, bytes) else text
@@ -125,7 +127,7 @@ class _Reader:
             self.refuse(
                 event.start_mark,
                 "a second document starts here; expected one document in a file",
-                "put it into a file of its own and list it under cases_from",
+                "put it into a file of its own",
             )
         doc = self._doc
         return Document(doc.file, value, 1, doc._parts, doc._containers)
@@ -206,7 +208,7 @@ class _Reader:
                 self.refuse(
                     event.start_mark,
                     "merge keys (<<) are not part of YAML 1.2",
-                    "write the keys out, or put what all cases share under `defaults`",
+                    "write the keys out; an alias stands for a whole value: `key: *name`",
                 )
             if event.anchor is not None:
                 self._anchors[event.anchor] = (key, 1)

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from proofrig.suites.problems import Origin, problems_of
-from proofrig.suites.yaml12 import parse
+from proofrig.problems import Origin, problems_of
+from proofrig.yaml12 import parse
 
 
 class _Strict(BaseModel):

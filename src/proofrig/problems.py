@@ -14,25 +14,33 @@ import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from proofrig.errors import Problem
-from proofrig.suites.yaml12 import Document
 
 Path = tuple[str | int, ...]
 Schema = Mapping[str, Any]
 
-
 UNSEEN: Any = object()  # a value built in Python, of which only the errors are known
+
+
+class Placed(Protocol):
+    """A document that knows where its parts stand."""
+
+    @property
+    def file(self) -> str: ...
+
+    def at(self, path: Path, *, key: bool = False) -> tuple[int, int]:
+        """Line and column, from 1, 0 when unknown, of the value at `path`, or of its key."""
 
 
 class Origin:
     """Where a value that is validated on its own stands: a document, a path, a name for people."""
 
-    def __init__(self, document: Document, path: Path = (), label: str = "") -> None:
+    def __init__(self, document: Placed, path: Path = (), label: str = "") -> None:
         self.document = document
         self.path = path
         self.label = label

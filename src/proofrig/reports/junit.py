@@ -1,0 +1,127 @@
+"""The JUnit XML report: one testcase per case, its repeats inside it.
+
+Rules:
+1. A case passes when all its measured repeats passed, fails (`<failure>`: agent, timeout, limit)
+   when one did not, and is an `<error>` (infra, harness) when none was measured.
+2. Names are stable from run to run: classname is the suite, name the case id. Repeats, pass counts,
+   pass^k, cost and flakiness are properties.
+3. Gates are properties of the suite; the exit code decides, not this file.
+4. The XML is valid whatever the agent wrote: characters that XML does not allow are replaced.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from xml.etree import ElementTree as ET
+
+from proofrig.reports.reading import (
+    CaseResult,
+    cases_of,
+    failing_verdict,
+    reproduce,
+    verdict_of,
+    why,
+)
+from proofrig.reports.report import RunReport
+from proofrig.reports.words import clean, cut
+from proofrig.results import Row
+
+_SECOND_NS = 1e9
+_TEXT = 1_000
+
+
+def render(report: RunReport) -> bytes:
+    """The report as XML, UTF-8 with its declaration."""
+    cases = cases_of(report)
+    counts = {
+        "tests": len(cases),
+        "failures": sum(case.state == "failed" for case in cases),
+        "errors": sum(case.state == "unmeasured" for case in cases),
+        "skipped": 0,
+    }
+    given = {name: str(count) for name, count in counts.items()}
+    given["time"] = f"{report.duration_ns / _SECOND_NS:.3f}"
+    name = clean(report.suite) or "proofrig"
+    root = ET.Element("testsuites", {"name": "proofrig"} | given)
+    suite = ET.SubElement(root, "testsuite", {"name": name} | given)
+    if started := report.manifest.get("started_ns"):
+        suite.set("timestamp", f"{datetime.fromtimestamp(started / 1e9, UTC):%Y-%m-%dT%H:%M:%S}")
+    _properties(suite, _suite_properties(report))
+    for case in cases:
+        _testcase(suite, name, case, report)
+    ET.indent(root)
+    xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return xml + b"\n"
+
+
+def _suite_properties(report: RunReport) -> dict[str, object]:
+    verdict, overall = verdict_of(report), report.summary.overall
+    found: dict[str, object] = {
+        "run": report.run,
+        "verdict": f"{verdict.word}: {verdict.why}",
+        "exit_code": report.exit_code,
+        "seed": report.manifest.get("seed", ""),
+        "trials": overall.trials,
+        "measured": overall.measured,
+        "passed": overall.passed,
+        "cost_usd": f"{overall.usd_micro / 1e6:.6f}",
+    }
+    for gate in report.gates:
+        found[f"gate: {gate.rule}"] = f"{gate.state}: {gate.message}"
+    return found
+
+
+def _testcase(suite: ET.Element, name: str, case: CaseResult, report: RunReport) -> None:
+    score = case.score
+    seconds = sum(row.duration_ns for row in case.rows) / _SECOND_NS
+    test = ET.SubElement(
+        suite, "testcase", classname=name, name=clean(case.id), time=f"{seconds:.3f}"
+    )
+    hat = score.pass_hat.get(str(score.k))
+    _properties(
+        test,
+        {
+            "repeats": score.trials,
+            "measured": score.measured,
+            "passed": score.passed,
+            f"pass^{score.k}": "not measured" if hat is None else f"{hat:.4f}",
+            "flaky": str(case.flaky).lower(),
+            "cost_usd": f"{score.usd_micro / 1e6:.6f}",
+            "tokens": score.tokens,
+        },
+    )
+    if case.state == "passed":
+        return
+    failed = case.state == "failed"
+    missed = [row for row in case.rows if row.passed is (False if failed else None)]
+    kinds = [row.failure for row in missed if row.failure]
+    message = f"{score.passed} of {score.measured} repeats passed"
+    if not failed:
+        message = f"none of {score.trials} repeats was measured"
+    problem = ET.SubElement(
+        test,
+        "failure" if failed else "error",
+        message=f"{message}: {why(missed[0])}",
+        type=max(sorted(set(kinds)), key=kinds.count, default="agent" if failed else "infra"),
+    )
+    told = "\n\n".join(_told(row) for row in missed[:10])
+    more = f"\n\nand {len(missed) - 10} more" if len(missed) > 10 else ""
+    problem.text = f"{told}{more}\n\nreproduce: {clean(reproduce(report, case.id))}"
+
+
+def _told(row: Row) -> str:
+    """A repeat that did not pass: class, reason, expected and got."""
+    lines = [f"repeat {row.repeat} ({clean(row.trial)}): {row.failure or 'failed'}"]
+    lines += [f"  error: {cut(row.error, _TEXT)}"] if row.error else []
+    if verdict := failing_verdict(row):
+        lines.append(f"  {clean(verdict['verifier'])}")
+        found = [f"    {side}: {cut(verdict[side], _TEXT)}" for side in ("expected", "got")]
+        said = verdict["expected"] or verdict["got"]
+        lines += found if said else [f"    {cut(verdict['message'], _TEXT)}"]
+    return "\n".join(lines)
+
+
+def _properties(parent: ET.Element, values: dict[str, object]) -> None:
+    holder = ET.SubElement(parent, "properties")
+    for name, value in values.items():
+        ET.SubElement(holder, "property", name=clean(name), value=clean(str(value)))

@@ -1,0 +1,73 @@
+"""The JSON report: everything, for machines. Keys are only ever added under one schema version.
+
+    schema      "proofrig.report/1"
+    run, suite, status, exit_code
+                the run's id, its suite's name, finished | interrupted | stopped, and the exit code
+    verdict     {word, tone, why}: tone is good | bad | unsure | plain
+    cautions    what to know before believing the score, as sentences
+    gates       [{rule, state, message}]: state is pass | fail | inconclusive
+    summary     {overall, by_case, by_tag, by_difficulty, latency_ns, wasted_usd_micro, ...}; a
+                score has name, cases, trials, measured, passed, rate {estimate, low, high} or null
+                when nothing was measured, k, k_cases, pass_at and pass_hat by k, failures by
+                class, the baselines (null: did not run), cost, tokens, calls, duration_ns quantiles
+    trials      one row per trial, baselines included (role): passed is null when not measured
+    facts       per case: difficulty, tags
+    trend       the suite's stored runs, oldest first
+    manifest    what was run where
+    problems    what went wrong around the run, as sentences
+    duration_ns from the run's start to its last entry
+
+Rules:
+1. Every key is always there; what was not measured is null, never 0.
+2. Money is micro-dollars, times are nanoseconds, shares are between 0 and 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from proofrig.reports.reading import cautions, verdict_of
+from proofrig.reports.report import RunReport
+
+SCHEMA = "proofrig.report/1"
+
+
+def document(report: RunReport) -> dict[str, Any]:
+    """The report as plain values."""
+    verdict = verdict_of(report)
+    return {
+        "schema": SCHEMA,
+        "run": report.run,
+        "suite": report.suite,
+        "status": report.status,
+        "exit_code": report.exit_code,
+        "verdict": {"word": verdict.word, "tone": verdict.tone, "why": verdict.why},
+        "cautions": cautions(report),
+        "gates": _plain(report.gates),
+        "summary": _plain(report.summary),
+        "trials": _plain(report.rows),
+        "facts": {
+            fact.id: {"difficulty": fact.difficulty, "tags": list(fact.tags)}
+            for fact in report.facts.values()
+        },
+        "trend": report.trend,
+        "manifest": report.manifest,
+        "problems": report.problems,
+        "duration_ns": report.duration_ns,
+    }
+
+
+def render(report: RunReport) -> bytes:
+    """The report as JSON, indented, with a newline at its end."""
+    return msgspec.json.format(msgspec.json.encode(document(report)), indent=2) + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    """Structs as dictionaries with all their fields, defaults included."""
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(part) for name, part in msgspec.structs.asdict(value).items()}
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,131 @@
+"""The Markdown report: a step summary for a pull request, the verdict in its first line.
+
+Rules:
+1. At most 64 KB whatever the run: failing cases are listed while there is room, the rest counted.
+2. Text from agents stands in code spans that it cannot end: no markup, link or mention survives.
+"""
+
+from __future__ import annotations
+
+import re
+
+from proofrig.reports.reading import (
+    CaseResult,
+    baseline,
+    cases_of,
+    cautions,
+    failing_verdict,
+    reproduce,
+    verdict_of,
+    worst_first,
+)
+from proofrig.reports.report import RunReport
+from proofrig.reports.words import big, duration, line, money, percent, plural
+from proofrig.results import Score
+
+MOST = 64_000
+_TEXT = 300
+_MARKS = {"good": "✅", "bad": "❌", "unsure": "⚠️", "plain": "☑️"}
+_GATES = {"pass": "✅", "fail": "❌", "inconclusive": "⚠️"}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
+
+
+def render(report: RunReport) -> bytes:
+    """The report as GitHub-flavoured Markdown, UTF-8."""
+    verdict = verdict_of(report)
+    head = [f"## {_MARKS[verdict.tone]} {verdict.word}: {_escaped(verdict.why, 400)}", ""]
+    head += [f"Suite {_code(report.suite)}, run {_code(report.run)}", ""]
+    if len(report.gates) > 1:
+        head += [
+            f"- {_GATES[g.state]} {_escaped(g.rule)}: {_escaped(g.message)}" for g in report.gates
+        ] + [""]
+    head += [*_score(report), ""]
+    head += [f"> {_escaped(text, 300)}" for text in cautions(report)[:10]]
+    head += [f"> {_escaped(text, 300)}" for text in report.problems[:10]]
+    return _with_cases("\n".join(head).rstrip() + "\n", report)
+
+
+def _score(report: RunReport) -> list[str]:
+    overall, k = report.summary.overall, report.summary.overall.k
+    rows = [("Pass rate", _rate(overall))]
+    if k > 1:
+        hat, one = overall.pass_hat.get(str(k)), overall.pass_at.get("1")
+        rows.append((f"pass@1 / pass^{k}", f"{percent(one)} / {percent(hat)}"))
+    rows += [
+        ("Null agent", baseline(overall.null_passed, overall.null_trials)),
+        ("Reference", baseline(overall.reference_passed, overall.reference_trials)),
+    ]
+    failures = ", ".join(f"{count} {name}" for name, count in sorted(overall.failures.items()))
+    rows += [
+        ("Trials", f"{plural(overall.trials, 'trial')} of {plural(overall.cases, 'case')}"),
+        ("Failures", failures or "none"),
+        ("Cost", f"{money(overall.usd_micro)}, {big(overall.tokens)} tokens"),
+        ("Trial time", f"p50 {_time(overall, 'p50')}, p95 {_time(overall, 'p95')}"),
+    ]
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+
+
+def _rate(score: Score) -> str:
+    if score.rate is None:
+        return "not measured"
+    rate = score.rate
+    found = f"**{percent(rate.estimate)}** ({score.passed} of {score.measured})"
+    return f"{found}, 95 % interval {percent(rate.low)} to {percent(rate.high)}"
+
+
+def _time(score: Score, quantile: str) -> str:
+    return duration(score.duration_ns.get(quantile))
+
+
+def _with_cases(text: str, report: RunReport) -> bytes:
+    missed = worst_first(cases_of(report))
+    if not missed:
+        return text.encode()
+    title = f"\n### {plural(len(missed), 'case')} to look at\n\n"
+    room, shown, parts = MOST - 200 - len((text + title).encode()), 0, [text, title]
+    for case in missed:
+        part = _case(case, report)
+        room -= len(part.encode())
+        if room < 0:
+            break
+        parts.append(part)
+        shown += 1
+    if shown < len(missed):
+        parts.append(f"\nand {len(missed) - shown} more: `proofrig show {report.run[:100]}`\n")
+    return "".join(parts).encode()
+
+
+def _case(case: CaseResult, report: RunReport) -> str:
+    score, first = case.score, case.first
+    flaky = ", flaky" if case.flaky else ""
+    passed = f"{score.passed} of {score.measured} passed{flaky}"
+    if case.state == "unmeasured":
+        passed = f"none of {score.trials} measured"
+    lines = [f"- {_code(case.id, 200)}: {passed}"]
+    if first is not None:
+        verdict = failing_verdict(first)
+        if first.error:
+            lines.append(f"  - {first.failure}: {_code(first.error, _TEXT)}")
+        if verdict and (verdict["expected"] or verdict["got"]):
+            lines.append(
+                f"  - {_code(verdict['verifier'], 80)} expected {_code(verdict['expected'])}"
+            )
+            lines.append(f"  - got {_code(verdict['got'] or '(nothing)')}")
+        elif verdict:
+            lines.append(f"  - {_code(verdict['verifier'], 80)}: {_code(verdict['message'])}")
+    lines.append(f"  - {_code(reproduce(report, case.id), 400)}")
+    return "\n".join(lines) + "\n"
+
+
+def _code(text: str, limit: int = _TEXT) -> str:
+    """A code span that its text cannot leave."""
+    said = line(text, limit) or " "
+    longest = max((len(run) for run in re.findall("`+", said)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if longest else ""
+    return f"{fence}{pad}{said}{pad}{fence}"
+
+
+def _escaped(text: str, limit: int = _TEXT) -> str:
+    """Plain text with nothing in it that Markdown would act on."""
+    return _SPECIAL.sub(r"\\\1", line(text, limit)).replace("@", "@\u2060")  # no mention

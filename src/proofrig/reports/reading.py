@@ -1,0 +1,222 @@
+"""What a report says, before how it looks: the verdict, the cautions, the cases, the reasons.
+
+Rules:
+1. One place words the verdict, so every form of the report says the same.
+2. Without a gate there is no pass and no fail: the run has finished, and its score is shown.
+3. A case is flaky when some of its measured repeats passed and some did not.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from proofrig.comparisons.gate import GateResult
+from proofrig.errors import UsageError
+from proofrig.reports.report import RunReport
+from proofrig.reports.words import line, percent, plural
+from proofrig.results import Row, Score
+
+Tone = Literal["good", "bad", "unsure", "plain"]
+State = Literal["passed", "failed", "unmeasured"]
+FAILURES = ("agent", "timeout", "limit", "infra", "harness")
+MEANING = {
+    "agent": "the agent's answer or its actions were wrong",
+    "timeout": "the agent ran out of time",
+    "limit": "a budget or a rule stopped the agent",
+    "infra": "something around the agent failed; not in the score",
+    "harness": "the harness or a verifier failed; not in the score",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the run came to, in a word and a sentence."""
+
+    word: str
+    tone: Tone
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """A case with the rows of its repeats. `first` is the row that best shows why it did not pass:
+    its first failed repeat, else its first unmeasured one."""
+
+    id: str
+    score: Score
+    rows: tuple[Row, ...]
+
+    @property
+    def state(self) -> State:
+        """failed: a measured repeat failed. unmeasured: no repeat was measured."""
+        if self.score.passed < self.score.measured:
+            return "failed"
+        return "passed" if self.score.measured else "unmeasured"
+
+    @property
+    def flaky(self) -> bool:
+        """Some measured repeats passed and some did not."""
+        return 0 < self.score.passed < self.score.measured
+
+    @property
+    def first(self) -> Row | None:
+        """The row to look at first; None when every repeat passed."""
+        order = {False: 0, None: 1}
+        missed = [row for row in self.rows if row.passed is not True]
+        return min(missed, key=lambda row: order[row.passed], default=None)
+
+
+def verdict_of(report: RunReport) -> Verdict:
+    """The run's verdict, from its exit code and its gates."""
+    overall = report.summary.overall
+    measured = f"{overall.passed} of {overall.measured} measured trials passed"
+    gates = {state: [g for g in report.gates if g.state == state] for state in _STATES}
+    problem = report.problems[0] if report.problems else ""
+    code = report.exit_code
+    if code == 0 and not report.gates:
+        why = f"{measured}; no gate was set, so nothing decides whether that is enough"
+        return Verdict("Finished", "plain", why)
+    if code == 0:
+        return Verdict("Passed", "good", _said(gates["pass"]) or measured)
+    if code == 1:
+        return Verdict("Failed", "bad", _said(gates["fail"]) or measured)
+    if code == 4:
+        return Verdict("Inconclusive", "unsure", _said(gates["inconclusive"]) or measured)
+    if code == 5:
+        return Verdict("Nothing ran", "unsure", problem or "no trial was started")
+    if code == 6:
+        why = problem or f"none of {plural(overall.trials, 'trial')} could be measured"
+        return Verdict("Stopped", "unsure", why)
+    if code == 130:
+        why = f"{plural(overall.trials, 'trial')} had finished; {measured}"
+        return Verdict("Interrupted", "unsure", f"{why}. Go on: proofrig resume {report.run}")
+    return Verdict("Error", "bad", problem or f"the run ended with exit code {code}")
+
+
+_STATES = ("pass", "fail", "inconclusive")
+
+
+def _said(gates: list[GateResult]) -> str:
+    return "; ".join(f"{gate.rule}: {gate.message}" for gate in gates)
+
+
+def cautions(report: RunReport) -> list[str]:
+    """What a reader must know before believing the score."""
+    overall, found = report.summary.overall, []
+    null = sorted({row.case for row in report.rows if row.role == "null" and row.passed})
+    if null:
+        text = f"Doing nothing passes {plural(len(null), 'case')} ({_some(null)})"
+        found.append(f"{text}: what verifies them asks for too little.")
+    broken = [row.case for row in report.rows if row.role == "reference" and row.passed is False]
+    if broken:
+        text = f"The reference solution fails {plural(len(set(broken)), 'case')}"
+        found.append(f"{text} ({_some(sorted(set(broken)))}): these cases are broken.")
+    missing = overall.trials - overall.measured
+    if missing:
+        text = f"{missing} of {overall.trials} trials were not measured"
+        found.append(f"{text}; the score is over the other {overall.measured}.")
+    if report.summary.unattributed:
+        text = plural(report.summary.unattributed, "request")
+        found.append(f"{text} could not be attributed to a trial; see notes on the history.")
+    if overall.k > 1 and overall.k_cases < overall.cases:
+        text = f"{overall.k_cases} of {overall.cases} cases have {overall.k} measured repeats"
+        found.append(f"pass^{overall.k} is over those only: {text}.")
+    return found
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def cases_of(report: RunReport) -> list[CaseResult]:
+    """Every case, in the order of the summary."""
+    rows: dict[str, list[Row]] = {}
+    for row in report.rows:
+        if row.role == "subject":
+            rows.setdefault(row.case, []).append(row)
+    return [
+        CaseResult(score.name, score, tuple(sorted(rows[score.name], key=lambda row: row.repeat)))
+        for score in report.summary.by_case
+        if score.name in rows
+    ]
+
+
+def worst_first(cases: Iterable[CaseResult]) -> list[CaseResult]:
+    """The cases that did not pass: the lowest pass rate first, then the unmeasured ones."""
+    missed = [case for case in cases if case.state != "passed"]
+    return sorted(missed, key=lambda case: (case.state == "unmeasured", _rate(case.score), case.id))
+
+
+def _rate(score: Score) -> float:
+    return score.passed / score.measured if score.measured else 0.0
+
+
+def failing_verdict(row: Row) -> dict[str, str]:
+    """The first verdict that did not pass, as text: verifier, message, expected, got."""
+    for verdict in row.verdicts:
+        if verdict.get("passed") is not True:
+            return {name: str(verdict.get(name) or "") for name in _VERDICT}
+    return {}
+
+
+_VERDICT = ("verifier", "message", "expected", "got")
+
+
+def why(row: Row, limit: int = 160) -> str:
+    """Why a trial did not pass, on one line; "" when it passed."""
+    if row.passed:
+        return ""
+    verdict = failing_verdict(row)
+    if verdict and row.failure in ("agent", "", "harness"):
+        said = verdict["message"] or f"expected {verdict['expected']}; got {verdict['got']}"
+        return line(f"{verdict['verifier']}: {said}", limit)
+    if row.error:
+        return line(f"{row.failure}: {row.error}", limit)
+    if verdict:
+        return line(f"{row.failure}, {verdict['verifier']}: {verdict['message']}", limit)
+    return row.failure and f"{row.failure}: {MEANING[row.failure]}"
+
+
+def state_of(row: Row) -> State:
+    """passed, failed or unmeasured."""
+    return "unmeasured" if row.passed is None else "passed" if row.passed else "failed"
+
+
+def baseline(passed: int | None, trials: int) -> str:
+    """`2 of 12 (16.7 %)`, or that the baseline did not run."""
+    return "did not run" if passed is None else f"{passed} of {trials} ({percent(passed / trials)})"
+
+
+def reproduce(report: RunReport, case: str) -> str:
+    """The command that runs a case again with the run's seed."""
+    suite = str(report.manifest.get("suite_path") or report.suite or "SUITE")
+    seed = report.manifest.get("seed", 0)
+    return f"proofrig run {shlex.quote(suite)} --case {shlex.quote(case)} --seed {seed}"
+
+
+def find_case(report: RunReport, name: str) -> CaseResult:
+    """The case of this name. Raises UsageError with the nearest one."""
+    cases = {case.id: case for case in cases_of(report)}
+    if name not in cases:
+        raise UsageError(f"run {report.run} has no case {name!r}: {_near(name, list(cases))}")
+    return cases[name]
+
+
+def find_row(report: RunReport, name: str) -> Row:
+    """The row of this trial, with or without its `~attempt`. Raises UsageError."""
+    for row in report.rows:
+        if name in (row.trial, row.trial.partition("~")[0]):
+            return row
+    known = [row.trial for row in report.rows]
+    raise UsageError(f"run {report.run} has no finished trial {name!r}: {_near(name, known)}")
+
+
+def _near(word: str, known: list[str]) -> str:
+    if close := get_close_matches(word, known, n=1):
+        return f"did you mean {close[0]!r}?"
+    return f"there are {_some(known, 8)}" if known else "there are none"

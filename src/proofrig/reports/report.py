@@ -1,0 +1,155 @@
+"""What every report is made from, and the one door to all of them.
+
+    run's directory + what the run came to  ->  RunReport  ->  .html .json .xml .md, or a terminal
+
+Rules:
+1. A report reads; it never judges. Every number in it comes from the summary or the history.
+2. The suffix of the path chooses the form.
+3. A report is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from proofrig.comparisons.gate import GateResult
+from proofrig.errors import InfraError, UsageError
+from proofrig.history.action import Entry
+from proofrig.history.history import History
+from proofrig.results import CaseFacts, Row, RowsFold, Summary
+
+MANIFEST = "manifest.json"
+MEMBERS = {".html": "html", ".json": "machine", ".xml": "junit", ".md": "markdown"}
+
+
+class Concluded(Protocol):
+    """What a run came to, as the evaluation says it."""
+
+    @property
+    def run(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def exit_code(self) -> int: ...
+    @property
+    def summary(self) -> Summary: ...
+    @property
+    def gates(self) -> list[GateResult]: ...
+    @property
+    def problems(self) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """A run, ready to be shown.
+
+    rows: one per trial, baselines included. manifest: `manifest.json` as it is. trend: the points
+    of `Store.trend(suite)`, oldest first. facts: tags and difficulty per case id, where known.
+    duration_ns: from the run's start to its last entry, pauses before a resume included.
+    """
+
+    run: str
+    run_dir: Path
+    status: str
+    exit_code: int
+    summary: Summary
+    rows: list[Row]
+    gates: list[GateResult] = field(default_factory=list)
+    manifest: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    trend: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, CaseFacts] = field(default_factory=dict)
+    duration_ns: int = 0
+
+    @property
+    def suite(self) -> str:
+        """The suite's name."""
+        return str(self.manifest.get("suite", ""))
+
+
+def gather_report(
+    run_dir: Path,
+    concluded: Concluded,
+    *,
+    trend: Sequence[dict[str, Any]] = (),
+    facts: Iterable[CaseFacts] = (),
+) -> RunReport:
+    """Gather a run from its directory: one pass over its history. Raises InfraError when its
+    manifest cannot be read."""
+    fold, clock = RowsFold(), _LastTime()
+    History(run_dir).fold(fold, clock)
+    return RunReport(
+        run=concluded.run,
+        run_dir=run_dir,
+        status=concluded.status,
+        exit_code=concluded.exit_code,
+        summary=concluded.summary,
+        rows=fold.result(),
+        gates=list(concluded.gates),
+        manifest=_manifest(run_dir),
+        problems=list(concluded.problems),
+        trend=list(trend),
+        facts={fact.id: fact for fact in facts},
+        duration_ns=clock.result(),
+    )
+
+
+def write_report(report: RunReport, path: Path) -> None:
+    """Write the report in the form that the path's suffix names. Raises UsageError for a suffix
+    that is not known, InfraError when the file cannot be written."""
+    data = renderer(path)(report)
+    fresh = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_bytes(data)
+        fresh.replace(path)
+    except OSError as error:
+        raise InfraError(
+            f"cannot write the report to {path}: {error.strerror or error}. "
+            "Give a writable path; the run itself is safe."
+        ) from error
+
+
+def renderer(path: Path) -> Callable[[RunReport], bytes]:
+    """What renders the form that the path's suffix names; nothing else is imported. Raises
+    UsageError, so that a wrong suffix can be refused before the run begins."""
+    member = MEMBERS.get(path.suffix.lower())
+    if member is None:
+        raise UsageError(
+            f"expected a report path that ends in {' '.join(MEMBERS)}, "
+            f"got {path.name!r}: rename it to one of these"
+        )
+    module = import_module(f"proofrig.reports.{member}")
+    return cast("Callable[[RunReport], bytes]", module.render)
+
+
+class _LastTime:
+    """The time of the last entry."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def step(self, entry: Entry) -> None:
+        self._last = max(self._last, entry.t)
+
+    def result(self) -> int:
+        return self._last
+
+
+def _manifest(run_dir: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = msgspec.json.decode(
+            (run_dir / MANIFEST).read_bytes(), type=dict[str, Any]
+        )
+        return found
+    except (OSError, msgspec.DecodeError) as error:
+        raise InfraError(
+            f"cannot read {run_dir / MANIFEST}: {error}. Expected the directory of a run, "
+            "as `proofrig list` shows it."
+        ) from error

@@ -1,0 +1,278 @@
+"""Reports for a terminal and for logs: the end-of-run summary, and what `show` and `list` print.
+
+Rules:
+1. The console is made by `console.make_console`, whose rules say what may be printed.
+2. Text from agents is cleaned before it is printed: it cannot move the cursor or set a colour.
+3. The verdict comes first; where to read on comes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from proofrig.reports.console import STYLES, Glyphs, glyphs_of
+from proofrig.reports.reading import (
+    CaseResult,
+    baseline,
+    cases_of,
+    cautions,
+    find_case,
+    reproduce,
+    state_of,
+    verdict_of,
+    why,
+    worst_first,
+)
+from proofrig.reports.report import RunReport
+from proofrig.reports.words import big, clean, duration, line, money, percent, plural
+from proofrig.results import Score
+from proofrig.store import RunRecord
+
+_TONES = {"good": "bold green", "bad": "bold red", "unsure": "bold yellow", "plain": "bold blue"}
+_VERDICTS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
+
+
+def print_summary(console: Console, report: RunReport, written: Sequence[Path] = ()) -> None:
+    """The end of a run, at a glance. `written`: the reports that were written."""
+    verdict, signs, overall = verdict_of(report), glyphs_of(console), report.summary.overall
+    tone = _TONES[verdict.tone]
+    sign = {"good": signs.passed, "bad": signs.failed, "plain": signs.passed}.get(verdict.tone, "!")
+    console.print(Text.assemble((f"{sign} {verdict.word}", tone), "  ", clean(verdict.why)))
+    size = f"{plural(overall.cases, 'case')} {signs.times} {plural(overall.k or 1, 'repeat')}"
+    console.print(Text(f"  {line(report.suite)}, {size}, {duration(report.duration_ns)}", "dim"))
+    console.print()
+    _pairs(console, [*_gates(report, signs), *_numbers(report, signs)])
+    _cautions(console, [*cautions(report), *report.problems[:5]])
+    _worst(console, report, signs)
+    console.print()
+    reads = [("Report", str(path)) for path in written]
+    _commands(console, [*reads, ("Look into", f"proofrig show {report.run}")])
+
+
+def print_run(console: Console, report: RunReport) -> None:
+    """A stored run: its summary, its groups, all its cases."""
+    print_summary(console, report)
+    for title, scores in (
+        ("Difficulty", report.summary.by_difficulty),
+        ("Tag", report.summary.by_tag),
+    ):
+        if scores:
+            console.print()
+            _groups(console, title, scores)
+    console.print()
+    _cases(console, cases_of(report), glyphs_of(console))
+
+
+def print_case(console: Console, report: RunReport, name: str) -> None:
+    """A case: every repeat with its outcome and reason. Raises UsageError for an unknown case."""
+    case, signs = find_case(report, name), glyphs_of(console)
+    style = STYLES[case.state]
+    score, flaky = case.score, ", flaky" if case.flaky else ""
+    said = f"{score.passed} of {score.measured} measured repeats passed{flaky}"
+    console.print(
+        Text.assemble((f"{signs.state(case.state)} {clean(case.id)}", f"bold {style}"), "  ", said)
+    )
+    table = _table("Trial", "", "Time", "Cost", "Calls", "Why")
+    others = [row for row in report.rows if row.case == case.id and row.role != "subject"]
+    for row in [*case.rows, *others]:
+        state = state_of(row)
+        expected = row.role == "null" and state == "failed"
+        table.add_row(
+            clean(row.trial),
+            Text(signs.state(state), "dim" if expected else STYLES[state]),
+            duration(row.duration_ns),
+            money(row.usd_micro),
+            f"{row.llm_calls}+{row.tool_calls}",
+            Text("as it should be" if expected else why(row, 200)),
+        )
+    console.print(table)
+    _commands(
+        console,
+        [
+            ("Null", baseline(score.null_passed, score.null_trials)),
+            ("Reference", baseline(score.reference_passed, score.reference_trials)),
+            ("Trace", f"proofrig show {report.run} {(case.first or case.rows[0]).trial}"),
+            ("Again", reproduce(report, case.id)),
+        ],
+    )
+
+
+def print_runs(
+    console: Console, records: Iterable[RunRecord], rates: Mapping[str, float | None] | None = None
+) -> None:
+    """Stored runs, as they come; with their pass rates (None: not measured) when `rates` are given."""
+    records = list(records)
+    if not records:
+        console.print("No runs yet. Begin with: proofrig run SUITE")
+        return
+    shown = ["Pass rate"] if rates is not None else []
+    table = _table("Run", "Suite", "Started", "Status", *shown, "Verdict")
+    for record in records:
+        started = datetime.fromtimestamp(record.started_ns / 1e9, UTC)
+        verdict = record.verdict or "-"
+        table.add_row(
+            record.run,
+            line(record.suite, 40),
+            f"{started:%Y-%m-%d %H:%M}",
+            record.status,
+            *([] if rates is None else [percent(rates.get(record.run))]),
+            Text(verdict, _VERDICTS.get(verdict, "")),
+        )
+    console.print(table)
+
+
+def _gates(report: RunReport, signs: Glyphs) -> list[tuple[str, Text]]:
+    """The gates, when there is more than the verdict line has said."""
+    if len(report.gates) < 2:
+        return []
+    marks = {"pass": signs.passed, "fail": signs.failed, "inconclusive": signs.unmeasured}
+    return [
+        (
+            "Gates" if place == 0 else "",
+            Text.assemble(
+                (marks[gate.state], _VERDICTS[gate.state]), f" {gate.rule}: {gate.message}"
+            ),
+        )
+        for place, gate in enumerate(report.gates)
+    ]
+
+
+def _numbers(report: RunReport, signs: Glyphs) -> list[tuple[str, Text]]:
+    overall, latency = report.summary.overall, report.summary.latency_ns
+    k = overall.k
+    again = f"pass@1 {percent(overall.pass_at.get('1'))}"
+    if k > 1:
+        again += f"   pass^{k} {percent(overall.pass_hat.get(str(k)))}"
+        again += f"   pass@{k} {percent(overall.pass_at.get(str(k)))}"
+    null = baseline(overall.null_passed, overall.null_trials)
+    reference = baseline(overall.reference_passed, overall.reference_trials)
+    failures = Text(", ").join(
+        Text(f"{count:,} {name}") for name, count in sorted(overall.failures.items())
+    )
+    times = overall.duration_ns
+    cost = f"{money(overall.usd_micro)}, {big(overall.tokens)} tokens"
+    if overall.trials:
+        cost += f", {money(overall.usd_micro / overall.trials)} a trial"
+    return [
+        ("Pass rate", _rate(overall, signs)),
+        ("Repeats", Text(again)),
+        ("Baselines", Text(f"null {null}, reference {reference}")),
+        ("Failures", failures or Text("none")),
+        ("Cost", Text(cost)),
+        ("Trial", Text(f"p50 {duration(times.get('p50'))}, p95 {duration(times.get('p95'))}")),
+        (
+            "Model call",
+            Text(f"p50 {duration(latency.get('p50'))}, p95 {duration(latency.get('p95'))}"),
+        ),
+    ]
+
+
+def _rate(score: Score, signs: Glyphs, cells: int = 24) -> Text:
+    """A bar of the interval with the estimate on it, then both in numbers."""
+    if score.rate is None:
+        return Text("not measured")
+    low, at, high = (
+        min(cells - 1, int(share * cells))
+        for share in (score.rate.low, score.rate.estimate, score.rate.high)
+    )
+    bar = Text()
+    for cell in range(cells):
+        if cell == at:
+            bar.append(signs.point, "bold cyan")
+        elif low <= cell <= high:
+            bar.append(signs.band, "cyan")
+        else:
+            bar.append(signs.track, "dim")
+    interval = f"{percent(score.rate.low)} to {percent(score.rate.high)}"
+    return Text.assemble(bar, "  ", (percent(score.rate.estimate), "bold"), f"  ({interval})")
+
+
+def _cautions(console: Console, sentences: Sequence[str]) -> None:
+    if sentences:
+        console.print()
+    grid = Table.grid(padding=(0, 1))
+    for sentence in sentences:
+        grid.add_row(Text("!", "bold yellow"), Text(line(sentence, 400)))
+    console.print(grid)
+
+
+def _worst(console: Console, report: RunReport, signs: Glyphs) -> None:
+    missed = worst_first(cases_of(report))
+    if not missed:
+        return
+    console.print()
+    grid = Table.grid(padding=(0, 2))
+    for column in ("", "passed", "case", "why"):
+        grid.add_column(overflow="fold", ratio=1 if column == "why" else None)
+    for case in missed[:5]:
+        name = Text(clean(case.id), "bold")
+        if case.flaky:
+            name.append(" flaky", "yellow")
+        grid.add_row(
+            Text(f"  {signs.state(case.state)}", STYLES[case.state]),
+            Text(f"{case.score.passed}/{case.score.measured}"),
+            name,
+            Text(why(case.first) if case.first else ""),
+        )
+    console.print(grid)
+    if len(missed) > 5:
+        console.print(Text(f"     and {len(missed) - 5} more", "dim"))
+
+
+def _groups(console: Console, title: str, scores: Sequence[Score]) -> None:
+    table = _table(title, "Trials", "Pass rate", f"pass^{scores[0].k}")
+    for score in scores:
+        rate = score.rate
+        said = "not measured"
+        if rate is not None:
+            said = f"{percent(rate.estimate)} ({percent(rate.low)} to {percent(rate.high)})"
+        hat = percent(score.pass_hat.get(str(score.k)))
+        table.add_row(clean(score.name), f"{score.measured}/{score.trials}", said, hat)
+    console.print(table)
+
+
+def _cases(console: Console, cases: Sequence[CaseResult], signs: Glyphs) -> None:
+    table = _table("Case", "Repeats", "Cost", "Why")
+    for case in cases:
+        dots = Text()
+        for row in case.rows:
+            state = state_of(row)
+            dots.append(signs.state(state), STYLES[state])
+        name = Text(clean(case.id))
+        if case.flaky:
+            name.append(" flaky", "yellow")
+        first = case.first
+        table.add_row(name, dots, money(case.score.usd_micro), Text(why(first) if first else ""))
+    console.print(table)
+
+
+def _pairs(console: Console, pairs: Sequence[tuple[str, Text]]) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(Text(f"  {name}", "dim"), value)
+    console.print(grid)
+
+
+def _commands(console: Console, pairs: Sequence[tuple[str, str]]) -> None:
+    """Paths and commands, each on one line however long, so that it can be copied."""
+    for name, value in pairs:
+        console.print(Text.assemble((f"  {name:<10}", "dim"), clean(value)), soft_wrap=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim", show_edge=False)
+    right: dict[str, Any] = {"justify": "right", "no_wrap": True}
+    for name in columns:
+        given = right if name in ("Time", "Cost", "Calls", "Trials") else {"overflow": "fold"}
+        table.add_column(name, **given)
+    return table

@@ -1,0 +1,105 @@
+"""A trial's trace for a terminal: what was asked, said and done, in order, then the verdicts."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from proofrig.reports.console import STYLES, glyphs_of
+from proofrig.reports.reading import find_row, reproduce, state_of
+from proofrig.reports.report import RunReport
+from proofrig.reports.trace import Limits, Step, Trace, read_trace
+from proofrig.reports.words import clean, duration, money
+
+_LIMITS = Limits(text=4_000, entries=3_000)
+
+
+def print_trial(console: Console, report: RunReport, name: str, limits: Limits = _LIMITS) -> None:
+    """A trial's trace. Raises UsageError for a trial that the run does not have."""
+    row = find_row(report, name)
+    trace = read_trace(report.run_dir, row.trial, limits)
+    state, signs = state_of(row), glyphs_of(console)
+    word = state if state != "unmeasured" else "not measured"
+    cost = f"{duration(row.duration_ns)}, {money(row.usd_micro)}"
+    title = (f"{signs.state(state)} {clean(row.trial)} {word}", f"bold {STYLES[state]}")
+    failure = f" ({row.failure})" if row.failure else ""
+    console.print(Text.assemble(title, f"{failure}  {cost}"))
+    facts = {"tenant": trace.tenant, "seed": trace.seed, "ended by": trace.ending}
+    said = ", ".join(f"{key} {value}" for key, value in facts.items() if value)
+    console.print(Text(f"  {clean(said)}", "dim"))
+    known: set[str] = set()
+    for step in trace.steps:
+        _step(console, step, known)
+    if trace.left_out:
+        console.print(Text(f"\n  {trace.left_out:,} more entries are left out", "yellow"))
+    _ending(console, trace)
+    again = clean(reproduce(report, row.case))
+    console.print(Text.assemble(("\n  Again     ", "dim"), again), soft_wrap=True)
+
+
+def _step(console: Console, step: Step, known: set[str]) -> None:
+    kind, _, rest = step.name.partition(".")
+    name = step.model or rest if kind == "llm" else rest or step.name
+    wrong = step.outcome != "ok" or step.is_error
+    notes = [f"+{duration(step.at_ns)}", duration(step.total_ns) if step.total_ns else ""]
+    notes += [f"queued {duration(step.queue_ns)}"] if step.queue_ns else []
+    notes += [f"backed off {duration(step.backoff_ns)}"] if step.backoff_ns else []
+    notes += [money(step.usd_micro)] if step.usd_micro else []
+    if step.input_tokens or step.output_tokens:
+        notes.append(f"{step.input_tokens:,} in, {step.output_tokens:,} out")
+    notes += [step.finish] if step.finish not in ("", "unknown") else []
+    notes += [f"status {step.status}"] if step.status >= 300 else []
+    notes += [f"retry {step.attempt}"] if step.attempt else []
+    notes += [f"fault {fault}" for fault in step.faults]
+    console.print()
+    title = Text.assemble(
+        (f"{kind} {clean(name)}", "bold cyan" if kind == "llm" else "bold magenta"),
+        (f"  {step.outcome if step.outcome != 'ok' else 'error'}" if wrong else "", "bold red"),
+        ("  " + ", ".join(note for note in notes if note), "dim"),
+    )
+    console.print(Padding(title, (0, 0, 0, 2)))
+    for said in step.heard:
+        if said.text not in known:  # what comes back in later turns is printed once
+            known.add(said.text)
+            _block(console, said.who, said.text)
+    _block(console, "said", step.text)
+    for call in step.asked:
+        _block(console, f"asks for {call.name}", call.arguments)
+    _block(console, "arguments", step.arguments)
+    _block(console, "error result" if step.is_error else "result", step.result)
+    known.add(step.result)
+    _block(console, "", step.other, "red" if wrong else "")
+
+
+def _ending(console: Console, trace: Trace) -> None:
+    signs = glyphs_of(console)
+    console.print()
+    _block(console, "answer", trace.answer)
+    _block(console, "error", trace.error, "red")
+    _block(console, "detail", trace.detail)
+    states = {True: "passed", False: "failed", None: "unmeasured"}
+    for verdict in trace.verdicts:
+        state = states[verdict.get("passed")]
+        console.print(
+            Text.assemble(
+                (
+                    f"  {signs.state(state)} {clean(str(verdict.get('verifier', '')))}",
+                    STYLES[state],
+                )
+            )
+        )
+        if state == "passed":
+            continue
+        if verdict.get("expected") or verdict.get("got"):
+            _block(console, "expected", str(verdict.get("expected") or ""))
+            _block(console, "got", str(verdict.get("got") or "(nothing)"))
+        else:
+            _block(console, "", str(verdict.get("message") or ""))
+
+
+def _block(console: Console, title: str, text: str, style: str = "") -> None:
+    if not text:
+        return
+    body = Text.assemble((f"{title}: " if title else "", "dim"), (clean(text), style))
+    console.print(Padding(body, (0, 0, 0, 4)))

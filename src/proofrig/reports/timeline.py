@@ -1,0 +1,142 @@
+"""Agents x actions over time, as data to draw: one lane per attempt at a trial, a bar per action.
+
+Rules:
+1. A bar is (start, queue, service, total, code), nanoseconds from the lane's begin; the code is the
+   kind of action (0 model, 1 tool, 2 other) plus marks: 4 failed, 8 denied, 16 fault, 32 unended.
+2. Above the cap, every lane gives up its shortest unmarked bars, the fullest lanes first; what was
+   left out is counted and said.
+3. Memory is five integers a bar, whatever the history says.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+
+from proofrig.history.action import Entry
+
+MODEL, TOOL, OTHER = 0, 1, 2
+FAILED, DENIED, FAULT, UNENDED = 4, 8, 16, 32
+BARS = 20_000
+LANES = 10_000
+_WIDTH = 5
+_KINDS = {"llm": MODEL, "tool": TOOL}
+
+Bar = tuple[int, int, int, int, int]
+
+
+@dataclass(slots=True)
+class Lane:
+    """One attempt at a trial. `begin_ns` and `end_ns` are from the run's start."""
+
+    trial: str
+    begin_ns: int
+    end_ns: int
+    retried: bool = False
+    flat: array[int] = field(default_factory=lambda: array("q"))
+
+    @property
+    def size(self) -> int:
+        """How many bars it has."""
+        return len(self.flat) // _WIDTH
+
+    def bars(self) -> list[Bar]:
+        """The bars, in the order in which they ended."""
+        values = iter(self.flat)
+        return list(zip(values, values, values, values, values, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Lanes in the order of their begin, with the bars that are drawn of each."""
+
+    lanes: list[tuple[Lane, list[Bar]]]
+    all_lanes: int
+    all_bars: int
+
+    @property
+    def bars(self) -> int:
+        """How many bars are drawn."""
+        return sum(len(bars) for _, bars in self.lanes)
+
+    def left_out(self) -> str:
+        """What is not drawn, in words; "" when everything is."""
+        said = []
+        if self.bars < self.all_bars:
+            said.append(f"{self.bars:,} of {self.all_bars:,} actions, the marked and longest first")
+        if len(self.lanes) < self.all_lanes:
+            said.append(f"{len(self.lanes):,} of {self.all_lanes:,} trials, evenly spread")
+        return f"Drawn: {'; '.join(said)}." if said else ""
+
+
+class TimelineFold:
+    """Folds a history into lanes."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, Lane] = {}
+        self._open: dict[str, tuple[str, int, int]] = {}  # action -> trial, time, code
+        self._last = 0
+
+    def step(self, entry: Entry) -> None:
+        self._last = entry.t
+        if not entry.trial:
+            return
+        lane = self._lanes.get(entry.trial)
+        if lane is None:
+            lane = self._lanes[entry.trial] = Lane(entry.trial, entry.t, entry.t)
+        lane.end_ns = max(lane.end_ns, entry.t)
+        if entry.kind == "reserve":
+            self._reserve(lane, entry)
+        elif entry.kind == "fault" and entry.id in self._open:
+            trial, at, code = self._open[entry.id]
+            self._open[entry.id] = (trial, at, code | FAULT)
+        elif entry.kind in ("commit", "release"):
+            self._end(lane, entry)
+        elif entry.kind == "trial" and entry.name == "end":
+            lane.retried = bool(entry.attrs.get("retried"))
+
+    def result(self) -> list[Lane]:
+        """All lanes in the order of their begin; actions that never ended last to the end."""
+        for trial, at, code in self._open.values():
+            lane = self._lanes[trial]
+            lane.flat.extend((at - lane.begin_ns, 0, 0, lane.end_ns - at, code | UNENDED))
+        self._open.clear()
+        return sorted(self._lanes.values(), key=lambda lane: lane.begin_ns)
+
+    def _reserve(self, lane: Lane, entry: Entry) -> None:
+        code = _KINDS.get(entry.name.partition(".")[0], OTHER)
+        if entry.attrs.get("decision") == "deny":
+            lane.flat.extend((entry.t - lane.begin_ns, 0, 0, 0, code | DENIED))
+        else:
+            self._open[entry.id] = (lane.trial, entry.t, code)
+
+    def _end(self, lane: Lane, entry: Entry) -> None:
+        kind = _KINDS.get(entry.name.partition(".")[0], OTHER)
+        _, at, code = self._open.pop(entry.id, (lane.trial, entry.t, kind))
+        attrs = entry.attrs
+        if entry.kind == "release" or attrs.get("outcome") != "ok" or attrs.get("is_error"):
+            code |= FAILED
+        total = entry.t - at
+        queue = min(total, attrs.get("queue_ns", 0))
+        service = min(total - queue, attrs.get("service_ns", 0))
+        lane.flat.extend((at - lane.begin_ns, queue, service, total, code))
+
+
+def draw(lanes: list[Lane], bars: int = BARS, most_lanes: int = LANES) -> Drawing:
+    """Choose what is drawn: at most `bars` bars in at most `most_lanes` lanes."""
+    every = sum(lane.size for lane in lanes)
+    shown = lanes
+    if len(lanes) > most_lanes:
+        shown = [lanes[place * len(lanes) // most_lanes] for place in range(most_lanes)]
+    left, kept = bars, dict[str, list[Bar]]()
+    for place, lane in enumerate(sorted(shown, key=lambda lane: lane.size)):
+        kept[lane.trial] = _thin(lane.bars(), left // (len(shown) - place))
+        left -= len(kept[lane.trial])
+    return Drawing([(lane, kept[lane.trial]) for lane in shown], len(lanes), every)
+
+
+def _thin(bars: list[Bar], most: int) -> list[Bar]:
+    if len(bars) <= most:
+        return bars
+    ranked = sorted(bars, key=lambda bar: (bar[4] < FAILED, -bar[3]))
+    return sorted(ranked[:most])

@@ -1,0 +1,138 @@
+"""The page: self-contained, safe, small, honest."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from proofrig.reports.html import render
+from proofrig.results import CaseFacts
+from report_runs import MS, Recorder, a_run, a_trend
+
+EVIL = "</script><img src=x onerror=alert(1)>"
+VOID = {"meta", "input", "link", "img", "br", "hr"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text; every tag must be closed by its own end."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    def __contains__(self, text: str) -> bool:
+        return text in " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    report = a_run(tmp_path).report(
+        1, fail_under=85, trend=a_trend([0.6, 0.7]), problems=["a torn line"]
+    )
+    return render(report).decode()
+
+
+def test_the_verdict_is_the_first_thing_on_the_page(text: str) -> None:
+    page = Page(text)
+    words = [word.strip() for word in page.words if word.strip()]
+    assert words.index("Failed") < words.index("Pass rate") < words.index("Cases")
+    assert "pass rate >= 85 %" in page
+    assert "35 of 48 measured trials passed" in page
+
+
+def test_baselines_intervals_repeats_and_problems_are_on_it(text: str) -> None:
+    page = Page(text)
+    for said in (
+        "95 % interval 54.5 % to 85.8 %",
+        "Null agent 1 of 12 (8.3 %)",
+        "Reference 12 of 12 (100.0 %)",
+        "pass^4 41.7 %",
+        "a torn line",
+        "simulated · models.py:desk",
+    ):
+        assert said in page
+
+
+def test_lines_without_a_scenario_are_not_measured_and_never_zero(text: str) -> None:
+    assert text.count("not measured yet in this run: no contention scenario ran") == 3 * 2
+
+
+def test_the_page_fetches_nothing(text: str) -> None:
+    page = Page(text)
+    for tag, attrs in page.tags:
+        assert tag not in ("link", "img", "iframe", "base", "object", "embed"), tag
+        assert not attrs.get("src"), tag
+        assert (attrs.get("href") or "#").startswith("#"), tag
+    assert "url(" not in text and "@import" not in text
+    assert set(re.findall(r"https?://[^\s\"']+", text)) == {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|innerHTML|outerHTML|eval)\b", text)
+    assert any("default-src 'none'" in (attrs.get("content") or "") for _, attrs in page.tags)
+
+
+def test_text_of_an_agent_is_only_ever_text(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    verdict = {"verifier": EVIL, "passed": False, "expected": EVIL, "got": EVIL}
+    facts = CaseFacts(EVIL, EVIL, (EVIL,))
+    with run.trial(EVIL, 1, "agent", verdicts=[verdict], answer=EVIL, facts=facts) as trial:
+        trial.llm(EVIL, [(EVIL, EVIL)], asked=EVIL)
+        trial.tool(EVIL, EVIL, EVIL)
+    report = run.report(1, fail_under=50, problems=[EVIL])
+    report.manifest["suite"] = EVIL
+    text = render(report).decode()
+    page = Page(text)
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert not any(tag == "img" or "onerror" in attrs for tag, attrs in page.tags)
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    assert data["cases"][0]["id"] == EVIL
+
+
+def test_a_thousand_trials_take_less_than_a_megabyte(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    for number in range(1_000):
+        failure = "agent" if number % 3 == 0 else ""
+        verdict = {
+            "verifier": "exact",
+            "passed": not failure,
+            "message": "m" * 400,
+            "got": "g" * 200,
+        }
+        at = {"at": number * 20 * MS, "verdicts": [verdict]}
+        with run.trial(f"case_{number // 4}", number % 4 + 1, failure, **at) as trial:
+            trial.llm(
+                f"<thought {number}> " * 60, [("lookup", {"q": "z" * 300})], asked="q" * 3_000
+            )
+            trial.tool("lookup", {"q": "z" * 300}, "<row> " * 1_000)
+            trial.llm(f"answer {number} " * 60, asked="<row> " * 1_000)
+    page = render(run.report(1, fail_under=90))
+    assert 500_000 < len(page) < 1_000_000
+    assert re.search(rb"Traces: \d+ of 1,000 trials, failed ones first", page)
+
+
+def test_a_run_in_which_nothing_ran_is_a_page_too(tmp_path: Path) -> None:
+    page = Page(render(Recorder(tmp_path).report(5)).decode())
+    assert "Nothing ran" in page
+    assert "not measured" in page

@@ -1,0 +1,37 @@
+"""A run in, a JSON document out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from proofrig.reports import machine
+from report_runs import Recorder, a_run, a_trend
+
+
+def test_every_key_is_documented_and_there(tmp_path: Path) -> None:
+    report = a_run(tmp_path, cases=3, repeats=2).report(1, fail_under=99, trend=a_trend([0.5]))
+    document = json.loads(machine.render(report))
+    assert document["schema"] == "proofrig.report/1"
+    for key in document:
+        assert f"    {key}" in machine.__doc__ or f", {key}" in machine.__doc__, key
+    assert document["gates"][0]["rule"] == "pass rate >= 99 %"
+    assert document["verdict"]["word"] == "Failed"
+    assert document["trend"][0]["rate"] == 0.5
+    assert document["facts"]["refund_01"] == {"difficulty": "easy", "tags": ["refund", "orders"]}
+
+
+def test_defaults_are_written_and_what_was_not_measured_is_null(tmp_path: Path) -> None:
+    run = Recorder(tmp_path, repeats=1)
+    with run.trial("a", 1, "infra", error="no route"):
+        pass
+    document = json.loads(machine.render(run.report(6)))
+    overall, trial = document["summary"]["overall"], document["trials"][0]
+    assert (overall["rate"], overall["measured"], overall["null_passed"]) == (None, 0, None)
+    assert overall["pass_hat"] == {}
+    assert (trial["passed"], trial["failure"], trial["usd_micro"]) == (None, "infra", 0)
+
+
+def test_a_run_in_which_nothing_ran_is_a_document(tmp_path: Path) -> None:
+    document = json.loads(machine.render(Recorder(tmp_path).report(5)))
+    assert (document["trials"], document["exit_code"]) == ([], 5)

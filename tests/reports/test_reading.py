@@ -1,0 +1,120 @@
+"""What a report says: verdicts, cautions, cases, reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proofrig.comparisons.gate import GateResult
+from proofrig.errors import UsageError
+from proofrig.reports import reading
+from proofrig.reports.report import RunReport
+from report_runs import Recorder
+
+EXACT = {"verifier": "exact", "passed": False, "message": "expected 4; got 5"}
+
+
+def run_of(tmp_path: Path, *trials: tuple[str, int, str]) -> Recorder:
+    run = Recorder(tmp_path, repeats=2)
+    for case, repeat, failure in trials:
+        verdicts = [EXACT] if failure == "agent" else []
+        with run.trial(case, repeat, failure, verdicts=verdicts):
+            pass
+    return run
+
+
+GATES = [GateResult("pass rate >= 80 %", "pass", "100 %"), GateResult("cost", "fail", "$9")]
+
+
+@pytest.mark.parametrize(
+    ("code", "gates", "word", "tone", "why"),
+    [
+        (0, GATES[:1], "Passed", "good", "pass rate >= 80 %: 100 %"),
+        (0, [], "Finished", "plain", "1 of 1 measured trials passed; no gate was set"),
+        (1, GATES, "Failed", "bad", "cost: $9"),
+        (4, [], "Inconclusive", "unsure", "1 of 1 measured"),
+        (5, [], "Nothing ran", "unsure", "no trial was started"),
+        (6, [], "Stopped", "unsure", "none of 1 trial could be measured"),
+        (130, [], "Interrupted", "unsure", "Go on: proofrig resume 2026"),
+        (3, [], "Error", "bad", "exit code 3"),
+    ],
+)
+def test_a_verdict_for_every_exit_code(
+    tmp_path: Path, code: int, gates: list[GateResult], word: str, tone: str, why: str
+) -> None:
+    report = run_of(tmp_path, ("a", 1, "")).report(code, gates=list(gates))
+    verdict = reading.verdict_of(report)
+    assert (verdict.word, verdict.tone) == (word, tone)
+    assert why in verdict.why
+
+
+def test_cautions_name_what_makes_the_score_doubtful(tmp_path: Path) -> None:
+    run = run_of(tmp_path, ("a", 1, ""), ("a", 2, ""), ("b", 1, ""), ("b", 2, "infra"))
+    with run.trial("a", 1, role="null"):
+        pass
+    with run.trial("b", 1, "agent", role="reference"):
+        pass
+    run.write(run.cursor, "note", "unattributed")
+    said = " ".join(reading.cautions(run.report()))
+    assert "Doing nothing passes 1 case (a)" in said
+    assert "reference solution fails 1 case (b)" in said
+    assert "1 of 4 trials were not measured" in said
+    assert "1 request could not be attributed" in said
+    assert "1 of 2 cases have 2 measured repeats" in said
+
+
+def mixed(tmp_path: Path) -> RunReport:
+    return run_of(
+        tmp_path,
+        *(("good", 1, ""), ("good", 2, "infra")),
+        *(("flaky", 1, ""), ("flaky", 2, "agent")),
+        *(("bad", 1, "infra"), ("bad", 2, "timeout")),
+        *(("gone", 1, "harness"), ("gone", 2, "infra")),
+    ).report()
+
+
+def test_cases_pass_fail_or_are_unmeasured_and_flaky_ones_are_named(tmp_path: Path) -> None:
+    cases = {case.id: case for case in reading.cases_of(mixed(tmp_path))}
+    states = {name: (case.state, case.flaky) for name, case in cases.items()}
+    assert states == {
+        "good": ("passed", False),
+        "flaky": ("failed", True),
+        "bad": ("failed", False),
+        "gone": ("unmeasured", False),
+    }
+    firsts = {name: case.first.trial if case.first else "" for name, case in cases.items()}
+    assert firsts == {"good": "good:2", "flaky": "flaky:2", "bad": "bad:2", "gone": "gone:1"}
+
+
+def test_the_worst_cases_come_first(tmp_path: Path) -> None:
+    worst = reading.worst_first(reading.cases_of(mixed(tmp_path)))
+    assert [case.id for case in worst] == ["bad", "flaky", "gone"]
+
+
+def test_the_reason_is_the_failing_verdict_the_error_or_the_class(tmp_path: Path) -> None:
+    rows = {row.trial: row for row in mixed(tmp_path).rows}
+    assert reading.why(rows["flaky:2"]) == "exact: expected 4; got 5"
+    assert reading.why(rows["bad:2"]) == "timeout: the agent ran out of time"
+    assert reading.why(rows["good:1"]) == ""
+    rows["bad:2"].error = "stopped\nafter 30 s"
+    assert reading.why(rows["bad:2"]) == "timeout: stopped after 30 s"
+
+
+def test_a_case_is_reproduced_by_a_command_that_a_shell_reads(tmp_path: Path) -> None:
+    report = run_of(tmp_path, ("a b", 1, "")).report()
+    command = "proofrig run 'suites/support desk.yaml' --case 'a b' --seed 7"
+    assert reading.reproduce(report, "a b") == command
+
+
+def test_names_are_found_and_near_ones_are_offered(tmp_path: Path) -> None:
+    run = run_of(tmp_path, ("refund", 1, ""))
+    with run.trial("refund", 2, "", attempt=2):
+        pass
+    report = run.report()
+    assert reading.find_case(report, "refund").id == "refund"
+    assert reading.find_row(report, "refund:2").trial == "refund:2~2"
+    with pytest.raises(UsageError, match="did you mean 'refund'"):
+        reading.find_case(report, "refnd")
+    with pytest.raises(UsageError, match="did you mean 'refund:1'"):
+        reading.find_row(report, "refund:7")

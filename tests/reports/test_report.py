@@ -1,0 +1,56 @@
+"""A run's directory in, files out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proofrig.errors import InfraError, UsageError
+from proofrig.reports.report import MEMBERS, gather_report, write_report
+from report_runs import Recorder, a_run, a_trend
+
+
+def test_a_report_gathers_rows_manifest_and_duration_from_the_run(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    with run.trial("a", 1) as trial:
+        trial.llm("hi", ms=250)
+    report = run.report(trend=a_trend([0.5]))
+    assert [row.trial for row in report.rows] == ["a:1"]
+    assert report.suite == "support desk"
+    assert report.duration_ns == 251_000_000
+    assert report.trend[0]["rate"] == 0.5
+
+
+def test_the_suffix_chooses_the_form(tmp_path: Path) -> None:
+    report = a_run(tmp_path / "run", cases=3, repeats=2).report()
+    begins = {}
+    for suffix in MEMBERS:
+        write_report(report, tmp_path / "new" / f"out{suffix.upper()}")
+        begins[suffix] = (tmp_path / "new" / f"out{suffix.upper()}").read_text()[:15]
+    assert begins == {
+        ".html": "<!doctype html>",
+        ".json": '{\n  "schema": "p',
+        ".xml": "<?xml version='",
+        ".md": "## ☑️ Finished:",
+    } | {".json": '{\n  "schema": "'}
+    assert len(list((tmp_path / "new").iterdir())) == 4
+
+
+def test_an_unknown_suffix_is_refused_with_those_that_exist(tmp_path: Path) -> None:
+    report = Recorder(tmp_path).report()
+    with pytest.raises(UsageError, match=r"\.html \.json \.xml \.md, got 'out\.pdf'"):
+        write_report(report, tmp_path / "out.pdf")
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    report = Recorder(tmp_path / "run").report()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InfraError, match="cannot write the report"):
+        write_report(report, tmp_path / "file" / "out.md")
+
+
+def test_a_directory_that_is_no_run_is_said(tmp_path: Path) -> None:
+    concluded = Recorder(tmp_path / "run").report()
+    with pytest.raises(InfraError, match=r"manifest\.json"):
+        gather_report(tmp_path / "other", concluded)

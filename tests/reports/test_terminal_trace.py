@@ -1,0 +1,77 @@
+"""A trial's trace on a terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from proofrig.errors import UsageError
+from proofrig.reports.console import make_console
+from proofrig.reports.terminal_trace import print_trial
+from report_runs import Recorder
+
+
+def printed(run: Recorder, trial: str) -> str:
+    file = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n")
+    print_trial(make_console(file, width=80), run.report(), trial)
+    file.seek(0)
+    return "\n".join(line.rstrip() for line in file.read().splitlines())
+
+
+def test_turns_calls_results_and_verdicts_are_shown_in_order(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    verdict = {"verifier": "exact", "passed": False, "expected": "4", "got": "5"}
+    with run.trial("a", 1, "agent", verdicts=[verdict], answer="five") as trial:
+        trial.llm("let me see", [("add", {"x": 2})], asked="2+2?", ms=120, queue_ms=30)
+        trial.tool("add", {"x": 2}, "4", ms=15, fault="slow")
+        trial.tool("pay", {"usd": 900}, "", deny="cap")
+        trial.llm("", asked="4", ms=40, outcome="fail", status=503, error="overloaded", attempt=1)
+    assert printed(run, "a:1") == (
+        "✗ a:1 failed (agent)  208 ms, $0.0012\n"
+        "  tenant acme, seed 42, ended by answer\n"
+        "\n"
+        "  llm sim-1  +0.0 ms, 150 ms, queued 30.0 ms, $0.0006, 428 in, 42 out,\n"
+        "  tool_calls\n"
+        "    system: You are a support agent.\n"
+        "    user: 2+2?\n"
+        "    said: let me see\n"
+        '    asks for add: {"x": 2}\n'
+        "\n"
+        "  tool add  +151 ms, 15.0 ms, fault slow\n"
+        '    arguments: {"x": 2}\n'
+        "    result: 4\n"
+        "\n"
+        "  tool pay  denied  +167 ms\n"
+        '    arguments: {"usd": 900}\n'
+        "    denied: cap; at acme; raise the limit\n"
+        "\n"
+        "  llm sim-1  fail  +167 ms, 40.0 ms, $0.0006, 407 in, 40 out, stop, status 503,\n"
+        "  retry 1\n"
+        "    overloaded\n"
+        "\n"
+        "    answer: five\n"
+        "  ✗ exact\n"
+        "    expected: 4\n"
+        "    got: 5\n"
+        "\n"
+        "  Again     proofrig run 'suites/support desk.yaml' --case a --seed 7"
+    )
+
+
+def test_a_trial_that_could_not_be_measured_says_why(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    with run.trial("a", 1, "harness", error="KeyError: x", detail="Traceback"):
+        pass
+    text = printed(run, "a:1")
+    assert "? a:1 not measured (harness)" in text
+    assert "error: KeyError: x" in text and "detail: Traceback" in text
+
+
+def test_an_unknown_trial_is_refused(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    with run.trial("refund", 1):
+        pass
+    with pytest.raises(UsageError, match="did you mean 'refund:1'"):
+        printed(run, "refund:11")

@@ -1,0 +1,99 @@
+"""A history in, a trial's trace out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from proofrig.history.archive import archive
+from proofrig.history.format import packs_of
+from proofrig.history.history import History
+from proofrig.history.payloads import PayloadReader, redact
+from proofrig.reports.trace import GONE, Limits, TraceFold, read_trace
+from report_runs import Recorder
+
+
+def recorded(tmp_path: Path) -> Recorder:
+    run = Recorder(tmp_path)
+    verdict = {"verifier": "exact", "passed": False, "expected": "4", "got": "5"}
+    end = {"verdicts": [verdict], "answer": "five", "error": "", "exit_code": 1}
+    with run.trial("a", 1, "agent", at=5_000_000, **end) as trial:
+        trial.llm("let me see", [("add", {"x": 2})], asked="2+2?", ms=120, queue_ms=30)
+        trial.tool("add", {"x": 2}, "4", ms=15, fault="slow")
+        trial.tool("pay", {"usd": 900}, "", deny="cap")
+        trial.llm("", ms=40, outcome="fail", status=503, error="overloaded", attempt=1)
+    with run.trial("b", 1) as trial:
+        trial.llm("other")
+    return run
+
+
+def test_a_trace_has_every_action_in_order_with_its_words(tmp_path: Path) -> None:
+    recorded(tmp_path).report()
+    trace = read_trace(tmp_path, "a:1", Limits())
+    assert [step.name for step in trace.steps] == [
+        "llm.chat_completions",
+        "tool.add",
+        "tool.pay",
+        "llm.chat_completions",
+    ]
+    ask, add, pay, again = trace.steps
+    assert [said.text for said in ask.heard] == ["You are a support agent.", "2+2?"]
+    assert (ask.text, ask.asked[0].name, ask.asked[0].arguments) == (
+        "let me see",
+        "add",
+        '{"x": 2}',
+    )
+    assert (ask.at_ns, ask.total_ns, ask.queue_ns) == (0, 150_000_000, 30_000_000)
+    assert (add.arguments, add.result, add.faults, add.outcome) == ('{"x": 2}', "4", ["slow"], "ok")
+    assert (pay.outcome, pay.other) == ("denied", "denied: cap; at acme; raise the limit")
+    assert (again.outcome, again.status, again.attempt, again.other) == (
+        "fail",
+        503,
+        1,
+        "overloaded",
+    )
+    assert (trace.answer, trace.seed, trace.tenant, trace.exit_code) == ("five", 42, "acme", 1)
+    assert trace.verdicts[0]["got"] == "5"
+
+
+def test_a_compressed_run_reads_the_same(tmp_path: Path) -> None:
+    recorded(tmp_path).report()
+    before = read_trace(tmp_path, "a:1", Limits())
+    archive(tmp_path)
+    assert read_trace(tmp_path, "a:1", Limits()) == before
+
+
+def test_redacted_payloads_are_said_to_be_missing(tmp_path: Path) -> None:
+    run = recorded(tmp_path)
+    secret = run.payload(b'{"x": 2}')
+    run.report()
+    assert packs_of(tmp_path)
+    redact(tmp_path, {secret})
+    assert read_trace(tmp_path, "a:1", Limits()).steps[1].arguments == GONE
+
+
+def test_what_is_too_much_is_cut_and_counted(tmp_path: Path) -> None:
+    recorded(tmp_path).report()
+    trace = read_trace(tmp_path, "a:1", Limits(text=4, entries=5))
+    assert [step.name for step in trace.steps] == ["llm.chat_completions"]
+    assert trace.left_out == 7
+    assert trace.steps[0].text == "let … (10 characters)"
+    assert trace.verdicts, "the end is always there"
+
+
+def test_one_pass_gathers_many_trials_and_passes_over_the_rest(tmp_path: Path) -> None:
+    report = recorded(tmp_path).report()
+    fold = TraceFold(["b:1", "none:1"], Limits())
+    History(report.run_dir).fold(fold)
+    reader = PayloadReader(report.run_dir)
+    assert fold.trace("b:1", reader).steps[0].text == "other"
+    assert fold.trace("none:1", reader).steps == []
+
+
+def test_an_action_that_never_ended_says_so(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    with run.trial("a", 1) as trial:
+        trial.write("reserve", "tool.sleep", "x1", decision="allow")
+    run.report()
+    step = read_trace(tmp_path, "a:1", Limits()).steps[0]
+    assert step.outcome == "unknown"
+    assert "never ended" in step.other
