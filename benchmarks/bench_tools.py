@@ -30,7 +30,8 @@ from proofrig.authority.authority import recover
 from proofrig.gateways.asked import AskedCalls
 from proofrig.gateways.gateway import Binding, Bindings, Context
 from proofrig.gateways.mcp_http import HttpServer, McpHttpGateway
-from proofrig.gateways.mcp_stdio import McpStdioGateway, TapPlace, tap_command
+from proofrig.gateways.mcp_stdio import McpStdioGateway
+from proofrig.gateways.tap_command import TapPlace, tap_command
 from proofrig.gateways.tool_action import Calls
 from proofrig.gateways.tool_settings import McpServerSettings, PythonToolSettings
 from proofrig.gateways.toolbox import Toolbox

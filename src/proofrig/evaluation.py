@@ -27,7 +27,6 @@ from proofrig.gateways.gateway import RunClock
 from proofrig.history.archive import archive
 from proofrig.history.history import History
 from proofrig.results import CaseFacts, Row, RowsFold, Summary, summarise
-from proofrig.store import RunRecord, Store
 from proofrig.suites import Planned, Suite
 from proofrig.trials import manifest as manifests
 from proofrig.trials.baseline import baselines
@@ -257,6 +256,8 @@ VERDICTS = {
 
 def _keep(held: Run, conclusion: Conclusion, rows: list[Row]) -> None:
     """Save the run in the store; a store that fails is said, and takes nothing from the run."""
+    from proofrig.store import RunRecord, Store  # loads SQLAlchemy, which only the end needs
+
     manifest = held.manifest
     record = RunRecord(
         run=manifest.run,

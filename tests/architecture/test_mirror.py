@@ -19,6 +19,7 @@ COVERED = {
     "evaluation": "end_to_end/test_run",
     "rescore": "end_to_end/test_run",
     "store/tables": "store/test_store",
+    "gateways/tap_command": "gateways/test_mcp_stdio",
     "agents/shared_host": "agents/test_shared",
     **{
         f"cli/{verb}": "end_to_end/test_cli"

@@ -16,7 +16,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
 from proofrig.errors import UsageError
-from proofrig.gateways.mcp_stdio import TapPlace, tap_command, write_shims
+from proofrig.gateways.tap_command import TapPlace, tap_command, write_shims
 from proofrig.gateways.tool_settings import McpServerSettings
 from proofrig.wire.turn import ToolCall
 from tool_rig import TOKEN, ToolRig, tool_rig

@@ -1,34 +1,20 @@
-"""Stdio MCP servers behind the tap: the rig's end of it, and how an agent is made to start it.
+"""Stdio MCP servers behind the tap: the rig's end of it.
 
 Rules:
 1. A tap's WebSocket (`/t/{token}/taps/{server}`) lives as long as its server; when it closes, calls
    that wait for an answer are unknown.
 2. Frames are as `tap.py` describes them; a question about a line of the server is an answer to
    what the rig has let pass.
-3. Agents' MCP clients start servers with an almost empty environment, so everything the tap needs
-   stands in its arguments.
-4. A shim is found under the name of the server's own program. It taps the declared command only;
-   anything else that is run under that name runs as before.
 """
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-
 import aiohttp
 from aiohttp import web
 
-from proofrig.errors import UsageError
-from proofrig.gateways import tap
 from proofrig.gateways.gateway import Context
 from proofrig.gateways.mcp_messages import Exchange, Verdict
 from proofrig.gateways.tool_action import Calls
-from proofrig.gateways.tool_settings import McpServerSettings
 
 
 class McpStdioGateway:
@@ -78,78 +64,3 @@ class McpStdioGateway:
 
 def _frame(number: bytes, verdict: Verdict) -> bytes:
     return b"%b %b %.3f\n%b" % (number, verdict.do.encode(), verdict.delay_s, verdict.body)
-
-
-@dataclass(frozen=True, slots=True)
-class TapPlace:
-    """Where a trial's taps find the rig (`host:port`), and what they run in: the suite's folder,
-    the trial's folder ("" for none), and the PATH on which servers are looked up."""
-
-    rig: str
-    token: str
-    suite: Path
-    world: str
-    path: str
-
-
-def tap_command(settings: McpServerSettings, place: TapPlace) -> list[str]:
-    """The argv that starts a stdio server behind the tap, for `PROOFRIG_MCP_<NAME>_COMMAND`.
-    Raises UsageError when the server's program cannot be found."""
-    command, env, cwd = settings.resolved(place.suite, place.world)
-    return [*_tap(settings, place, env, cwd), _program(settings, command[0], place), *command[1:]]
-
-
-def write_shims(servers: Iterable[McpServerSettings], place: TapPlace, folder: Path) -> list[Path]:
-    """Write `folder/<name>` for each stdio server whose program is a bare name, to be put first on
-    the agent's PATH. Servers of one program share a shim. Raises UsageError."""
-    shims: dict[str, list[McpServerSettings]] = {}
-    for settings in servers:
-        if settings.command and "/" not in settings.command[0]:
-            shims.setdefault(settings.command[0], []).append(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, sharing in sorted(shims.items()):
-        program = _program(sharing[0], name, place)
-        lines = ["#!/bin/sh"]
-        for settings in sorted(sharing, key=lambda one: -len(one.command or ())):
-            command, env, cwd = settings.resolved(place.suite, place.world)
-            tests = [
-                f'[ "${{{number}}}" = {shlex.quote(part)} ]'
-                for number, part in enumerate(command[1:], 1)
-            ]
-            tapped = shlex.join([*_tap(settings, place, env, cwd), program])
-            lines += [f"if {' && '.join(tests) or 'true'}; then", f'  exec {tapped} "$@"', "fi"]
-        lines.append(f'exec {shlex.quote(program)} "$@"')
-        shim = folder / name
-        shim.write_text("\n".join(lines) + "\n")
-        shim.chmod(0o755)
-        written.append(shim)
-    return written
-
-
-def _tap(
-    settings: McpServerSettings, place: TapPlace, env: dict[str, str], cwd: str | None
-) -> list[str]:
-    argv = [sys.executable, "-I", "-S", tap.__file__, "--rig", place.rig]
-    argv += ["--token", place.token, "--server", settings.name]
-    for name, value in env.items():
-        argv += ["--env", f"{name}={value}"]
-    if cwd:
-        argv += ["--cwd", cwd]
-    return [*argv, "--"]
-
-
-def _program(settings: McpServerSettings, name: str, place: TapPlace) -> str:
-    """The program a command means: a bare name is looked up now, past any shim; a relative path
-    starts at the suite."""
-    if "/" in name:
-        found: str | None = str(place.suite / name)
-    else:
-        found = shutil.which(name, path=place.path)
-    if found is None or not Path(found).exists():
-        raise UsageError(
-            f"MCP server {settings.name}: expected a program {name!r} "
-            f"{'in the suite' if '/' in name else 'on PATH'}, found none; install it, or write "
-            "its path"
-        )
-    return found

@@ -108,7 +108,7 @@ def print_case(console: Console, report: RunReport, name: str) -> None:
 def print_runs(
     console: Console, records: Iterable[RunRecord], rates: Mapping[str, float | None] | None = None
 ) -> None:
-    """Stored runs, as they come; with their pass rates (None: not measured) when `rates` are given."""
+    """Stored runs, as they come; with pass rates (None: not measured) when `rates` are given."""
     records = list(records)
     if not records:
         console.print("No runs yet. Begin with: proofrig run SUITE")
@@ -196,8 +196,9 @@ def _rate(score: Score, signs: Glyphs, cells: int = 24) -> Text:
 
 
 def _cautions(console: Console, sentences: Sequence[str]) -> None:
-    if sentences:
-        console.print()
+    if not sentences:
+        return
+    console.print()
     grid = Table.grid(padding=(0, 1))
     for sentence in sentences:
         grid.add_row(Text("!", "bold yellow"), Text(line(sentence, 400)))

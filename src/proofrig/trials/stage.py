@@ -24,7 +24,7 @@ from proofrig.agents.environment import EnvironmentSettings, trial_environment
 from proofrig.agents.null import NullAgent
 from proofrig.agents.reference import ReferenceAgent
 from proofrig.gateways.gateway import RunClock
-from proofrig.gateways.mcp_stdio import TapPlace, tap_command, write_shims
+from proofrig.gateways.tap_command import TapPlace, tap_command, write_shims
 from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings
 from proofrig.history.journal import Journal
 from proofrig.history.payloads import PayloadReader

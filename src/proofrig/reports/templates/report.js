@@ -77,7 +77,7 @@ const COLUMNS = [
   { name: "Time", key: (c) => c.ns || 0, cell: "r" },
   { name: "First failure", key: (c) => (c.first ? c.first.why : ""), cell: "reason" },
 ];
-const PAGE = 150;
+const PAGE = 60;
 let order = { column: 2, up: true }, shown = PAGE;
 
 function dot(trial) {
