@@ -27,5 +27,31 @@ check: setup
 test: check
 	$(BIN)/python -m pytest -n 2
 
+# The main job on real input: two agents on real SDKs, offline, with their reports.
+demo: setup
+	@mkdir -p .proofrig
+	@for example in support_desk coding_fix; do \
+	  echo; echo "== examples/$$example"; \
+	  $(BIN)/proofrig run examples/$$example -o .proofrig/$$example.html || [ $$? -le 1 ] || exit 1; \
+	done
+	@echo; echo "Reports: .proofrig/support_desk.html and .proofrig/coding_fix.html"
+
+# Every benchmark prints its own reference from the same run.
+bench: setup
+	@for bench in benchmarks/bench_*.py; do echo; echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+# Each agent framework in a cached environment of its own; not part of `make test`.
+frameworks: setup
+	$(BIN)/python frameworks/run.py
+
+# Regenerates what is made from code: the command line reference and the suite's schema.
+docs: setup
+	$(BIN)/python -m proofrig.suites.schema
+	$(BIN)/python docs/generate.py
+
+build: setup
+	rm -rf dist
+	$(BIN)/python -m hatchling build -t wheel -t sdist
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .proofrig dist build
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .proofrig dist build
