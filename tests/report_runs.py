@@ -91,7 +91,7 @@ class Recorder:
         role = end.pop("role", "subject")
         attempt = end.pop("attempt", 1)
         self.facts.setdefault(case, end.pop("facts", CaseFacts(case)))
-        name = f"{case}:{repeat}" if role == "subject" else f"{case}:{repeat}@{role}"
+        name = f"{case}:{repeat}" if role == "subject" else f"{case}:{role}"
         name += f"~{attempt}" if attempt > 1 else ""
         trial = Trial(self, name, self.cursor if at is None else at)
         begin = {"case": case, "repeat": repeat, "attempt": attempt, "seed": 42, "role": role}
@@ -154,7 +154,7 @@ class Trial:
         reserve = {
             "decision": "allow",
             "model": "sim-1",
-            "attempt": attrs.pop("attempt", 0),
+            "attempt": attrs.pop("attempt", 1),
             "request": self.run.payload(msgspec.json.encode(request)),
         }
         usage = {"input": 400 + 7 * len(asked), "output": 40 + len(text) // 4}
@@ -259,7 +259,7 @@ def _conversation(trial: Trial, draw: random.Random, number: int, failure: str) 
     trial.llm("I will look that up.", [("lookup_order", order)], asked=task, **speed)
     trial.tool("lookup_order", order, f"order {1000 + number}: shipped, 49.90 EUR, card")
     if failure == "infra":
-        for attempt in range(3):
+        for attempt in (1, 2, 3):
             broken = {"outcome": "fail", "status": 503, "infra": True, "error": "503 overloaded"}
             trial.llm("", ms=90, fault="overloaded", attempt=attempt, **broken)
         return

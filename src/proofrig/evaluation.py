@@ -267,7 +267,7 @@ def _keep(held: Run, conclusion: Conclusion, rows: list[Row]) -> None:
         started_ns=manifest.started_ns,
         finished_ns=time.time_ns(),
         status=conclusion.status,
-        verdict=VERDICTS.get(ExitCode(conclusion.exit_code), ""),
+        verdict=VERDICTS.get(ExitCode(conclusion.exit_code), "") if conclusion.gates else "",
         exit_code=conclusion.exit_code,
         manifest=msgspec.to_builtins(manifest),
     )

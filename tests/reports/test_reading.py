@@ -101,6 +101,19 @@ def test_the_reason_is_the_failing_verdict_the_error_or_the_class(tmp_path: Path
     assert reading.why(rows["bad:2"]) == "timeout: stopped after 30 s"
 
 
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ("expected 4; got 5 (off by (1))", "off by (1)"),
+        ("expected 4; got 5", ""),
+        ("not measured, it raised", "not measured, it raised"),
+    ],
+)
+def test_a_verdict_tells_what_its_message_adds(message: str, why: str) -> None:
+    told = reading.told({"expected": "4", "got": "5", "message": message})
+    assert told == {"expected": "4", "got": "5", "why": why}
+
+
 def test_a_case_is_reproduced_by_a_command_that_a_shell_reads(tmp_path: Path) -> None:
     report = run_of(tmp_path, ("a b", 1, "")).report()
     command = "proofrig run 'suites/support desk.yaml' --case 'a b' --seed 7"

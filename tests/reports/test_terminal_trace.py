@@ -22,12 +22,13 @@ def printed(run: Recorder, trial: str) -> str:
 
 def test_turns_calls_results_and_verdicts_are_shown_in_order(tmp_path: Path) -> None:
     run = Recorder(tmp_path)
-    verdict = {"verifier": "exact", "passed": False, "expected": "4", "got": "5"}
+    said = {"expected": "4", "got": "5", "message": "expected 4; got 5 (off by 1)"}
+    verdict = {"verifier": "exact", "passed": False} | said
     with run.trial("a", 1, "agent", verdicts=[verdict], answer="five") as trial:
         trial.llm("let me see", [("add", {"x": 2})], asked="2+2?", ms=120, queue_ms=30)
         trial.tool("add", {"x": 2}, "4", ms=15, fault="slow")
         trial.tool("pay", {"usd": 900}, "", deny="cap")
-        trial.llm("", asked="4", ms=40, outcome="fail", status=503, error="overloaded", attempt=1)
+        trial.llm("", asked="4", ms=40, outcome="fail", status=503, error="overloaded", attempt=2)
     assert printed(run, "a:1") == (
         "✗ a:1 failed (agent)  208 ms, $0.0012\n"
         "  tenant acme, seed 42, ended by answer\n"
@@ -55,6 +56,7 @@ def test_turns_calls_results_and_verdicts_are_shown_in_order(tmp_path: Path) -> 
         "  ✗ exact\n"
         "    expected: 4\n"
         "    got: 5\n"
+        "    why: off by 1\n"
         "\n"
         "  Again     proofrig run 'suites/support desk.yaml' --case a --seed 7"
     )

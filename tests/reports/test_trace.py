@@ -20,7 +20,7 @@ def recorded(tmp_path: Path) -> Recorder:
         trial.llm("let me see", [("add", {"x": 2})], asked="2+2?", ms=120, queue_ms=30)
         trial.tool("add", {"x": 2}, "4", ms=15, fault="slow")
         trial.tool("pay", {"usd": 900}, "", deny="cap")
-        trial.llm("", ms=40, outcome="fail", status=503, error="overloaded", attempt=1)
+        trial.llm("", ms=40, outcome="fail", status=503, error="overloaded", attempt=2)
     with run.trial("b", 1) as trial:
         trial.llm("other")
     return run
@@ -45,7 +45,7 @@ def test_a_trace_has_every_action_in_order_with_its_words(tmp_path: Path) -> Non
     assert (ask.at_ns, ask.total_ns, ask.queue_ns) == (0, 150_000_000, 30_000_000)
     assert (add.arguments, add.result, add.faults, add.outcome) == ('{"x": 2}', "4", ["slow"], "ok")
     assert (pay.outcome, pay.other) == ("denied", "denied: cap; at acme; raise the limit")
-    assert (again.outcome, again.status, again.attempt, again.other) == (
+    assert (again.outcome, again.status, again.retry, again.other) == (
         "fail",
         503,
         1,

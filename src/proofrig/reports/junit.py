@@ -115,9 +115,8 @@ def _told(row: Row) -> str:
     lines += [f"  error: {cut(row.error, _TEXT)}"] if row.error else []
     if verdict := failing_verdict(row):
         lines.append(f"  {clean(verdict['verifier'])}")
-        found = [f"    {side}: {cut(verdict[side], _TEXT)}" for side in ("expected", "got")]
-        said = verdict["expected"] or verdict["got"]
-        lines += found if said else [f"    {cut(verdict['message'], _TEXT)}"]
+        sides = [side for side in ("expected", "got", "why") if verdict[side]]
+        lines += [f"    {side}: {cut(verdict[side], _TEXT)}" for side in sides]
     return "\n".join(lines)
 
 

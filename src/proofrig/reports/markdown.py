@@ -111,8 +111,8 @@ def _case(case: CaseResult, report: RunReport) -> str:
                 f"  - {_code(verdict['verifier'], 80)} expected {_code(verdict['expected'])}"
             )
             lines.append(f"  - got {_code(verdict['got'] or '(nothing)')}")
-        elif verdict:
-            lines.append(f"  - {_code(verdict['verifier'], 80)}: {_code(verdict['message'])}")
+        if verdict and verdict["why"]:
+            lines.append(f"  - {_code(verdict['verifier'], 80)}: {_code(verdict['why'])}")
     lines.append(f"  - {_code(reproduce(report, case.id), 400)}")
     return "\n".join(lines) + "\n"
 

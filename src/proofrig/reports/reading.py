@@ -9,10 +9,10 @@ Rules:
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
@@ -157,14 +157,25 @@ def _rate(score: Score) -> float:
 
 
 def failing_verdict(row: Row) -> dict[str, str]:
-    """The first verdict that did not pass, as text: verifier, message, expected, got."""
+    """The first verdict that did not pass, as text: verifier, message, and what `told` gives."""
     for verdict in row.verdicts:
         if verdict.get("passed") is not True:
-            return {name: str(verdict.get(name) or "") for name in _VERDICT}
+            return {name: str(verdict.get(name) or "") for name in ("verifier", "message")} | told(
+                verdict
+            )
     return {}
 
 
-_VERDICT = ("verifier", "message", "expected", "got")
+def told(verdict: Mapping[str, Any]) -> dict[str, str]:
+    """What a verdict tells besides its outcome: expected, got, and why: what its message says
+    beyond those two."""
+    expected, got, message = (
+        str(verdict.get(name) or "") for name in ("expected", "got", "message")
+    )
+    rest = message.removeprefix(f"expected {expected}; got {got}").strip()
+    if rest.startswith("(") and rest.endswith(")"):
+        rest = rest[1:-1]
+    return {"expected": expected, "got": got, "why": rest}
 
 
 def why(row: Row, limit: int = 160) -> str:

@@ -37,6 +37,7 @@ from proofrig.results import Score
 from proofrig.store import RunRecord
 
 _TONES = {"good": "bold green", "bad": "bold red", "unsure": "bold yellow", "plain": "bold blue"}
+_WIDE = 96
 _VERDICTS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 
 
@@ -113,19 +114,22 @@ def print_runs(
     if not records:
         console.print("No runs yet. Begin with: proofrig run SUITE")
         return
-    shown = ["Pass rate"] if rates is not None else []
-    table = _table("Run", "Suite", "Started", "Status", *shown, "Verdict")
+    columns = ["Run", "Suite", "Started", "Status", "Pass rate", "Verdict"]
+    hidden = {"Pass rate"} if rates is None else set[str]()
+    if console.width < _WIDE:
+        hidden |= {"Suite", "Started"}  # a run's id begins with both
+    table = _table(*(name for name in columns if name not in hidden))
     for record in records:
         started = datetime.fromtimestamp(record.started_ns / 1e9, UTC)
-        verdict = record.verdict or "-"
-        table.add_row(
-            record.run,
-            line(record.suite, 40),
-            f"{started:%Y-%m-%d %H:%M}",
-            record.status,
-            *([] if rates is None else [percent(rates.get(record.run))]),
-            Text(verdict, _VERDICTS.get(verdict, "")),
-        )
+        cells = {
+            "Run": Text(record.run),
+            "Suite": Text(line(record.suite, 40)),
+            "Started": Text(f"{started:%Y-%m-%d %H:%M}"),
+            "Status": Text(record.status),
+            "Pass rate": Text(percent((rates or {}).get(record.run))),
+            "Verdict": Text(record.verdict or "-", _VERDICTS.get(record.verdict, "")),
+        }
+        table.add_row(*(cell for name, cell in cells.items() if name not in hidden))
     console.print(table)
 
 

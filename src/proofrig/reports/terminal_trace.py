@@ -50,7 +50,7 @@ def _step(console: Console, step: Step, known: set[str]) -> None:
         notes.append(f"{step.input_tokens:,} in, {step.output_tokens:,} out")
     notes += [step.finish] if step.finish not in ("", "unknown") else []
     notes += [f"status {step.status}"] if step.status >= 300 else []
-    notes += [f"retry {step.attempt}"] if step.attempt else []
+    notes += [f"retry {step.retry}"] if step.retry else []
     notes += [f"fault {fault}" for fault in step.faults]
     console.print()
     title = Text.assemble(
@@ -94,8 +94,7 @@ def _ending(console: Console, trace: Trace) -> None:
         if verdict.get("expected") or verdict.get("got"):
             _block(console, "expected", str(verdict.get("expected") or ""))
             _block(console, "got", str(verdict.get("got") or "(nothing)"))
-        else:
-            _block(console, "", str(verdict.get("message") or ""))
+        _block(console, "why", str(verdict.get("why") or ""))
 
 
 def _block(console: Console, title: str, text: str, style: str = "") -> None:

@@ -20,6 +20,7 @@ from proofrig.history.history import History, pair
 from proofrig.history.payloads import PayloadReader
 from proofrig.reports import excerpts
 from proofrig.reports.excerpts import Asked, Said
+from proofrig.reports.reading import told
 from proofrig.reports.words import cut
 
 GONE = "(the payload is not kept: redacted, or lost with the writer)"
@@ -46,7 +47,7 @@ class Step(msgspec.Struct, omit_defaults=True):
     model: str = ""
     finish: str = ""
     status: int = 0
-    attempt: int = 0  # above 0: the client tried again
+    retry: int = 0  # how many times the client had tried before
     usd_micro: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -151,7 +152,11 @@ def _ended(found: Trace, entry: Entry, payloads: PayloadReader, limits: Limits) 
 
 def _verdicts(entry: Entry, limits: Limits) -> list[dict[str, Any]]:
     return [
-        {k: cut(v, limits.text) if isinstance(v, str) else v for k, v in verdict.items()}
+        {
+            "verifier": cut(str(verdict.get("verifier", "")), 80),
+            "passed": verdict.get("passed"),
+            **{name: cut(text, limits.text) for name, text in told(verdict).items() if text},
+        }
         for verdict in entry.attrs.get("verdicts", [])
     ]
 
@@ -183,7 +188,7 @@ class _Reading:
             model=action.attr("model", ""),
             finish=action.attr("finish", ""),
             status=action.attr("status", 0),
-            attempt=action.attr("attempt", 0),
+            retry=max(0, action.attr("attempt", 1) - 1),
             usd_micro=action.attr("actual", {}).get("usd_micro", 0),
             input_tokens=usage.get("input", 0),
             output_tokens=usage.get("output", 0),

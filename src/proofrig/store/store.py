@@ -25,7 +25,7 @@ from proofrig.store.tables import metadata, runs, scores, trials
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A run as the store knows it. Times are wall-clock nanoseconds since 1970, 0 when open.
 
-    status: running, finished, interrupted or stopped. verdict: pass, fail, inconclusive or "".
+    status: running, finished, interrupted or stopped. verdict: pass, fail, inconclusive; "" without a gate.
     """
 
     run: str

@@ -101,7 +101,7 @@ function rowOf(c) {
   const tags = [c.difficulty, ...c.tags].filter(Boolean).map((tag) => el("span", { class: "tag" }, tag));
   return el("tr", {},
     el("td", { class: "name" }, c.id, c.flaky ? [" ", el("span", { class: "tag flaky" }, "flaky")] : "", tags.length ? el("div", {}, tags) : ""),
-    el("td", { class: "wide" }, el("div", { class: "dots" }, c.trials.map(dot))),
+    el("td", { class: "wide" }, el("div", { class: "dots", style: `min-width:${Math.min(8, c.trials.length) * 21}px` }, c.trials.map(dot))),
     el("td", { class: "r", "data-label": "passed" }, rate),
     el("td", { class: "r", "data-label": "null" }, baselineMark(c, "null")),
     el("td", { class: "r", "data-label": "reference" }, baselineMark(c, "reference")),
@@ -166,9 +166,9 @@ function checks(verdicts) {
     const said = state === "passed" ? "" : el("div", { class: "pairs" },
       verdict.expected ? el("div", {}, block("expected", verdict.expected)) : "",
       verdict.got || verdict.expected ? el("div", {}, block("got", verdict.got || "(nothing)")) : "");
-    const message = state !== "passed" && !verdict.expected && !verdict.got ? verdict.message : "";
+    const why = state === "passed" ? "" : verdict.why;
     return el("div", { class: "check" }, el("p", {}, mark(state), " ", el("b", {}, verdict.verifier),
-      state === "unmeasured" ? " not measured" : ""), message ? el("p", { class: "say" }, message) : "", said);
+      state === "unmeasured" ? " not measured" : ""), said, why ? el("p", { class: "because" }, why) : "");
   });
 }
 function stepOf(step, whole) {
@@ -185,7 +185,7 @@ function stepOf(step, whole) {
   ].filter(Boolean).join(" · ");
   return el("li", { class: `step ${kind}${wrong ? " wrong" : ""}` },
     el("header", {}, el("b", {}, kind === "tool" ? step.name.slice(5) : step.model || step.name),
-      step.attempt ? el("span", { class: "tag" }, `retry ${step.attempt}`) : "",
+      step.retry ? el("span", { class: "tag" }, `retry ${step.retry}`) : "",
       (step.faults || []).map((fault) => el("span", { class: "tag flaky" }, "fault: " + fault)),
       wrong ? el("span", { class: "wrongly" }, OUTCOMES[outcome] || "error") : "",
       el("span", { class: "say num" }, notes)),
@@ -263,7 +263,7 @@ const lanes = data.lanes.map(([id, begin, length, retried, flat]) => ({ id, begi
 let picked = [], view = { from: 0, to: 1 }, focus = -1, drag = null;
 
 byId("tl-pick").append(...cases.slice(0, 500).map((c) => el("option", { value: c.id }, c.id)));
-const baseline = (lane) => /@(null|reference)(~\d+)?$/.test(lane.id);
+const baseline = (lane) => (lane.trial ? lane.trial.role !== "" : /[:@](null|reference)(~\d+)?$/.test(lane.id));
 const caseOf = (lane) => (lane.trial ? cases[lane.trial.place].id : lane.id.slice(0, lane.id.lastIndexOf(":")));
 function pick() {
   const value = byId("tl-pick").value;
@@ -320,9 +320,11 @@ function drawLane(pen, colors, lane, y, high, focused) {
   if (focused) { pen.fillStyle = colors["accent-soft"]; pen.fillRect(0, y, frame.clientWidth, high); }
   pen.save();
   pen.beginPath(); pen.rect(side, AXIS - 3, frame.clientWidth - side, 1e5); pen.clip();
-  pen.fillStyle = colors.track;
+  pen.fillStyle = colors.queue;
+  pen.globalAlpha = 0.5;
   const x0 = place(lane.begin);
   pen.fillRect(x0, top + inner / 2 - 1, Math.max(1, place(lane.end) - x0), high > 6 ? 2 : 1);
+  pen.globalAlpha = 1;
   for (let n = 0; n < lane.flat.length; n += 5) drawBar(pen, colors, lane, n, top, inner);
   pen.restore();
   drawState(pen, colors, state, 7, y + high / 2, Math.min(4, high / 2 - 0.5));
