@@ -142,7 +142,11 @@ def test_money_tokens_and_latency_are_added_up() -> None:
 
 
 def test_groups_by_case_tag_and_difficulty() -> None:
-    facts = (CaseFacts("a", "easy", ("x", "y")), CaseFacts("b", "hard", ("y",)), CaseFacts("c"))
+    facts = (
+        CaseFacts("a", "easy", ("x", "y")),
+        CaseFacts("b", "hard", ("y",)),
+        CaseFacts("c", null_passes=True),
+    )
     entries = [*trial("a:1"), *trial("b:1", "agent"), *trial("c:1")]
     found = summary(entries, 1, *facts)
     assert [(score.name, score.passed) for score in found.by_tag] == [("x", 1), ("y", 1)]
@@ -151,6 +155,7 @@ def test_groups_by_case_tag_and_difficulty() -> None:
         ("hard", 1),
     ]
     assert [score.name for score in found.by_case] == ["a", "b", "c"]
+    assert found.null_declared == ["c"]
 
 
 def test_a_later_judgement_wins() -> None:

@@ -222,7 +222,7 @@ def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
 
 def case_facts(suite: Suite) -> list[CaseFacts]:
     """What the summary needs to know of the suite's cases."""
-    return [CaseFacts(case.id, case.difficulty, case.tags) for case in suite.cases]
+    return [CaseFacts(case.id, case.difficulty, case.tags, case.null_passes) for case in suite.cases]
 
 
 def _gates(held: Run, summary: Summary) -> list[GateResult]:

@@ -181,6 +181,7 @@ class Summary(msgspec.Struct, omit_defaults=True):
     wasted_attempts: int = 0
     unattributed: int = 0
     baseline_usd_micro: int = 0  # what the null and reference agents spent
+    null_declared: list[str] = []  # the cases in which doing nothing is right
     problems: list[str] = []
 
 
@@ -190,6 +191,7 @@ class CaseFacts(msgspec.Struct, frozen=True):
     id: str
     difficulty: str = ""
     tags: tuple[str, ...] = ()
+    null_passes: bool = False  # declared: who does nothing is right
 
 
 def summarise(fold: RowsFold, cases: Iterable[CaseFacts], repeats: int) -> Summary:
@@ -211,6 +213,7 @@ def summarise(fold: RowsFold, cases: Iterable[CaseFacts], repeats: int) -> Summa
         wasted_usd_micro=wasted_usd_micro,
         wasted_attempts=wasted_attempts,
         unattributed=fold.unattributed,
+        null_declared=sorted(case.id for case in facts.values() if case.null_passes),
         baseline_usd_micro=sum(row.usd_micro for row in rows if row.role != "subject"),
     )
 

@@ -107,8 +107,8 @@ def _said(gates: list[GateResult]) -> str:
 def cautions(report: RunReport) -> list[str]:
     """What a reader must know before believing the score."""
     overall, found = report.summary.overall, []
-    null = sorted({row.case for row in report.rows if row.role == "null" and row.passed})
-    if null:
+    passed = {row.case for row in report.rows if row.role == "null" and row.passed}
+    if null := sorted(passed - set(report.summary.null_declared)):
         text = f"Doing nothing passes {plural(len(null), 'case')} ({_some(null)})"
         found.append(f"{text}: what verifies them asks for too little.")
     broken = [row.case for row in report.rows if row.role == "reference" and row.passed is False]

@@ -25,7 +25,8 @@ from proofrig.store.tables import metadata, runs, scores, trials
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A run as the store knows it. Times are wall-clock nanoseconds since 1970, 0 when open.
 
-    status: running, finished, interrupted or stopped. verdict: pass, fail, inconclusive; "" without a gate.
+    status: running, finished, interrupted or stopped. verdict: pass, fail or inconclusive;
+    "" without a gate.
     """
 
     run: str

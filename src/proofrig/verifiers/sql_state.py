@@ -40,7 +40,8 @@ class SqlState(Forms, Verifier):
             told = problems(self, evidence)
         except Unreadable as error:
             return self.verdict(False, expected=self._wish(), got=str(error))
-        got = f"{len(told)} differences" if told else "the same"
+        count = f"{len(told)} difference{'s' if len(told) > 1 else ''}"
+        got = count if told else "the same"
         return self.verdict(not told, expected=self._wish(), got=got, why="; ".join(told))
 
     def _wish(self) -> str:
