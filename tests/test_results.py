@@ -126,7 +126,10 @@ def test_money_tokens_and_latency_are_added_up() -> None:
         begin("a:1"),
         call("a:1", service_ns=10, queue_ns=1),
         call("a:1", service_ns=30, backoff_ns=2),
+        call("a:1", usd_micro=0, calls=2, usage={}),
+        note("reserve", "tool.look_up", "a:1", decision="allow", asked_by="x"),
         note("commit", "tool.look_up", "a:1", outcome="ok", actual={"calls": 1}),
+        note("reserve", "tool.stray", "a:1", decision="allow"),
         note("reserve", "llm.messages", "a:1", decision="deny"),
         note("reserve", "llm.messages", "a:1", decision="allow", attempt=2),
         end("a:1", duration_ns=100),
@@ -136,9 +139,9 @@ def test_money_tokens_and_latency_are_added_up() -> None:
         fold.step(entry)
     [row] = fold.result()
     assert (row.usd_micro, row.input_tokens, row.output_tokens) == (200, 20, 10)
-    assert (row.llm_calls, row.tool_calls, row.denied, row.retries) == (2, 1, 1, 1)
+    assert (row.llm_calls, row.tool_calls, row.denied, row.retries) == (3, 3, 1, 1)
     assert (row.queue_ns, row.backoff_ns, row.service_ns) == (1, 2, 40)
-    assert summarise(fold, [], 1).latency_ns["p50"] == 20
+    assert summarise(fold, [], 1).latency_ns["p50"] == 10
 
 
 def test_groups_by_case_tag_and_difficulty() -> None:

@@ -167,8 +167,8 @@ async def _run_trials(
 ) -> tuple[Status, list[str]]:
     """Set the stage, run the work, take the stage down. Ctrl-C and SIGTERM stop it gracefully."""
     loop = asyncio.get_running_loop()
-    clock = clock_of(held.manifest)
-    async with open_stage(held.suite, held.dir, clock, settings.concurrency) as stage:
+    clock, seed = clock_of(held.manifest), held.manifest.seed
+    async with open_stage(held.suite, held.dir, clock, settings.concurrency, seed) as stage:
         runner = Runner(partial(attempt, stage), settings, on_progress)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, runner.stop)

@@ -22,7 +22,7 @@ from proofrig.history.payloads import PayloadReader
 from proofrig.suites import Case, Suite, WorldStart, build_world
 from proofrig.trials import manifest as manifests
 from proofrig.trials.evidence import gather
-from proofrig.trials.failure import Facts, classify, overall, unresolved_infra
+from proofrig.trials.failure import Facts, classify, limited, overall, unresolved_infra
 from proofrig.trials.rundir import locked
 from proofrig.trials.trial import judgement
 from proofrig.verifiers.verifier import judge
@@ -89,7 +89,7 @@ def _judge_again(
     facts = Facts(
         ending=end.attrs["ending"],
         passed=overall(verdicts),
-        denied=any(action.denied for action in actions),
+        limited=limited(actions),
         infra_unresolved=unresolved_infra(actions),
     )
     return judgement(verdicts, classify(facts))

@@ -26,7 +26,9 @@ UNMEASURED = ("infra", "harness")
 
 
 class Row(msgspec.Struct, omit_defaults=True, gc=False):
-    """One trial. `passed` is None when it was not measured; `failure` says why it did not pass."""
+    """One trial. `passed` is None when it was not measured; `failure` says why it did not pass.
+    `tool_calls`: those that models asked for, whoever carried them out, and those that a gateway
+    saw without a model asking."""
 
     trial: str
     case: str
@@ -119,6 +121,9 @@ class RowsFold:
         if entry.kind == "reserve":
             row.denied += attrs.get("decision") == "deny"
             row.retries += attrs.get("attempt", 1) > 1
+            # A call that a model asked for was counted with its turn.
+            unasked = entry.name.startswith("tool.") and "asked_by" not in attrs
+            row.tool_calls += unasked and attrs.get("decision") != "deny"
             return
         row.infra_errors += bool(attrs.get("infra"))
         actual = attrs.get("actual", {})
@@ -131,10 +136,9 @@ class RowsFold:
             row.input_tokens += usage.get("input", 0)
             row.output_tokens += usage.get("output", 0)
             row.llm_calls += 1
+            row.tool_calls += attrs.get("calls", 0)
             if attrs.get("outcome") == "ok" and row.role == "subject":
                 self.latencies_ns.append(attrs.get("service_ns", 0))
-        elif entry.name.startswith("tool."):
-            row.tool_calls += 1
 
 
 def case_of(trial: str) -> str:
@@ -198,10 +202,12 @@ def summarise(fold: RowsFold, cases: Iterable[CaseFacts], repeats: int) -> Summa
     """The summary of a run whose entries went through `fold`."""
     facts = {case.id: case for case in cases}
     rows = fold.result()
-    by_case = _grouped(rows, lambda row: [row.case], repeats)
-    by_tag = _grouped(rows, lambda row: list(_of(facts, row).tags), repeats)
+    by_case = _grouped(rows, lambda row: [row.case], repeats, facts)
+    tags = sorted({tag for case in facts.values() for tag in case.tags})
+    by_tag = _grouped(rows, lambda row: list(_of(facts, row).tags), repeats, tags)
+    levels = [case.difficulty for case in facts.values() if case.difficulty]
     by_difficulty = _grouped(
-        rows, lambda row: [d] if (d := _of(facts, row).difficulty) else [], repeats
+        rows, lambda row: [d] if (d := _of(facts, row).difficulty) else [], repeats, levels
     )
     wasted_attempts, wasted_usd_micro = fold.waste()
     return Summary(
@@ -260,12 +266,15 @@ def _baseline(rows: list[Row], role: Role) -> tuple[int | None, int]:
     return (sum(1 for row in ran if row.passed), len(ran)) if ran else (None, 0)
 
 
-def _grouped(rows: list[Row], keys: Callable[[Row], list[str]], repeats: int) -> list[Score]:
-    groups: dict[str, list[Row]] = {}
+def _grouped(
+    rows: list[Row], keys: Callable[[Row], list[str]], repeats: int, order: Iterable[str]
+) -> list[Score]:
+    """A score per key; keys in `order` come first, in that order."""
+    groups: dict[str, list[Row]] = {name: [] for name in order}
     for row in rows:
         for key in keys(row):
             groups.setdefault(key, []).append(row)
-    return [score(name, group, repeats) for name, group in groups.items()]
+    return [score(name, group, repeats) for name, group in groups.items() if group]
 
 
 def _of(facts: Mapping[str, CaseFacts], row: Row) -> CaseFacts:

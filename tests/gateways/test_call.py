@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 from aiohttp import web
 
 from llm_rig import CHAT, answer, post, rig, says_hello, serving, turn
@@ -107,8 +108,33 @@ async def test_an_error_of_the_provider_passes_as_it_came_and_costs_no_tokens(
         (action,) = r.actions()
         assert (status, headers["retry-after"], body) == (429, "2", refusal)
         assert (action.outcome, action.attr("status")) == ("fail", 429)
-        assert action.attr("error") == "slow down" and action.attr("infra") is None
+        assert action.attr("error") == "slow down"
         assert (r.spent()["tokens"], r.spent()["calls"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("simulated", "status", "infra"),
+    [
+        (False, 429, True),
+        (True, 429, None),  # a declared limit
+        (True, 529, None),
+        (False, 529, True),
+        (True, 500, True),
+        (False, 401, True),
+        (False, 400, None),
+        (False, 404, None),
+    ],
+)
+async def test_whose_failure_a_status_is(
+    tmp_path: Path, simulated: bool, status: int, infra: bool | None
+) -> None:
+    async def reply(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, body=b"no")
+
+    async with rig(tmp_path, reply, simulated=simulated) as r:
+        await post(f"{r.trial_url()}/chat/completions", CHAT)
+        (action,) = r.actions()
+    assert (action.attr("status"), action.attr("infra")) == (status, infra)
 
 
 async def test_a_retry_is_linked_to_the_attempt_before_it(tmp_path: Path) -> None:
@@ -152,6 +178,7 @@ async def test_nonsense_under_status_200_passes_and_is_charged_as_held(tmp_path:
     assert (status, got) == (200, b"<html>sign in</html>")
     assert (action.outcome, action.attr("source")) == ("fail", "estimated")
     assert action.attr("complete") is False and "JSON" in action.attr("error")
+    assert action.attr("infra") is True
     assert action.attr("actual") == action.attr("estimate")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,19 @@ def test_schema_is_the_key_for_an_endpoints_parameters() -> None:
         {"type": "http", "name": "x", "url": "http://h/x", "schema": {"type": "object"}}
     )
     assert isinstance(one, HttpToolSettings) and one.parameters == {"type": "object"}
+
+
+def test_python_is_the_interpreter_that_proofrig_runs_with() -> None:
+    settings = McpServerSettings(type="mcp", name="x", command=["{python}", "s.py"])
+    assert settings.resolved(Path("/suite"), "")[0] == [sys.executable, "s.py"]
+    assert settings.bare_name == ""
+
+
+@pytest.mark.parametrize(
+    ("program", "bare"), [("node", "node"), ("./server", ""), ("/bin/server", "")]
+)
+def test_a_bare_name_is_found_on_path(program: str, bare: str) -> None:
+    assert McpServerSettings(type="mcp", name="x", command=[program]).bare_name == bare
 
 
 def test_suite_and_world_are_filled_in_and_nothing_else() -> None:

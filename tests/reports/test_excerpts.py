@@ -40,7 +40,7 @@ MESSAGES = {
 
 
 @pytest.mark.parametrize(
-    ("request_", "who"), [(CHAT, "tool"), (RESPONSES, "tool"), (MESSAGES, "user")]
+    ("request_", "who"), [(CHAT, "tool"), (RESPONSES, "tool"), (MESSAGES, "tool")]
 )
 def test_a_request_shows_what_is_new_to_the_model(request_: Any, who: str) -> None:
     assert asked(encoded(request_), 100) == [Said(who, "shipped")]
@@ -75,3 +75,21 @@ def test_depth_is_bounded() -> None:
     for _ in range(50):
         deep = {"content": [deep]}
     assert len(text_of(deep)) < 2_000
+
+
+def test_anthropics_instructions_and_tool_results_have_their_own_names() -> None:
+    first = {"system": "Be kind.", "messages": [{"role": "user", "content": "Hello"}]}
+    assert asked(encoded(first), 100) == [
+        Said("system", "Be kind."),
+        Said("user", "Hello"),
+    ]
+    blocks = [{"type": "tool_result", "tool_use_id": "c1", "content": "42"}]
+    then = {
+        "system": [{"type": "text", "text": "Be kind."}],
+        "messages": [
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": [{"type": "text", "text": "Hm"}]},
+            {"role": "user", "content": blocks},
+        ],
+    }
+    assert asked(encoded(then), 100) == [Said("tool", "42")]

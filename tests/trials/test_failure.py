@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from proofrig.history.action import Action, Entry
-from proofrig.trials.failure import MEASURED, RULES, Facts, classify, overall, unresolved_infra
+from proofrig.trials.failure import (
+    MEASURED,
+    RULES,
+    Facts,
+    classify,
+    limited,
+    overall,
+    unresolved_infra,
+)
 from proofrig.verifiers.verifier import Verdict
 
 
@@ -14,13 +22,13 @@ from proofrig.verifiers.verifier import Verdict
     [
         (Facts(passed=True), ""),
         (Facts(passed=True, ending="error"), ""),
-        (Facts(passed=True, infra_unresolved=True, denied=True), ""),
+        (Facts(passed=True, infra_unresolved=True, limited=True), ""),
         (Facts(passed=False), "agent"),
         (Facts(passed=False, ending="error"), "agent"),
         (Facts(passed=None, ending="killed"), "agent"),
         (Facts(passed=False, ending="timeout"), "timeout"),
-        (Facts(passed=False, denied=True, ending="error"), "limit"),
-        (Facts(passed=False, denied=True, infra_unresolved=True), "limit"),
+        (Facts(passed=False, limited=True, ending="error"), "limit"),
+        (Facts(passed=False, limited=True, infra_unresolved=True), "limit"),
         (Facts(passed=False, infra_unresolved=True, ending="timeout"), "infra"),
         (Facts(infra_error=True), "infra"),
         (Facts(passed=True, infra_error=True), "infra"),
@@ -55,3 +63,28 @@ def test_infra_trouble_that_a_retry_made_good_does_not_count() -> None:
     assert not unresolved_infra([trouble, fine])
     assert unresolved_infra([fine, trouble])
     assert unresolved_infra([trouble, action("tool.x")])
+
+
+def refused(name: str, code: str) -> Action:
+    reserve = Entry(0, 0, "reserve", name, id="x", attrs={"decision": "deny", "code": code})
+    return Action(id="x", name=name, trial="", tenant="", scope="", reserve=reserve)
+
+
+def test_a_limit_that_the_agent_got_past_does_not_count() -> None:
+    denied, fine = refused("llm.messages", "budget_exceeded"), action("llm.messages")
+    assert limited([denied])
+    assert limited([fine, denied])
+    assert not limited([denied, fine])
+    assert limited([fine, refused("tool.x", "budget_exceeded"), fine])
+
+
+def test_a_request_that_nobody_could_read_is_no_limit() -> None:
+    assert not limited([refused("llm.messages", "invalid_request")])
+
+
+def test_a_declared_rate_limit_is_a_limit_and_that_of_a_real_provider_is_infra() -> None:
+    for status in (429, 529):
+        declared = action("llm.messages", outcome="fail", status=status)
+        real = action("llm.messages", outcome="fail", status=status, infra=True)
+        assert (limited([declared]), unresolved_infra([declared])) == (True, False)
+        assert (limited([real]), unresolved_infra([real])) == (False, True)

@@ -123,6 +123,15 @@ def test_units_and_decimal_comma(answer: str, settings: dict[str, Any], passed: 
     assert accepts(answer, 12, **settings) is passed
 
 
+@pytest.mark.parametrize(
+    ("answer", "passed"),
+    [("so $83.00 comes back in all.", True), ("so €83 comes back", False), ("it is 83 $", True)],
+)
+def test_a_currency_sign_in_front_settles_the_unit(answer: str, passed: bool) -> None:
+    found = Numeric(value=83, unit="$", find="last").verify(evidence(answer=answer))
+    assert found.passed is passed
+
+
 def test_message_says_expected_got_and_why() -> None:
     verdict = Numeric(value=12.5, abs_tol=0.01, unit="kg").verify(evidence("13 kg"))
     assert verdict.message == 'expected 12.5 kg, abs_tol 0.01; got 13 in "13 kg"'

@@ -13,7 +13,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
 
@@ -122,6 +122,10 @@ class Authority:
         for made in ended:
             self._write(made)
         return ended
+
+    def ends(self, ids: Collection[str]) -> dict[str, Transition]:
+        """The latest move of each of `ids` that the journal holds; empty without a journal."""
+        return {} if self._journal is None else self._journal.ends(ids)
 
     def check(self) -> None:
         """Raises JournalError while transitions wait that the journal could not take."""

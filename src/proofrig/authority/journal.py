@@ -17,7 +17,7 @@ Rules:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -118,6 +118,20 @@ class Journal:
             self._try()
             if self.failure is not None:
                 raise self.failure
+
+    def ends(self, ids: Collection[str]) -> dict[str, Transition]:
+        """The last transition of each of `ids`, latest first; reads back until all are found."""
+        decode = msgspec.json.Decoder(Transition).decode
+        found: dict[str, Transition] = {}
+        missing = set(ids)
+        for (body,) in self._db.execute("select body from transitions order by seq desc"):
+            if not missing:
+                break
+            made = decode(body)
+            if made.id in missing:
+                missing.remove(made.id)
+                found[made.id] = made
+        return found
 
     def close(self) -> None:
         """Write what is queued and close the file. Raises JournalError when it cannot."""

@@ -21,7 +21,7 @@ from proofrig.errors import Denied, LedgerError
 from proofrig.gateways.charges import Bound, actual, affordable, bound_of, estimate, seen
 from proofrig.gateways.gateway import Binding, Channel
 from proofrig.gateways.retries import FIRST, Attempt, Failed
-from proofrig.gateways.upstream import UpstreamError
+from proofrig.gateways.upstream import UpstreamError, at_fault
 from proofrig.history.action import Outcome
 from proofrig.wire.codec import Codec, StreamDecoder
 from proofrig.wire.turn import Request, Turn, Usage
@@ -138,9 +138,9 @@ class Call:
         """Say that the request is about to leave. Raises JournalError when that cannot be kept;
         then it must not leave."""
         context = self.desk.context
-        context.authority.start(self.id)
         self._write("start", None)
-        context.journal.flush()
+        context.journal.flush()  # first: what the ledger charges is on the history
+        context.authority.start(self.id)
 
     # After the call
 
@@ -157,7 +157,10 @@ class Call:
         good = status < 300 and turn.complete and not turn.error
         outcome: Outcome = "ok" if good else "fail"
         self.status = status
-        self._commit(outcome, source, usage, turn)
+        nonsense = status < 300 and not good
+        endpoint = self.desk.settings.endpoints[self.codec.api]
+        infra = {"infra": True} if nonsense or at_fault(endpoint, status) else None
+        self._commit(outcome, source, usage, turn, infra)
         if good:
             desk, trial = self.desk, self.binding.trial
             desk.retries.forget(trial, self.body)

@@ -20,7 +20,7 @@ from proofrig.authority.ledger import ReserveRequest
 from proofrig.errors import Denied, LedgerError
 from proofrig.gateways import answers
 from proofrig.gateways.headers import downstream_headers, upstream_headers
-from proofrig.gateways.upstream import UpstreamError
+from proofrig.gateways.upstream import UpstreamError, at_fault
 from proofrig.history.action import Kind
 from proofrig.wire import CODECS
 from proofrig.wire.turn import Api
@@ -73,6 +73,8 @@ class Aside:
         try:
             answer, whole = await self._pass_on(request, body)
             end |= {"outcome": "ok" if answer.status < 300 else "fail", "status": answer.status}
+            if at_fault(self.desk.upstreams[self.api].endpoint, answer.status):
+                end["infra"] = True
             end["response"] = context.journal.payload(whole)
             headers = downstream_headers(answer.headers)
             return web.Response(status=answer.status, body=whole, headers=headers)
@@ -103,9 +105,9 @@ class Aside:
             self._write("reserve", attrs | {"decision": "deny"} | refused)
             return denied
         self._write("reserve", attrs)
-        context.authority.start(self.id)
         self._write("start", {})
         context.journal.flush()
+        context.authority.start(self.id)
         return None
 
     async def _pass_on(

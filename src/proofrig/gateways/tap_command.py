@@ -46,8 +46,8 @@ def write_shims(servers: Iterable[McpServerSettings], place: TapPlace, folder: P
     the agent's PATH. Servers of one program share a shim. Raises UsageError."""
     shims: dict[str, list[McpServerSettings]] = {}
     for settings in servers:
-        if settings.command and "/" not in settings.command[0]:
-            shims.setdefault(settings.command[0], []).append(settings)
+        if settings.bare_name:
+            shims.setdefault(settings.bare_name, []).append(settings)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, sharing in sorted(shims.items()):

@@ -111,8 +111,9 @@ class Calls:
             raise decision.denied()
         try:
             journal.write("reserve", name, **entry, id=action, attrs=attrs)
-            authority.start(action)
             started = journal.write("start", name, **entry, id=action)
+            journal.flush()  # first: what the ledger charges is on the history
+            authority.start(action)
         except ProofrigError as error:
             authority.release(action, "it could not be written down")
             with suppress(ProofrigError):

@@ -2,13 +2,15 @@
 
 Rules:
 1. Only pydantic here, so that reading a suite never loads a server or a client.
-2. `{suite}` and `{world}` in a command, its environment and its directory stand for the suite's
-   folder and the trial's folder; nothing else is expanded.
+2. `{suite}`, `{world}` and `{python}` in a command, its environment and its directory stand for the
+   suite's folder, the trial's folder and the interpreter that proofrig runs with; nothing else is
+   expanded.
 3. A `command` server is started by the agent, through the tap; a `url` server runs already.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -90,12 +92,22 @@ class McpServerSettings(Settings):
             raise ValueError("headers belong to a url; give a command its env")
         return self
 
+    @property
+    def bare_name(self) -> str:
+        """The program of a command that is found on PATH; empty for a path or a placeholder."""
+        program = self.command[0] if self.command else ""
+        return "" if "/" in program or "{" in program else program
+
     def resolved(self, suite: Path, world: str) -> tuple[list[str], dict[str, str], str | None]:
-        """Command, environment and directory with `{suite}` and `{world}` filled in. Only for a
+        """Command, environment and directory with the placeholders filled in. Only for a
         command."""
 
         def fill(text: str) -> str:
-            return text.replace("{suite}", str(suite)).replace("{world}", world)
+            for name, value in places.items():
+                text = text.replace(name, value)
+            return text
+
+        places = {"{suite}": str(suite), "{world}": world, "{python}": sys.executable}
 
         return (
             [fill(part) for part in self.command or ()],

@@ -27,6 +27,8 @@ from proofrig.wire.codec import Codec
 from proofrig.wire.turn import Api
 
 _BIG = 1 << 20  # aiohttp wants larger bodies as files
+_REFUSED = frozenset({401, 403, 408})  # the key is the suite's: the agent cannot mend it
+_OVER_LIMIT = frozenset({429, 529})
 
 
 class UpstreamError(ProviderError):
@@ -50,6 +52,15 @@ class UpstreamLimits(msgspec.Struct, frozen=True):
     def longest_ns(self) -> int:
         """Nanoseconds that no call should last: its queue, its connecting, and ten silences."""
         return int((self.queue_s + self.connect_s + 10 * self.read_s) * 1_000_000_000)
+
+
+def at_fault(endpoint: Endpoint, status: int) -> bool:
+    """True when a status is the provider's failure, not the agent's: it broke, is overloaded, or
+    refuses the account. The limits of a simulated provider are declared by the suite: an agent that
+    runs into them has run into a limit, and nothing around it has failed."""
+    if status in _OVER_LIMIT:
+        return not endpoint.simulated
+    return status >= 500 or status in _REFUSED
 
 
 def open_client() -> aiohttp.ClientSession:

@@ -55,13 +55,23 @@ def asked(data: bytes | None, limit: int) -> list[Said]:
     if isinstance(messages, str):
         return [Said("user", cut(messages, limit))]
     fresh: list[Said] = []
+    first = True  # nothing was answered before: the instructions are new as well
     for message in reversed(list(_dicts(messages))):
-        who = str(message.get("role") or message.get("type") or "?")
-        if who in ("assistant", "function_call", "reasoning"):
+        if _who(message) in ("assistant", "function_call", "reasoning"):
+            first = False
             break
-        who = {"function_call_output": "tool"}.get(who, who)
-        fresh.append(Said(cut(who, 20), cut(text_of(message), limit)))
-    return fresh[::-1]
+        fresh.append(Said(cut(_who(message), 20), cut(text_of(message), limit)))
+    system = text_of(value.get("system") or value.get("instructions")) if first else ""
+    return [Said("system", cut(system, limit))] * bool(system) + fresh[::-1]
+
+
+def _who(message: dict[str, Any]) -> str:
+    """Who speaks. Anthropic's tool results come as a user's message."""
+    blocks = list(_dicts(message.get("content"))) if "content" in message else []
+    if blocks and all(block.get("type") == "tool_result" for block in blocks):
+        return "tool"
+    who = str(message.get("role") or message.get("type") or "?")
+    return "tool" if who == "function_call_output" else who
 
 
 def result(data: bytes | None, limit: int) -> str:
@@ -88,7 +98,7 @@ def text_of(value: Any, depth: int = _DEPTH) -> str:
 
 
 def _dicts(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, Iterable):
+    if isinstance(value, Iterable) and not isinstance(value, (str, dict)):
         yield from (item for item in value if isinstance(item, dict))
 
 

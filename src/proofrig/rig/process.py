@@ -20,7 +20,7 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
-from proofrig.authority.authority import Authority, recover
+from proofrig.authority.authority import recover
 from proofrig.authority.prices import PriceTable
 from proofrig.errors import InfraError, ProofrigError, UsageError
 from proofrig.gateways.asked import AskedCalls
@@ -48,6 +48,7 @@ from proofrig.rig.protocol import (
     order_decoder,
     plan_decoder,
 )
+from proofrig.rig.recovery import settle_open
 
 FLUSH_S = 0.05
 SWEEP_S = 1.0
@@ -90,8 +91,11 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
         run_dir = Path(plan.run_dir)
         journal = Journal(run_dir, "rig", clock, payload_cap=PAYLOAD_CAP)
         closing.callback(journal.close)
-        authority = _authority(run_dir, plan, clock)
+        authority = recover(run_dir / "authority.db", clock)
         closing.callback(authority.close)
+        settle_open(run_dir, journal, authority)  # an earlier rig's: its callers are dead
+        for scope, amounts in plan.budgets.items():
+            authority.set_budget(scope, amounts)
         client = open_client()
         closing.push_async_callback(client.close)
         context = Context(journal, authority, Bindings(), AskedCalls(), client, clock, plan.run)
@@ -118,15 +122,6 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
         await site.start()
         port: int = runner.addresses[0][1]
         yield Desk(context, plan, llm), context, port
-
-
-def _authority(run_dir: Path, plan: Plan, clock: RunClock) -> Authority:
-    """The ledger, with what an earlier rig of this run left open ended: its callers are dead."""
-    authority = recover(run_dir / "authority.db", clock)
-    authority.sweep(everything=True)
-    for scope, amounts in plan.budgets.items():
-        authority.set_budget(scope, amounts)
-    return authority
 
 
 def _tool_gateways(context: Context, plan: Plan, closing: AsyncExitStack) -> list[Gateway]:

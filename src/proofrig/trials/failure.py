@@ -4,7 +4,7 @@
 |---------|---------------------------------------------------------|--------------------|
 | agent   | the agent or its model: wrong, crashed, gave up         | yes                |
 | timeout | the agent ran out of the trial's time                   | yes                |
-| limit   | the agent ran into a budget or a limit                  | yes                |
+| limit   | the agent ran into a budget or a declared limit         | yes                |
 | infra   | something around the agent: provider, network, sandbox  | no                 |
 | harness | proofrig or a verifier                                  | no                 |
 
@@ -33,7 +33,7 @@ class Facts(msgspec.Struct, frozen=True):
     infra_error: bool = False  # the agent could not be run at all
     harness_error: bool = False
     passed: bool | None = None  # None: at least one verifier could not measure, and none failed
-    denied: bool = False  # the authority refused an action for want of budget
+    limited: bool = False  # an action ran into a budget or a limit and no retry made it good
     infra_unresolved: bool = False  # an action failed for infra reasons and no retry made it good
 
 
@@ -41,7 +41,7 @@ RULES: Final[tuple[tuple[FailureClass, Callable[[Facts], bool]], ...]] = (
     ("harness", lambda facts: facts.harness_error),
     ("infra", lambda facts: facts.infra_error),
     ("", lambda facts: facts.passed is True),
-    ("limit", lambda facts: facts.denied),
+    ("limit", lambda facts: facts.limited),
     ("infra", lambda facts: facts.infra_unresolved),
     ("timeout", lambda facts: facts.ending == "timeout"),
     ("agent", lambda facts: facts.ending != "ok" or facts.passed is False),
@@ -64,11 +64,24 @@ def overall(verdicts: Iterable[Verdict]) -> bool | None:
     return None if None in outcomes or not outcomes else True
 
 
+def limited(actions: Iterable[Action]) -> bool:
+    """True when the last action of some kind ran into a budget of the authority or a limit that the
+    provider declares. A request that was refused because nobody could read it is the agent's."""
+    return _last(actions, _over_limit)
+
+
 def unresolved_infra(actions: Iterable[Action]) -> bool:
     """True when the last action of some kind failed for infra reasons: an agent that retried and
     got through was not stopped by it."""
-    last: dict[str, bool] = {}
-    for action in actions:
-        if not action.denied:
-            last[action.name] = bool(action.attr("infra"))
-    return any(last.values())
+    asked = (action for action in actions if not action.denied)
+    return _last(asked, lambda action: bool(action.attr("infra")))
+
+
+def _last(actions: Iterable[Action], holds: Callable[[Action], bool]) -> bool:
+    return any({action.name: holds(action) for action in actions}.values())
+
+
+def _over_limit(action: Action) -> bool:
+    if action.denied:
+        return bool(action.attr("code") != "invalid_request")
+    return action.attr("status") in (429, 529) and not action.attr("infra")

@@ -61,7 +61,7 @@ class Stage:
         shared = role_of(planned) == "subject" and shares_a_host(self.suite)
         place = tap_place(self.suite, token, self.rig.port, world)
         user = dict(getattr(self.suite.agent, "env", {}))
-        named = [s for s in mcp_settings(self.suite) if s.command and "/" not in s.command[0]]
+        named = [server for server in mcp_settings(self.suite) if server.bare_name]
         if named and not shared:
             shims = self.folder(trial) / "bin"
             write_shims(named, place, shims)
@@ -188,7 +188,7 @@ def what_of(suite: Suite) -> dict[str, Any]:
 
 @asynccontextmanager
 async def open_stage(
-    suite: Suite, run_dir: Path, clock: RunClock, concurrency: int
+    suite: Suite, run_dir: Path, clock: RunClock, concurrency: int, seed: int
 ) -> AsyncIterator[Stage]:
     """Set everything up for trials of `suite`. Raises UsageError for what the user got wrong,
     ProviderError or SandboxError for what cannot be started."""
@@ -196,7 +196,7 @@ async def open_stage(
     async with AsyncExitStack() as closing:
         endpoints: dict[Api, Endpoint] = {}
         if suite.model is not None:
-            provider = make_provider(suite.model, suite.dir, suite.seed)
+            provider = make_provider(suite.model, suite.dir, seed)
             closing.push_async_callback(provider.close)
             endpoints = await provider.start()
         journal = Journal(run_dir, "runner", clock)

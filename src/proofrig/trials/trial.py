@@ -36,6 +36,7 @@ from proofrig.trials.failure import (
     Facts,
     FailureClass,
     classify,
+    limited,
     overall,
     unresolved_infra,
 )
@@ -101,7 +102,7 @@ async def attempt(stage: Stage, planned: Planned, number: int, last: bool) -> Ou
             infra_error=bool(ran.infra),
             harness_error=bool(ran.harness),
             passed=overall(verdicts),
-            denied=any(action.denied for action in ran.actions),
+            limited=limited(ran.actions),
             infra_unresolved=unresolved_infra(ran.actions),
         )
     )

@@ -69,7 +69,7 @@ class Numeric(Verifier):
             if around.strip(" \n.*`'\""):
                 return None, "there is more than a number; `find: only` looks for it in prose"
         units = self._units()
-        fitting = [m for m in found if units and _carried(m) in units]
+        fitting = [m for m in found if units & {_carried(m), (m["unit"] or "").casefold()}]
         fitting = fitting or [m for m in found if self._bare(m)]
         if not fitting:
             return None, f"the number carries the unit {_carried(found[-1])!r}"
@@ -116,7 +116,12 @@ def _figure(point: str) -> re.Pattern[str]:
 
 
 def _carried(match: re.Match[str]) -> str:
-    return (match["unit"] or match["currency"] or "").casefold()
+    """The unit of a number. A currency sign in front settles it: "$83 comes back" is in dollars,
+    unless another sign or a percentage follows."""
+    unit = match["unit"] or ""
+    if match["currency"] and unit not in {"%", *_CURRENCY}:
+        return str(match["currency"])
+    return unit.casefold()
 
 
 def _value(match: re.Match[str], point: str, units: frozenset[str]) -> Decimal:

@@ -1,0 +1,10 @@
+"""The sum of a shopping cart."""
+
+
+def total_cents(lines, discount_percent=0):
+    """What the lines (cents, quantity) cost together, less the discount on the whole sum,
+    rounded half up to a cent."""
+    total = 0
+    for cents, quantity in lines:
+        total += int(cents * quantity * (1 - discount_percent / 100))
+    return total
