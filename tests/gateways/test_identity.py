@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
+from proofrig.agents.environment import trace_id
 from proofrig.gateways.gateway import Binding, Bindings
 from proofrig.gateways.identity import (
     Identity,
@@ -100,6 +101,34 @@ def test_key_of(headers: dict[str, str], key: str) -> None:
 )
 def test_baggage(baggage: str, trial: str, others: str) -> None:
     assert (trial_in_baggage(baggage), without_trial(baggage)) == (trial, others)
+
+
+def spans_of(token: str) -> str:
+    """A `traceparent` of a span that the agent began below the trial's own."""
+    return f"00-{trace_id(token)}-{'cd' * 8}-01"
+
+
+@pytest.mark.parametrize(
+    ("headers", "state", "channel", "trial"),
+    [
+        ({"traceparent": spans_of("a")}, "live", "trace", "case:a"),
+        ({"traceparent": spans_of("a"), "x-api-key": "c"}, "live", "trace", "case:a"),
+        (
+            {"traceparent": spans_of("a"), "baggage": "proofrig.trial=b"},
+            "live",
+            "baggage",
+            "case:b",
+        ),
+        ({"traceparent": spans_of("gone")}, "late", "trace", "case:gone"),
+        ({"traceparent": spans_of("nobody")}, "none", "none", ""),
+    ],
+)
+def test_a_trace_names_its_trial_where_the_baggage_was_dropped(
+    headers: dict[str, str], state: str, channel: str, trial: str
+) -> None:
+    found = identify(bindings(), CIMultiDict(headers))
+    assert (found.state, found.channel) == (state, channel)
+    assert (found.binding.trial if found.binding else "") == trial
 
 
 @pytest.mark.parametrize(

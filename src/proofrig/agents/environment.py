@@ -117,9 +117,13 @@ def identity_headers(token: str, trial: str = "") -> dict[str, str]:
     The trace id is drawn from the token, the span id from token and trial, so that spans an agent
     makes itself can be joined to its trial. `identity.py` makes the same headers in the host.
     """
-    trace = hashlib.sha256(token.encode()).hexdigest()[:32]
     span = hashlib.sha256(f"{token} {trial}".encode()).hexdigest()[:16]
-    return {"traceparent": f"00-{trace}-{span}-01", "baggage": f"proofrig.trial={token}"}
+    return {"traceparent": f"00-{trace_id(token)}-{span}-01", "baggage": f"proofrig.trial={token}"}
+
+
+def trace_id(token: str) -> str:
+    """The W3C trace id of a trial's traces, 32 hex characters."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
 def _no_proxy(parent: Mapping[str, str]) -> str:

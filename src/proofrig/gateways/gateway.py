@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
+from proofrig.agents.environment import trace_id
+
 if TYPE_CHECKING:
     import aiohttp
     from aiohttp import web
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from proofrig.gateways.asked import AskedCalls
     from proofrig.history.journal import Journal
 
-Channel = Literal["path", "key", "baggage", "none"]
+Channel = Literal["path", "baggage", "trace", "key", "none"]
 
 
 class Binding(msgspec.Struct, frozen=True):
@@ -52,17 +54,20 @@ class Bindings:
     def __init__(self) -> None:
         self._live: dict[str, Binding] = {}
         self._ended: dict[str, Binding] = {}
+        self._traces: dict[str, str] = {}  # trace id -> token
         self.on_end: list[Callable[[Binding], None]] = []
 
     def add(self, binding: Binding) -> None:
         self._live[binding.token] = binding
+        self._traces[trace_id(binding.token)] = binding.token
 
     def end(self, token: str) -> Binding | None:
         binding = self._live.pop(token, None)
         if binding is not None:
             self._ended[token] = binding
             if len(self._ended) > 10_000:
-                self._ended.pop(next(iter(self._ended)))
+                oldest = next(iter(self._ended))
+                del self._ended[oldest], self._traces[trace_id(oldest)]
             for listener in self.on_end:
                 listener(binding)
         return binding
@@ -72,6 +77,10 @@ class Bindings:
 
     def ended(self, token: str) -> Binding | None:
         return self._ended.get(token)
+
+    def of_trace(self, trace: str) -> str:
+        """The token whose trace id this is, or empty."""
+        return self._traces.get(trace, "")
 
     def __len__(self) -> int:
         return len(self._live)

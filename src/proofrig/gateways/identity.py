@@ -1,8 +1,9 @@
-"""Whose request is it: the trial named in the path, the baggage or the key.
+"""Whose request is it: the trial named in the path, the baggage, the trace or the key.
 
 Rules:
-1. Precedence: path, then baggage, then key. The path is made for one trial and nobody sets it by
-   accident; baggage is set per request, so it wins over a key that many trials share.
+1. Precedence: path, baggage, trace, key. The path is made for one trial and nobody sets it by
+   accident; baggage and `traceparent` are set per request, so they win over a key that many trials
+   share. Tracing often keeps the trace id where it drops the baggage.
 2. The first channel that names a trial of this rig, live or ended, wins; one that names none is
    passed over, because a key may be the user's own and a path may belong to a shared host.
 3. Nothing is guessed from addresses or times.
@@ -48,6 +49,8 @@ def identify(bindings: Bindings, headers: Mapping[str, str], path_token: str = "
     baggage = headers.get("baggage")
     if baggage and (token := trial_in_baggage(baggage)):
         carried.append(("baggage", token))
+    if (trace := trace_of(headers)) and (token := bindings.of_trace(trace)):
+        carried.append(("trace", token))
     if key := key_of(headers):
         carried.append(("key", key))
     for channel, token in carried:
