@@ -42,7 +42,7 @@ bench: setup
 
 # Each agent framework in a cached environment of its own; not part of `make test`.
 frameworks: setup
-	$(BIN)/python frameworks/run.py
+	$(BIN)/python -m frameworks.run
 
 # Regenerates what is made from code: the command line reference and the suite's schema.
 docs: setup

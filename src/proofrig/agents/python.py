@@ -52,7 +52,7 @@ class PythonAgentSettings(BaseModel):
     target: Target
     interpreter: str | None = None
     mode: Literal["isolated", "shared"] = "isolated"
-    workers: int = Field(1, ge=1, le=64)
+    workers: int = Field(default=1, ge=1, le=64)
     env: dict[str, str] = {}
     path: list[str] = []
 
