@@ -12,7 +12,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
@@ -26,12 +27,13 @@ from proofrig.errors import InfraError, UsageError
 from proofrig.gateways.gateway import RunClock
 from proofrig.history.archive import archive
 from proofrig.history.history import History
+from proofrig.places import default_root, run_name
 from proofrig.results import CaseFacts, Row, RowsFold, Summary, summarise
 from proofrig.suites import Planned, Suite
 from proofrig.trials import manifest as manifests
 from proofrig.trials.baseline import baselines
 from proofrig.trials.manifest import Manifest
-from proofrig.trials.rundir import finished_trials, locked, new_run
+from proofrig.trials.rundir import Finished, finished_trials, locked, new_run
 from proofrig.trials.runner import Progress, Runner, Settings
 from proofrig.trials.stage import open_stage, what_of
 from proofrig.trials.trial import attempt
@@ -58,7 +60,7 @@ class Options:
     """How to run; None takes what the suite says. `root` is where runs are kept, `store` the
     store's URL (default: a SQLite file below `root`), `only` the selected case ids."""
 
-    root: Path = field(default_factory=lambda: Path(os.environ.get("PROOFRIG_ROOT", ".proofrig")))
+    root: Path = field(default_factory=default_root)
     store: str = ""
     repeats: int | None = None
     concurrency: int | None = None
@@ -107,24 +109,38 @@ async def run(
 ) -> tuple[Path, Conclusion]:
     """Run a suite. Raises UsageError for what the user got wrong and ProviderError for a provider
     that does not start; whatever happens after the first trial is in the conclusion."""
+    _check_store(options)
+    manifest = _new_manifest(suite, suite_path, options)
+    run_dir = new_run(options.root, suite.name)
+    manifest.run = run_dir.name
+    manifests.write(run_dir, manifest)
+    return run_dir, await _run_missing(Run(suite, run_dir, manifest, options), on_progress)
+
+
+def _new_manifest(suite: Suite, suite_path: Path, options: Options) -> Manifest:
     seed = suite.seed if options.seed is None else options.seed
-    manifest = Manifest(
+    return Manifest(
         run="",
         started_ns=time.time_ns(),
         suite=suite.name,
-        suite_path=str(suite_path),
+        suite_path=str(suite_path.absolute()),
         repeats=options.repeats or suite.repeats,
         concurrency=options.concurrency or suite.concurrency,
         seed=seed,
         baselines=options.baselines,
         only=list(options.only),
+        fail_under=options.fail_under,
         what=what_of(suite),
         where=manifests.describe_host(),
     )
-    run_dir = new_run(options.root, suite.name)
-    manifest.run = run_dir.name
-    manifests.write(run_dir, manifest)
-    return run_dir, await _run_missing(Run(suite, run_dir, manifest, options), on_progress)
+
+
+def _check_store(options: Options) -> None:
+    """A store's URL that means nothing shows before anything is run."""
+    if options.store or os.environ.get("PROOFRIG_STORE"):
+        from proofrig.store import engine_of
+
+        engine_of(options.store_url())
 
 
 async def resume(
@@ -144,7 +160,7 @@ async def resume(
 async def _run_missing(held: Run, on_progress: OnProgress) -> Conclusion:
     with locked(held.dir):
         before = finished_trials(held.dir)
-        missing = [planned for planned in _plan(held) if planned.trial not in before.done]
+        missing = missing_trials(held, before)
         status: Status = "finished"
         problems = list(before.problems)
         if missing:
@@ -165,32 +181,71 @@ async def _run_missing(held: Run, on_progress: OnProgress) -> Conclusion:
 async def _run_trials(
     held: Run, missing: list[Planned], settings: Settings, on_progress: OnProgress
 ) -> tuple[Status, list[str]]:
-    """Set the stage, run the work, take the stage down. Ctrl-C and SIGTERM stop it gracefully."""
-    loop = asyncio.get_running_loop()
+    """Set the stage, run the work, take the stage down. Ctrl-C and SIGTERM stop it gracefully,
+    also while the stage is being set."""
     clock, seed = clock_of(held.manifest), held.manifest.seed
-    async with open_stage(held.suite, held.dir, clock, settings.concurrency, seed) as stage:
-        runner = Runner(partial(attempt, stage), settings, on_progress)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, runner.stop)
+    setting = asyncio.current_task()
+    assert setting is not None
+    with _signals() as signals:
+        signals.stop = setting.cancel
         try:
-            await runner.run(missing)
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+            async with open_stage(held.suite, held.dir, clock, settings.concurrency, seed) as stage:
+                runner = Runner(partial(attempt, stage), settings, on_progress)
+                signals.stop = runner.stop
+                await runner.run(missing)
+                signals.close()  # from here on a signal ends the process at once
+        except asyncio.CancelledError:
+            if not signals.came:
+                raise
+            while setting.cancelling():
+                setting.uncancel()
+            return "interrupted", []
     if runner.failure is not None:
-        return "stopped", [_with_resume(str(runner.failure), held.manifest.run)]
+        return "stopped", [_with_resume(str(runner.failure), held.dir)]
     return ("interrupted", []) if runner.stopped else ("finished", [])
 
 
-def _with_resume(why: str, run: str) -> str:
+@dataclass(slots=True)
+class _Signals:
+    """What Ctrl-C and SIGTERM do; `came`: one of them did."""
+
+    stop: Callable[[], object] = lambda: None
+    came: bool = False
+
+    def act(self) -> None:
+        self.came = True
+        self.stop()
+
+    def close(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+
+@contextmanager
+def _signals() -> Iterator[_Signals]:
+    signals = _Signals()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, signals.act)
+    try:
+        yield signals
+    finally:
+        signals.close()
+
+
+def _with_resume(why: str, run_dir: Path) -> str:
     """Why a run stopped, and how to go on."""
-    safe = f"What finished is safe; `proofrig resume {run}` runs what is missing."
+    safe = f"What finished is safe; `proofrig resume {run_name(run_dir)}` runs what is missing."
     return why if "proofrig resume" in why else f"{why.rstrip('.')}. {safe}"
 
 
 def clock_of(manifest: Manifest) -> RunClock:
     """The run's clock in this process, also when another process began the run."""
     return RunClock(time.monotonic_ns() - (time.time_ns() - manifest.started_ns))
+
+
+def missing_trials(held: Run, before: Finished) -> list[Planned]:
+    """What of the plan has not come to its end."""
+    return [planned for planned in _plan(held) if planned.trial not in before.done]
 
 
 def _plan(held: Run) -> list[Planned]:
@@ -222,12 +277,14 @@ def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
 
 def case_facts(suite: Suite) -> list[CaseFacts]:
     """What the summary needs to know of the suite's cases."""
-    return [CaseFacts(case.id, case.difficulty, case.tags, case.null_passes) for case in suite.cases]
+    return [
+        CaseFacts(case.id, case.difficulty, case.tags, case.null_passes) for case in suite.cases
+    ]
 
 
 def _gates(held: Run, summary: Summary) -> list[GateResult]:
-    asked = held.options.fail_under
-    percent = held.suite.fail_under if asked is None else asked
+    asked = (held.options.fail_under, held.manifest.fail_under, held.suite.fail_under)
+    percent = next((percent for percent in asked if percent is not None), None)
     return [] if percent is None else [fail_under(summary.overall, percent)]
 
 
@@ -277,5 +334,5 @@ def _keep(held: Run, conclusion: Conclusion, rows: list[Row]) -> None:
             store.save_results(record, conclusion.summary, rows)
         finally:
             store.close()
-    except InfraError as error:
+    except (InfraError, UsageError) as error:
         conclusion.problems.append(f"{error} The run itself is safe in {held.dir}.")

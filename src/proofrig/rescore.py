@@ -4,6 +4,7 @@ Rules:
 1. The history is only added to: a new judgement is a `rescored` note, and the latest one counts.
 2. A trial that could not be run at all (infra, harness) has nothing to judge and stays as it was.
 3. What verifiers need and what was not kept is "not measured", with the reason.
+4. A run that was cut off stays cut off: what is missing of it is still for `resume`.
 """
 
 from __future__ import annotations
@@ -12,18 +13,29 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from proofrig.errors import UsageError
-from proofrig.evaluation import Conclusion, Options, Run, clock_of, conclude
-from proofrig.history.action import Action, Entry
+from proofrig.evaluation import Conclusion, Options, Run, clock_of, conclude, missing_trials
+from proofrig.history.action import Entry
 from proofrig.history.archive import archive
 from proofrig.history.history import History, pair
 from proofrig.history.journal import Journal
 from proofrig.history.payloads import PayloadReader
-from proofrig.suites import Case, Suite, WorldStart, build_world
+from proofrig.places import run_name
+from proofrig.suites import Case, Suite, build_world
 from proofrig.trials import manifest as manifests
-from proofrig.trials.evidence import gather
-from proofrig.trials.failure import Facts, classify, limited, overall, unresolved_infra
-from proofrig.trials.rundir import locked
+from proofrig.trials.baseline import role_of
+from proofrig.trials.evidence import gather, state_note
+from proofrig.trials.failure import (
+    Facts,
+    classify,
+    limited,
+    overall,
+    suite_mistake,
+    unresolved_infra,
+)
+from proofrig.trials.rundir import finished_trials, locked
 from proofrig.trials.trial import judgement
 from proofrig.verifiers.verifier import judge
 
@@ -38,8 +50,8 @@ def rescore(suite: Suite, run_dir: Path, options: Options) -> Conclusion:
     with locked(run_dir):
         payloads = PayloadReader(run_dir)
         judged = [
-            (end, _judge_again(_case(cases, end), end, actions, payloads, run_dir))
-            for end, actions in ended_trials(History(run_dir))
+            (end, _judge_again(_case(cases, end), end, entries, payloads, run_dir))
+            for end, entries in ended_trials(History(run_dir))
             if end.attrs["verdicts"] and not end.attrs.get("retried")
         ]
         journal = Journal(run_dir, "rescore", clock_of(manifest))
@@ -48,20 +60,34 @@ def rescore(suite: Suite, run_dir: Path, options: Options) -> Conclusion:
                 "note", "rescored", trial=end.trial, tenant=end.tenant, scope=end.scope, attrs=attrs
             )
         journal.close()
-        conclusion = conclude(Run(suite, run_dir, manifest, options), "finished", [])
+        held = Run(suite, run_dir, manifest, options)
+        missing = _missing(held)
+        if missing:
+            go_on = f"`proofrig resume {run_name(run_dir)}` runs them"
+            why = f"{missing} trials have not been run; {go_on}."
+            return conclude(held, "interrupted", [why])
+        conclusion = conclude(held, "finished", [])
         if options.compress:
             archive(run_dir)
         return conclusion
 
 
-def ended_trials(history: History) -> Iterator[tuple[Entry, tuple[Action, ...]]]:
-    """Each trial's end entry with its actions; keeps only the entries of open trials."""
+def ended_trials(history: History) -> Iterator[tuple[Entry, list[Entry]]]:
+    """Each trial's end entry with those of its actions and the note of its tools' state; keeps only
+    the entries of open trials."""
     waiting: dict[str, list[Entry]] = {}
     for entry in history.entries():
         if entry.kind == "trial" and entry.name == "end":
-            yield entry, tuple(pair(waiting.pop(entry.trial, [])))
-        elif entry.trial and entry.id:
+            yield entry, waiting.pop(entry.trial, [])
+        elif entry.trial and (entry.id or entry.name == "tool_state"):
             waiting.setdefault(entry.trial, []).append(entry)
+
+
+def _missing(held: Run) -> int:
+    """How many trials of the agent the run lacks, of the cases that it was begun with."""
+    begun_with = held.manifest.what.get("cases", {})
+    missing = missing_trials(held, finished_trials(held.dir))
+    return sum(role_of(trial) == "subject" and trial.case in begun_with for trial in missing)
 
 
 def _case(cases: dict[str, Case], end: Entry) -> Case:
@@ -75,20 +101,22 @@ def _case(cases: dict[str, Case], end: Entry) -> Case:
 
 
 def _judge_again(
-    case: Case, end: Entry, actions: tuple[Action, ...], payloads: PayloadReader, run_dir: Path
+    case: Case, end: Entry, entries: list[Entry], payloads: PayloadReader, run_dir: Path
 ) -> dict[str, object]:
-    answer = payloads.get(end.attrs["answer"]) or b""
+    actions = tuple(pair(entries))
+    answer = (payloads.get(end.attrs["answer"]) or b"").decode("utf-8", "replace")
     with tempfile.TemporaryDirectory(prefix="proofrig-") as fresh:
-        world = WorldStart()
-        if case.world is not None:
-            began = build_world(case, case.dir, Path(fresh))
-            left = run_dir / end.attrs.get("world", "")
-            world = WorldStart(left, began.before, began.initial_sql)
-        evidence = gather(case, answer.decode("utf-8", "replace"), actions, payloads.get, world)
+        world = build_world(case, case.dir, Path(fresh))
+        if world.path is not None:
+            left = end.attrs.get("world")  # nothing where the case had no folder then
+            world = msgspec.structs.replace(world, path=run_dir / left if left else None)
+        note = state_note(entries)
+        evidence = gather(case, answer, actions, payloads.get, world, state=note)
         verdicts = [judge(verifier, evidence) for verifier in case.verify]
     facts = Facts(
         ending=end.attrs["ending"],
         passed=overall(verdicts),
+        misconfigured=bool(suite_mistake(actions)),
         limited=limited(actions),
         infra_unresolved=unresolved_infra(actions),
     )

@@ -53,7 +53,7 @@ def test_decoded(data: bytes, text: str, remark: str) -> None:
             Exit(code=3, stderr=b"why"),
             Reply(
                 ending="error",
-                error="the agent ended with exit code 3",
+                error="exit code 3",
                 detail="why",
                 exit_code=3,
                 usage=USAGE,
@@ -61,13 +61,13 @@ def test_decoded(data: bytes, text: str, remark: str) -> None:
         ),
         (
             Exit(code=None, signal=11),
-            Reply(ending="killed", error="the agent was killed by SIGSEGV", usage=USAGE),
+            Reply(ending="killed", error="killed by SIGSEGV", usage=USAGE),
         ),
         (
             Exit(code=None, signal=9, timed_out=True),
             Reply(
                 ending="timeout",
-                error="no answer within 5 s; the agent and what it had started were killed",
+                error="timed out after 5 s; the agent and what it had started were killed",
                 usage=USAGE,
             ),
         ),

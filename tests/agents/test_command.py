@@ -90,8 +90,8 @@ async def test_a_flood_is_cut(run: Run) -> None:
 @pytest.mark.parametrize(
     ("script", "ending", "error", "answer"),
     [
-        ("echo part; exit 3", "error", "the agent ended with exit code 3", "part"),
-        ("kill -SEGV $$", "killed", "the agent was killed by SIGSEGV", ""),
+        ("echo part; exit 3", "error", "exit code 3", "part"),
+        ("kill -SEGV $$", "killed", "killed by SIGSEGV", ""),
         ("exec 0<&- 1<&- 2<&-; exit 0", "ok", "", ""),
     ],
 )
@@ -103,7 +103,7 @@ async def test_endings(run: Run, script: str, ending: str, error: str, answer: s
 async def test_a_hanging_command_is_killed(run: Run) -> None:
     reply = await run("sleep", "300", timeout_s=0.3)
     assert (reply.ending, reply.exit_code) == ("timeout", None)
-    assert reply.error.startswith("no answer within 0.3 s")
+    assert reply.error.startswith("timed out after 0.3 s")
 
 
 async def test_a_program_beside_the_suite(run: Run, write: Write) -> None:

@@ -15,6 +15,7 @@ from proofrig.agents.environment import (
     identity_headers,
     mcp_variable,
     trial_environment,
+    trial_root,
 )
 
 PARENT = {
@@ -53,6 +54,11 @@ def test_isolated() -> None:
     }
     assert made == {**TELEMETRY_OPT_OUTS, **expected}
     assert TELEMETRY_OPT_OUTS["OPENAI_AGENTS_DISABLE_TRACING"] == "1"
+
+
+def test_the_root_of_the_gateways_names_a_trial_where_there_is_a_token() -> None:
+    assert trial_root(8123) == "http://127.0.0.1:8123"
+    assert trial_root(8123, "tok") == "http://127.0.0.1:8123/t/tok"
 
 
 def test_nothing_secret_of_the_parent_is_passed_on() -> None:

@@ -61,5 +61,5 @@ def test_the_first_line_of_a_host() -> None:
 def test_why_a_host_did_not_get_ready() -> None:
     assert unusable("a:b", HostReply(fatal="no module"), Exit(code=0)) == "no module"
     assert unusable("a:b", None, Exit(code=4, stderr=b"why")) == (
-        "importing the agent 'a:b' did not come to an end: the agent ended with exit code 4\nwhy"
+        "importing the agent 'a:b' did not come to an end: exit code 4\nwhy"
     )

@@ -52,6 +52,23 @@ async def test_template_answer_and_identity(
     assert {name: headers[name] for name in own} == own
 
 
+async def test_the_template_says_where_the_trials_models_and_tools_are(
+    server: Server, attempt: Callable[..., Attempt]
+) -> None:
+    settings = HttpAgentSettings(
+        url=server.url + "/answer/200",
+        headers={"X-Models": "{base_url}", "Authorization": "Bearer {token}"},
+        body=["{anthropic_base_url}", "{tools_url}"],
+    )
+    agent = HttpAgent(settings, concurrency=1)
+    reply = await agent.run(attempt(root="http://127.0.0.1:8899/t/tok", token="tok"))
+    await agent.close()
+    root = "http://127.0.0.1:8899/t/tok"
+    assert json.loads(reply.answer) == [root, f"{root}/tools"]
+    ((_, _, headers, _),) = server.asked
+    assert (headers["x-models"], headers["authorization"]) == (f"{root}/v1", "Bearer tok")
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -95,6 +112,23 @@ async def test_nobody_there_is_infra(run: Run) -> None:
         await run("http://127.0.0.1:9/agent")
 
 
+async def test_a_service_that_drops_idle_connections_breaks_no_trial(
+    attempt: Callable[..., Attempt],
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n42")
+        await reader.read(65_536)  # the rest, or the next trial: then it is as if just dropped
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as service:
+        port = service.sockets[0].getsockname()[1]
+        agent = HttpAgent(HttpAgentSettings(url=f"http://127.0.0.1:{port}/"), concurrency=1)
+        replies = [await agent.run(attempt("x" * n, n=n)) for n in range(1, 6)]
+        await agent.close()
+    assert [reply.answer for reply in replies] == ["42"] * 5
+
+
 async def test_a_url_that_is_none_is_usage(run: Run) -> None:
     with pytest.raises(UsageError, match=r"agent\.url"):
         await run("http://host:port/x")
@@ -111,6 +145,7 @@ async def test_a_silent_agent_times_out(run: Run) -> None:
         port = silence.sockets[0].getsockname()[1]
         reply = await run(f"http://127.0.0.1:{port}/agent", timeout_s=0.3)
     assert reply.ending == "timeout"
+    assert reply.error.startswith("timed out after 0.3 s")
 
 
 def test_pick_names_the_step_that_failed() -> None:

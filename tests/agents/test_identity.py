@@ -178,3 +178,111 @@ def test_work_without_identity_gets_no_mark() -> None:
     headers: dict[str, str] = {}
     identity.mark(headers, "127.0.0.1")
     assert headers == {}
+
+
+WORKERS = """
+    import asyncio, multiprocessing, queue, threading
+    import multiprocessing.pool
+
+    LOCK = threading.Lock()
+    MADE = {}
+    RESOURCES = queue.Queue()
+    ARESOURCES = asyncio.Queue()
+
+    def once(name, make):
+        with LOCK:
+            if name not in MADE: MADE[name] = make()
+        return MADE[name]
+
+    def thread_worker(work):
+        def serve():
+            while True:
+                task, done = work.get()
+                done.put(do(task))
+        threading.Thread(target=serve, daemon=True).start()
+        return work
+
+    def by_thread(task):
+        done = queue.Queue()
+        once("thread", lambda: thread_worker(queue.Queue())).put((task, done))
+        return done.get()
+
+    def by_simple_thread(task):
+        done = queue.SimpleQueue()
+        once("thread", lambda: thread_worker(queue.SimpleQueue())).put_nowait((task, done))
+        return done.get()
+
+    def task_worker():
+        work = asyncio.Queue()
+        async def serve():
+            while True:
+                task, done = await work.get()
+                done.set_result(await ado(task))
+        MADE["served"] = asyncio.get_running_loop().create_task(serve())
+        return work
+
+    async def by_task(task):
+        done = asyncio.get_running_loop().create_future()
+        await once("task", task_worker).put((task, done))
+        return await done
+
+    def by_pool(task):
+        pool = once("pool", lambda: multiprocessing.pool.ThreadPool(2))
+        return [pool.apply(do, [task]), pool.map(do, [task])[0], next(pool.imap(do, [task]))]
+
+    def by_process(task):
+        make = lambda: multiprocessing.get_context("fork").Pool(1)
+        return once("process", make).apply(do, [task])
+
+    def takes_turns(task):
+        with LOCK:
+            if RESOURCES.empty(): RESOURCES.put(object())
+        resource = RESOURCES.get()
+        try: return do(task)
+        finally: RESOURCES.put(resource)
+
+    async def atakes_turns(task):
+        if ARESOURCES.empty(): ARESOURCES.put_nowait(object())
+        resource = await ARESOURCES.get()
+        try: return await ado(task)
+        finally: ARESOURCES.put_nowait(resource)
+
+    def do(task):
+        get, url, headers = words(task)
+        return get(url, headers)
+
+    async def ado(task):
+        get, url, headers = words(task)
+        return await get(url, headers)
+"""
+
+
+@pytest.mark.parametrize("function", ["by_thread", "by_simple_thread", "by_task", "by_process"])
+async def test_a_worker_that_one_trial_began_never_speaks_for_it_on_anothers_work(
+    ask: Ask, server: Server, tmp_path: Path, function: str
+) -> None:
+    get = "aget_httpx" if function == "by_task" else "get_httpx"
+    found = await ask(function, [f"{get} {server.url}/x"] * 6, WORKERS)
+    own = [expected(tmp_path, n)["baggage"] for n in range(6)]
+    assert all(got.get("baggage") in (None, mine) for got, mine in zip(found, own, strict=True))
+    assert [got.get("baggage") for got in found].count(None) >= 5
+
+
+async def test_a_pool_of_threads_works_for_whoever_hands_it_the_work(
+    ask: Ask, server: Server, tmp_path: Path
+) -> None:
+    found = await ask("by_pool", [f"get_httpx {server.url}/x"] * 6, WORKERS)
+    assert [[got["baggage"] for got in three] for three in found] == [
+        [expected(tmp_path, n)["baggage"]] * 3 for n in range(6)
+    ]
+
+
+@pytest.mark.parametrize("function", ["takes_turns", "atakes_turns"])
+async def test_a_trial_that_takes_what_another_gave_back_stays_itself(
+    ask: Ask, server: Server, tmp_path: Path, function: str
+) -> None:
+    get = "aget_httpx" if function == "atakes_turns" else "get_httpx"
+    found = await ask(function, [f"{get} {server.url}/x"] * 6, WORKERS)
+    assert [got.get("baggage") for got in found] == [
+        expected(tmp_path, n)["baggage"] for n in range(6)
+    ]

@@ -42,6 +42,7 @@ AGENT = """
     box = Box()
     partial = functools.partial(lambda prefix, task: prefix + task, "partial ")
 
+    def bad_words(task): raise ValueError("bad \\udc80 word")
     def nothing(task): return None
     def raises(task): raise ValueError("no luck\\nsecond line")
     def unjsonable(task): return object()
@@ -125,6 +126,11 @@ async def test_answers(make: Make, attempt: Attempts, name: str, answer: str) ->
     assert (reply.ending, reply.answer, reply.error) == ("ok", answer, "")
 
 
+async def test_an_error_that_is_no_valid_text_is_told(make: Make, attempt: Attempts) -> None:
+    reply = await make("bad_words").run(attempt())
+    assert (reply.ending, reply.error) == ("error", "ValueError: bad ? word")
+
+
 async def test_what_an_agent_can_ask_for(make: Make, attempt: Attempts) -> None:
     messages = [{"role": "system", "content": "be"}, {"role": "user", "content": "do"}]
     trial = attempt(messages, n=3, port=80)
@@ -146,9 +152,9 @@ async def test_what_an_agent_can_ask_for(make: Make, attempt: Attempts) -> None:
         ("raises", "error", "ValueError: no luck"),
         ("unjsonable", "error", "the agent returned a object, expected text or what JSON can hold"),
         ("exits", "error", "the agent called sys.exit(4)"),
-        ("hard_exit", "error", "the agent ended with exit code 5"),
+        ("hard_exit", "error", "exit code 5"),
         ("hard_exit_zero", "error", "the agent ended its process without an answer"),
-        ("segfaults", "killed", "the agent was killed by SIGSEGV"),
+        ("segfaults", "killed", "killed by SIGSEGV"),
     ],
 )
 async def test_bad_endings(
@@ -214,7 +220,7 @@ async def test_the_hosts_neighbours_hide_nothing(make: Make, attempt: Attempts) 
         ("my_agent:needs_more", "needs the argument database, flavour"),
         ("broken:run", "importing the agent 'broken:run' failed: SyntaxError"),
         ("wants:run", "No module named 'not_installed'"),
-        ("dies:run", "did not come to an end: the agent ended with exit code 9"),
+        ("dies:run", "did not come to an end: exit code 9"),
         ("quits:run", "the agent called sys.exit(1)"),
     ],
 )

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from proofrig.agents.agent import Agent, Attempt
 from proofrig.agents.python import PythonAgentSettings, make_python_agent
-from proofrig.errors import InfraError, UsageError
+from proofrig.errors import InfraError, SandboxError, UsageError
 from proofrig.sandboxes.process import ProcessSandbox
 
 from .conftest import Write
@@ -76,6 +77,13 @@ AGENT = """
             try: await asyncio.sleep(300)
             finally: COUNT[0] += 1
         return COUNT[0]
+
+    class Mute(Exception):
+        def __str__(self): raise RuntimeError("no words")
+
+    def bad_words(task):
+        if task == "mute": raise Mute
+        raise ValueError("bad \\udc80 word")
 
     def floods(task):
         for _ in range(100): os.write(1, b"x" * 1_000_000)
@@ -181,6 +189,28 @@ async def test_a_dead_host_is_told_and_replaced(make: Make, attempt: Attempts) -
     again = await agent.run(attempt("live", n=3))
     assert (again.ending, again.answer) == ("ok", "alive")
     await agent.close()
+
+
+async def test_a_lost_sandbox_is_infra_for_every_trial_in_it(
+    make: Make, attempt: Attempts, sandbox: ProcessSandbox
+) -> None:
+    agent = make("sleeps")
+    await agent.start()
+    waiting = [asyncio.create_task(agent.run(attempt("sleep", n=n))) for n in (1, 2)]
+    await asyncio.sleep(0.05)
+    [keeper] = [p for p in psutil.Process().children() if "keeper.py" in " ".join(p.cmdline())]
+    keeper.kill()
+    for found in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(found, SandboxError)
+    assert (await agent.run(attempt("x", n=3))).answer == "awake"
+    await agent.close()
+
+
+async def test_errors_that_cannot_be_shown_are_told_at_once(make: Make, attempt: Attempts) -> None:
+    found = await answers(make("bad_words"), [attempt(task, n=n) for n, task in enumerate("ab")])
+    assert found == ["ValueError: bad ? word"] * 2
+    [mute] = await answers(make("bad_words"), [attempt("mute", n=3)])
+    assert mute.startswith("Mute: ")
 
 
 async def test_a_host_that_cannot_come_back_is_infra(

@@ -13,7 +13,7 @@ SRC = Path(__file__).parents[2] / "src" / "proofrig"
 # From the ground up; docs/architecture.md draws the same floors.
 FLOORS = [
     {"errors", "stats"},
-    {"history", "wire", "sandboxes", "plugins", "yaml12", "problems"},
+    {"history", "wire", "sandboxes", "plugins", "yaml12", "problems", "places"},
     {"authority", "faults", "providers", "services", "agents", "verifiers", "checkers"},
     {"gateways", "scenarios", "results"},
     {"suites", "rig", "comparisons", "store"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from proofrig.errors import HarnessError, InfraError, Problem, SuiteError, Usage
         (UsageError("no suite here"), 2, "error no suite here"),
         (SuiteError([Problem("bad", "s.yaml", 1, 2)]), 2, "error s.yaml:1:2: bad"),
         (InfraError("disk full"), 6, "stopped disk full"),
+        (OSError(errno.ENOSPC, "No space left", "f"), 6, "nothing can be written at f: No space"),
+        (OSError(errno.ENOENT, "No such file", "f"), 3, "internal error"),
         (HarnessError("lost count"), 3, "internal error HarnessError: lost count"),
         (ZeroDivisionError("division by zero"), 3, "This is a fault of proofrig"),
     ],

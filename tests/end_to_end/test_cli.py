@@ -97,6 +97,7 @@ def test_a_run_is_listed_shown_reported_and_judged_again(typed: Typed, tmp_path:
         (["run", "suite", "-k", "^nothing$"], 5, "nothing ran"),
         (["show", "2020"], 2, "no run '2020'"),
         (["resume"], 2, "there is none yet"),
+        (["show"], 2, "start one with `proofrig run`"),
         (["report"], 2, "there is none yet"),
     ],
 )

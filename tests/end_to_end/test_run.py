@@ -25,12 +25,15 @@ from end_to_end.suites import (
     run_suite,
     write_suite,
 )
+from proofrig.authority.authority import recover
 from proofrig.errors import UsageError
 from proofrig.evaluation import resume
 from proofrig.history.format import folder_of
 from proofrig.history.history import History
+from proofrig.history.payloads import PayloadReader
 from proofrig.rescore import rescore
 from proofrig.store import Store
+from proofrig.suites import Suite
 from proofrig.trials import manifest as manifests
 
 
@@ -163,6 +166,74 @@ async def test_scoring_can_be_done_again_without_the_agent(tmp_path: Path) -> No
     assert rescore(suite, run_dir, options(tmp_path)).summary.overall.passed == 0
 
 
+COUNTING = """
+import threading
+from proofrig import ToolContext
+from proofrig.wire.turn import ToolCall, Turn
+
+both = threading.Barrier(2)  # a call waits for one of the other trial
+
+def count(context: ToolContext) -> int:
+    context.state["calls"] += 1
+    context.state["trials"].append(context.trial)
+    both.wait(30)
+    return context.state["calls"]
+
+def spoil(context: ToolContext) -> None:
+    context.state["thread"] = threading.current_thread()
+
+def asks(prompt):
+    task = prompt.messages[0].text  # "count" or "spoil": the tool to call twice
+    done = sum(len(message.tool_results) for message in prompt.messages)
+    if done == 2:
+        return "42"
+    call = ToolCall(f"c{done}", task, "{}")
+    return Turn("chat_completions", tool_calls=(call,), finish="tool_calls")
+"""
+
+
+def counting_suite(folder: Path, task: str, wanted: dict[str, object]) -> Suite:
+    verify = [{"type": "json_subset", "of": "state", "value": wanted}]
+    (folder / "suite").mkdir(exist_ok=True)
+    (folder / "suite" / "counting.py").write_text(COUNTING)
+    return write_suite(
+        folder / "suite",
+        [case("a", task, world={"state": {"calls": 0, "trials": []}}, verify=verify)],
+        model={"provider": "simulated", "function": "counting:asks"},
+        tools=[{"type": "python", "target": f"counting:{name}"} for name in ("count", "spoil")],
+        repeats=2,
+        concurrency=2,
+    )
+
+
+async def test_each_trial_has_a_tool_state_of_its_own_that_is_judged(tmp_path: Path) -> None:
+    suite = counting_suite(tmp_path, "count", {"calls": 2})
+    run_dir, conclusion = await run_suite(suite, tmp_path, baselines=False)
+    assert conclusion.summary.overall.passed == 2
+    left = {
+        entry.trial: json.loads(PayloadReader(run_dir).get(entry.attrs["state"]) or b"")
+        for entry in History(run_dir).entries()
+        if entry.name == "tool_state"
+    }
+    assert left == {trial: {"calls": 2, "trials": [trial] * 2} for trial in ("a:1", "a:2")}
+    assert {entry.attrs.get("world") for entry in ends(run_dir).values()} == {None}
+    assert rescore(suite, run_dir, options(tmp_path)).summary.overall.passed == 2
+    other = counting_suite(tmp_path, "count", {"calls": 2, "trials": ["a:2", "a:2"]})
+    assert rescore(other, run_dir, options(tmp_path)).summary.overall.passed == 1
+
+
+async def test_a_tool_state_that_is_not_json_is_not_measured(tmp_path: Path) -> None:
+    suite = counting_suite(tmp_path, "spoil", {"calls": 0})
+    run_dir, conclusion = await run_suite(suite, tmp_path, baselines=False)
+    assert conclusion.status == "finished"
+    for end in ends(run_dir).values():
+        assert (end.attrs["passed"], end.attrs["failure"]) == (None, "harness")
+        [verdict] = end.attrs["verdicts"]
+        assert "got no state (expected tools to leave a state that is JSON" in verdict["message"]
+        assert "got under 'thread'" in verdict["message"]
+    assert rescore(suite, run_dir, options(tmp_path)).summary.overall.measured == 0
+
+
 def test_a_run_killed_at_random_moments_loses_no_finished_trial(tmp_path: Path) -> None:
     """SIGKILL, again and again; what had ended stays, what was missing is run, once."""
     dice = random.Random(7)
@@ -201,6 +272,48 @@ def test_a_run_killed_at_random_moments_loses_no_finished_trial(tmp_path: Path) 
     last = Counter(trial.partition("~")[0] for trial in final)
     assert set(last.values()) == {1}
     assert len(last) == 30 + 6  # the null agent ran as well
+    _nothing_is_left_running(run_dir)
+
+
+@pytest.mark.parametrize("victim", ["rig.process", "simulated_server"])
+def test_a_process_that_is_lost_stops_the_run_and_its_books_stay_even(
+    tmp_path: Path, victim: str
+) -> None:
+    write_suite(
+        tmp_path / "suite",
+        [case(f"c{n}") for n in range(4)],
+        repeats=4,
+        concurrency=4,
+        model={
+            "provider": "simulated",
+            "function": "e2e_model:echo",
+            "latency": {"first_token_ms": 400},
+        },
+    )
+    run = command("run", str(tmp_path / "suite"), "--quiet", "--no-baselines", folder=tmp_path)
+    process = subprocess.Popen(run, stdout=subprocess.PIPE, text=True)
+    runs = tmp_path / "kept" / "runs"
+    while not list(runs.glob("*/history/rig-1.pack")) and process.poll() is None:
+        time.sleep(0.02)  # until the first call has started
+    [run_dir] = runs.iterdir()
+    [found] = [
+        child
+        for child in psutil.Process(process.pid).children()
+        if any(victim in word for word in child.cmdline())
+    ]
+    found.kill()
+    said, _ = process.communicate(timeout=30)
+    assert (process.returncode, "resume" in said) == (6, True), said
+    assert not [end for end in ends(run_dir).values() if end.attrs["failure"]]
+    assert subprocess.run(command("resume", "last", "-q", folder=tmp_path)).returncode == 0
+    assert [end.attrs["failure"] for end in ends(run_dir).values()] == [""] * 16
+    every = list(History(run_dir).actions())
+    assert all(action.end is not None for action in every)
+    booked = recover(run_dir / "authority.db", time.time_ns)
+    spent = sum(booked.balances("default")[unit].spent for unit in ("usd_micro", "tokens"))
+    booked.close()
+    actual = [action.attr("actual", {}) for action in every]
+    assert spent == sum(amounts.get(u, 0) for amounts in actual for u in ("usd_micro", "tokens"))
     _nothing_is_left_running(run_dir)
 
 
@@ -250,6 +363,112 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path: Path) -> None:
     assert subprocess.run(command("resume", "last", "-q", folder=tmp_path)).returncode == 0
     assert len({trial.partition("~")[0] for trial in ends(run_dir)}) == 64
     assert before <= set(ends(run_dir))
+
+
+async def test_scoring_a_run_that_was_cut_off_leaves_it_to_be_resumed(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "suite", [case("a"), case("b")])
+    run_dir, _ = await run_suite(suite, tmp_path, only=("a",), fail_under=90.0)
+    manifest = manifests.read(run_dir)
+    manifest.only = []  # as if it had been cut off after the first case
+    manifests.write(run_dir, manifest)
+    again = rescore(suite, run_dir, options(tmp_path))
+    assert (again.status, again.exit_code) == ("interrupted", 130)
+    assert "1 trials have not been run; `proofrig resume" in again.problems[0]
+    whole = await resume(suite, run_dir, options(tmp_path))
+    assert (whole.status, whole.exit_code, whole.summary.overall.trials) == ("finished", 0, 2)
+    assert [gate.state for gate in whole.gates] == ["pass"]  # --fail-under is remembered
+    more = write_suite(tmp_path / "suite", [case("a"), case("b", reference={"answer": "42"})])
+    assert rescore(more, run_dir, options(tmp_path)).status == "finished"
+
+
+async def test_long_answers_are_cut_where_the_suite_says_and_judged_again_as_before(
+    tmp_path: Path,
+) -> None:
+    agent = "def long(task): return 'x' * 600_000 + 'end'\n"
+    ends_well = [{"type": "regex", "pattern": "end$"}]
+    for limit, passed in ((1_000_000, 1), (400_000, 0)):
+        folder = tmp_path / str(limit)
+        suite = write_suite(
+            folder / "suite",
+            [case("a", verify=ends_well)],
+            agent={"type": "python", "target": "talker:long"},
+            limits={"answer_bytes": limit},
+        )
+        (folder / "suite" / "talker.py").write_text(agent)
+        run_dir, conclusion = await run_suite(suite, folder, baselines=False)
+        assert conclusion.summary.overall.passed == passed
+        assert ends(run_dir)["a:1"].attrs.get("truncated", False) is not bool(passed)
+        assert rescore(suite, run_dir, options(folder)).summary.overall.passed == passed
+
+
+async def test_cases_whose_ids_are_alike_have_worlds_and_budgets_of_their_own(
+    tmp_path: Path,
+) -> None:
+    names = ("a/b", "a.b", "a-b")
+    suite = write_suite(
+        tmp_path / "suite",
+        [case(name, world={"files": {"who.txt": name}}) for name in names],
+        model={"provider": "simulated", "function": "e2e_model:adds"},
+        tools=[{"type": "python", "target": "e2e_tools:add"}],
+        budgets={"run": {"calls": 3}},
+        concurrency=3,
+    )
+    run_dir, conclusion = await run_suite(suite, tmp_path, baselines=False)
+    assert conclusion.summary.overall.passed == 3
+    worlds = {trial: run_dir / entry.attrs["world"] for trial, entry in ends(run_dir).items()}
+    found = {trial: (world / "who.txt").read_text() for trial, world in worlds.items()}
+    assert found == {f"{name}:1": name for name in names}
+
+
+async def test_a_declared_rate_limit_is_no_failure_of_the_provider(tmp_path: Path) -> None:
+    suite = write_suite(
+        tmp_path / "suite",
+        [case("a")],
+        model={
+            "provider": "simulated",
+            "function": "e2e_model:echo",
+            "limits": {"requests_per_minute": 1},
+        },
+        concurrency=1,
+        repeats=3,
+    )
+    _, conclusion = await run_suite(suite, tmp_path, baselines=False)
+    assert conclusion.summary.overall.failures == {"limit": 2}
+
+
+async def test_a_store_that_means_nothing_is_said_before_anything_runs(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "suite", [case("a")])
+    with pytest.raises(UsageError, match="PROOFRIG_STORE"):
+        await run_suite(suite, tmp_path, store="nonsense")
+    assert not (tmp_path / "kept").exists()
+
+
+async def test_no_secret_reaches_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("E2E_KEY", "sk-of-the-account")
+    agent = {"type": "python", "target": "teller:tell", "env": {"DATABASE": "password-of-agent"}}
+    suite = write_suite(
+        tmp_path / "suite",
+        [case("a")],
+        agent=agent,
+        model={
+            "provider": "upstream",
+            "openai": {"base_url": "http://127.0.0.1:9/v1", "key_env": "E2E_KEY"},
+        },
+        retries={"infra": 0},
+    )
+    (tmp_path / "suite" / "teller.py").write_text(
+        "import os, e2e_agent\n"
+        "def tell(task):\n"
+        f"    open({str(tmp_path / 'token')!r}, 'w').write(os.environ['PROOFRIG_TOKEN'])\n"
+        "    assert os.environ['DATABASE'] == 'password-of-agent'\n"
+        "    return e2e_agent.solve(task)\n"
+    )
+    run_dir, _ = await run_suite(suite, tmp_path, compress=False, baselines=False)
+    token = (tmp_path / "token").read_bytes()
+    files = [path for path in (*run_dir.rglob("*"), tmp_path / "store.db") if path.is_file()]
+    assert {"manifest.json", "rig-1.jsonl", "authority.db"} <= {path.name for path in files}
+    for secret in (b"sk-of-the-account", b"password-of-agent", token):
+        assert [path for path in files if secret in path.read_bytes()] == []
 
 
 async def test_a_changed_suite_cannot_be_resumed(tmp_path: Path) -> None:

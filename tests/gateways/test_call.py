@@ -11,7 +11,7 @@ from aiohttp import web
 
 from llm_rig import CHAT, answer, post, rig, says_hello, serving, turn
 from proofrig.wire import CODECS
-from proofrig.wire.turn import Message
+from proofrig.wire.turn import Message, Usage
 
 
 async def test_a_call_is_reserved_started_and_committed_with_what_it_cost(tmp_path: Path) -> None:
@@ -256,3 +256,38 @@ async def test_every_attribute_written_is_in_the_reference(tmp_path: Path) -> No
     assert kinds.count(("reserve", "deny")) == kinds.count(("note", None)) == 1
     assert {"retry_of", "continues", "raw", "trace", "hint", "fix"} <= written
     assert [name for name in sorted(written) if f"`{name}`" not in reference] == []
+
+
+async def test_a_body_that_cannot_be_amended_holds_nothing(tmp_path: Path) -> None:
+    body = b'{"model":"sim","messages":[],"stream":true,"\xff":1}'
+    async with rig(tmp_path, says_hello) as r:
+        status, _, _ = await post(f"{r.trial_url()}/chat/completions", body)
+        reserved = r.reserved()
+    assert (status, len(r.received)) == (400, 0)
+    assert [(e.kind, e.attrs["decision"]) for e in r.entries()] == [("reserve", "deny")]
+    assert set(reserved.values()) == {0}
+
+
+@pytest.mark.parametrize("count", [-5, 10**18])
+async def test_a_mad_usage_is_no_usage(tmp_path: Path, count: int) -> None:
+    body = CODECS["chat_completions"].encode_response(turn(usage=Usage(count, 1)))
+
+    async def mad(_: web.Request) -> web.StreamResponse:
+        return answer(body)
+
+    async with rig(tmp_path, mad) as r:
+        status, _, got = await post(f"{r.trial_url()}/chat/completions", CHAT)
+        (action,) = r.actions()
+        reserved = r.reserved()
+    assert (status, got) == (200, body)
+    assert (action.outcome, action.attr("source")) == ("ok", "partial")
+    assert action.attr("usage") == {"input": len(msgspec.json.encode(CHAT)), "output": 2}
+    assert set(reserved.values()) == {0}
+
+
+async def test_a_limit_beyond_every_ledger_is_for_the_provider_to_judge(tmp_path: Path) -> None:
+    body = msgspec.json.encode(CHAT | {"max_tokens": 10**17})
+    async with rig(tmp_path, says_hello) as r:
+        status, _, _ = await post(f"{r.trial_url()}/chat/completions", body)
+    assert (status, r.bodies) == (200, [body])
+    assert [e.kind for e in r.entries()] == ["reserve", "start", "commit"]

@@ -6,8 +6,17 @@ import msgspec
 import pytest
 
 from llm_rig import PRICES
+from proofrig.authority.budget import MAX_AMOUNT
 from proofrig.authority.prices import TOOL_PREAMBLE, PriceUnknown
-from proofrig.gateways.charges import Bound, actual, affordable, bound_of, estimate, seen
+from proofrig.gateways.charges import (
+    Bound,
+    actual,
+    affordable,
+    believed,
+    bound_of,
+    estimate,
+    seen,
+)
 from proofrig.wire import CODECS
 from proofrig.wire.turn import ToolCall, Turn, Usage
 
@@ -95,3 +104,27 @@ def test_what_a_budget_still_buys(remaining: dict[str, int], answers: int, each:
 )
 def test_what_broke_off_is_charged_as_seen(turn: Turn, usage: Usage) -> None:
     assert seen(turn, Bound(100, 50)) == usage
+
+
+def test_a_limit_that_no_ledger_holds_is_held_as_its_largest_amount() -> None:
+    held = estimate(Bound(10, 10**18), "sim", PRICES)
+    assert (held["tokens"], held["usd_micro"]) == (MAX_AMOUNT, MAX_AMOUNT)
+
+
+@pytest.mark.parametrize(
+    ("usage", "kept"),
+    [
+        (Usage(10, 5), True),
+        (Usage(-1, 5), False),
+        (Usage(10, -5), False),
+        (Usage(10**18, 5), False),
+        (Usage(10, 5, cache_read=10**40), False),
+        (None, True),
+    ],
+)
+def test_a_usage_that_no_ledger_holds_counts_as_none(usage: Usage | None, kept: bool) -> None:
+    assert believed(Turn("messages", usage=usage)).usage == (usage if kept else None)
+
+
+def test_reasoning_that_passed_is_charged_though_no_turn_holds_it() -> None:
+    assert seen(Turn("messages", text="abc"), Bound(100, 50), reasoning=30) == Usage(100, 11)

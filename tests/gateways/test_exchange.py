@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from llm_rig import CALL, CHAT, answer, post, request_of, rig, says_hello, stream, turn
 from proofrig.gateways.upstream import UpstreamLimits, path_of
+from proofrig.providers.provider import MODEL_FAILED
 from proofrig.wire import CODECS
 
 
@@ -310,3 +312,117 @@ async def test_a_history_that_cannot_be_written_lets_nothing_out(tmp_path: Path)
         failed, went_well = r.actions()
     assert failed.end is not None and failed.end.attrs["reason"] == "never_sent"
     assert went_well.outcome == "ok"
+
+
+@pytest.mark.parametrize("text", ["hello", "[DONE] message_stop response.completed " * 20])
+@pytest.mark.parametrize("api", ["chat_completions", "responses", "messages"])
+async def test_the_end_is_found_in_any_chunking_and_whatever_the_text_says(
+    tmp_path: Path, api: str, text: str
+) -> None:
+    codec = CODECS[api]  # type: ignore[index]
+    whole = b"".join(event for event, _ in codec.encode_stream(turn(api, text=text)))
+    settled = asyncio.Event()
+
+    async def dribble(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for place in range(0, len(whole), 7):
+            await response.write(whole[place : place + 7])
+            await asyncio.sleep(0)
+        await settled.wait()  # the agent has its answer and the stream is still open
+        await response.write_eof()
+        return response
+
+    async with rig(tmp_path, dribble) as r:
+        body = msgspec.json.decode(request_of(api)) | {"stream": True}
+        if api == "chat_completions":
+            body["stream_options"] = {"include_usage": True}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(r.trial_url() + path_of(codec), json=body) as response,
+        ):
+            assert await response.content.readexactly(len(whole)) == whole
+            kinds = [e.kind for e in r.entries()]
+            settled.set()
+            await response.read()
+        (action,) = r.actions()
+    assert kinds == ["reserve", "start", "commit"]
+    assert (action.outcome, r.turn(action)) == ("ok", turn(api, text=text))
+
+
+async def test_an_agent_that_stops_reading_at_the_finish_has_its_turn(tmp_path: Path) -> None:
+    asked = turn(tool_calls=(CALL,), finish="tool_calls")
+    events = [event for event, _ in CODECS["chat_completions"].encode_stream(asked)]
+    last = next(n for n, event in enumerate(events) if b'"finish_reason":"tool_calls"' in event)
+
+    async def halting(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"".join(events[: last + 1]))
+        await asyncio.Event().wait()
+        return response
+
+    async with rig(tmp_path, halting) as r:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(
+                f"{r.trial_url()}/chat/completions", json=CHAT | {"stream": True}
+            ) as response,
+        ):
+            await response.content.readuntil(b'"finish_reason":"tool_calls"')
+        for _ in range(1000):
+            if not r.gateway.open_calls("case:1"):
+                break
+            await asyncio.sleep(0.01)
+        (action,) = r.actions()
+        joined = r.context.asked.claim("case:1", "refund", {"order": 7})
+    assert (action.outcome, action.attr("source"), action.attr("complete")) == (
+        "ok",
+        "partial",
+        True,
+    )
+    assert joined is not None and joined[0].action == action.id
+
+
+async def test_what_was_compressed_all_the_same_passes_and_is_read(tmp_path: Path) -> None:
+    codec = CODECS["chat_completions"]
+    whole = gzip.compress(codec.encode_response(turn()))
+    events = gzip.compress(b"".join(event for event, _ in codec.encode_stream(turn())))
+
+    async def compressed(request: web.Request) -> web.StreamResponse:
+        if b'"stream"' not in r.bodies[-1]:
+            return answer(whole, **{"content-encoding": "gzip"})
+        response = web.StreamResponse(
+            headers={"content-type": "text/event-stream", "content-encoding": "gzip"}
+        )
+        await response.prepare(request)
+        await response.write(events)
+        await response.write_eof()
+        return response
+
+    async with rig(tmp_path, compressed) as r, aiohttp.ClientSession(auto_decompress=False) as s:
+        for body, passed in ((CHAT, whole), (CHAT | {"stream": True}, events)):
+            async with s.post(f"{r.trial_url()}/chat/completions", json=body) as response:
+                assert response.headers["content-encoding"] == "gzip"
+                assert await response.read() == passed
+        for action in r.actions():
+            assert (action.outcome, action.attr("usage")) == ("ok", {"input": 12, "output": 5})
+            assert r.turn(action) == turn()
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+async def test_a_simulated_model_that_raised_is_the_suites_mistake(
+    tmp_path: Path, simulated: bool
+) -> None:
+    async def failed(request: web.Request) -> web.StreamResponse:
+        body = CODECS["chat_completions"].encode_error(500, "", "KeyError: 'x' (model.py:3)")
+        return web.Response(status=500, body=body, headers=dict([MODEL_FAILED]))
+
+    async with rig(tmp_path, failed, simulated=simulated) as r:
+        status, headers, _ = await post(f"{r.trial_url()}/chat/completions", CHAT)
+        (action,) = r.actions()
+    assert (status, MODEL_FAILED[0] in headers) == (500, False)
+    assert (action.attr("harness"), action.attr("infra")) == (
+        (True, None) if simulated else (None, True)
+    )
+    assert "KeyError: 'x' (model.py:3)" in action.attr("error")

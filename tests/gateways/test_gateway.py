@@ -7,13 +7,12 @@ import time
 from proofrig.gateways.gateway import Binding, Bindings, RunClock
 
 ONE = Binding("one", "case:1", "acme", "acme/one")
-TWO = Binding("two", "case:2", "acme", "acme/two")
 
 
 def bindings() -> Bindings:
     made = Bindings()
-    made.add(ONE)
-    made.add(TWO)
+    made.add(Binding("one", "case:1", "acme", "acme/one"))
+    made.add(Binding("two", "case:2", "acme", "acme/two"))
     return made
 
 
@@ -46,3 +45,14 @@ def test_the_clock_counts_from_its_origin() -> None:
     now = time.monotonic_ns()
     first, second = RunClock(now)(), RunClock(now - 1_000_000_000)()
     assert first >= 0 and second >= 1_000_000_000
+
+
+def test_each_trial_has_a_state_of_its_own_that_is_not_kept_after_its_end() -> None:
+    made, left = bindings(), list[dict[str, object]]()
+    made.on_end.append(lambda binding: left.append(binding.state))
+    for token in ("one", "two"):
+        made.live(token).state["token"] = token
+    assert (made.live("one").state, made.live("two").state) == ({"token": "one"}, {"token": "two"})
+    made.end("one")
+    assert left == [{"token": "one"}]
+    assert made.ended("one").state == {}

@@ -7,7 +7,7 @@ from multidict import CIMultiDict
 
 from proofrig.gateways.gateway import Binding
 from proofrig.gateways.headers import downstream_headers, fixed_headers, upstream_headers
-from proofrig.providers.provider import Endpoint
+from proofrig.providers.provider import MODEL_FAILED, Endpoint
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,11 @@ def test_headers_of_an_endpoint_win_over_the_agents() -> None:
 def test_what_ends_at_the_gateway(name: str) -> None:
     out = upstream_headers(CIMultiDict({name: "x", "X-Kept": "1"}), {}, None)
     assert list(out.items()) == [("X-Kept", "1")]
+
+
+def test_what_a_simulated_provider_says_of_itself_ends_here() -> None:
+    came = CIMultiDict([MODEL_FAILED, ("X-Kept", "1")])
+    assert list(downstream_headers(came).items()) == [("X-Kept", "1")]
 
 
 def test_headers_named_by_connection_end_here_both_ways() -> None:

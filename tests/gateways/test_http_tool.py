@@ -52,7 +52,9 @@ async def test_http_endpoints_are_tools(tmp_path: Path) -> None:
             status, answer = await call(rig, "get", {"id": 9})
             assert status == 500 and "HTTP 404: no such order" in str(answer)
             assert (await call(rig, "away"))[0] == 502
-            assert [action.outcome for action in rig.actions()] == ["ok", "ok", *["fail"] * 3]
+            found = [(action.outcome, action.attr("infra")) for action in rig.actions()]
+            told = ("fail", None)
+            assert found == [("ok", None), ("ok", None), told, told, ("fail", True)]
 
 
 async def test_a_slow_endpoint_and_a_huge_answer_are_failures(tmp_path: Path) -> None:
@@ -84,3 +86,21 @@ async def test_a_schema_that_is_none_is_a_problem_of_the_suite(tmp_path: Path) -
     with pytest.raises(SuiteError, match="tool x: expected a JSON Schema"):
         async with tool_rig(tmp_path, [settings]):
             pass
+
+
+async def test_an_answer_that_is_no_utf8_is_told_and_settled(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def broken(request: web.Request) -> web.Response:
+        asked.append(request.headers["accept-encoding"])
+        return web.Response(body=b'"\xff"', content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/", broken)
+    async with serving(app) as port:
+        tool = {"type": "http", "name": "odd", "url": f"http://127.0.0.1:{port}/"}
+        async with tool_rig(tmp_path, [tool]) as rig:
+            status, answer = await call(rig, "odd")
+            (action,) = rig.actions()
+    assert (status, answer["error"]["type"], action.outcome) == (500, "bad_result", "fail")
+    assert asked == ["identity"]

@@ -115,3 +115,13 @@ async def test_baggage_wins_over_a_shared_key_and_the_trace_is_kept(tmp_path: Pa
         assert "baggage" not in r.received[0].headers
     assert (status, action.trial, action.attr("channel")) == (200, "case:2", "baggage")
     assert action.attr("trace") == trace
+
+
+async def test_a_body_that_cannot_be_read_is_refused_in_the_apis_form(tmp_path: Path) -> None:
+    async with rig(tmp_path, says_hello) as r:
+        url = f"{r.trial_url()}/messages"
+        status, headers, body = await post(url, b"xxxx", content_encoding="deflate")
+        large, _, text = await post(url, b" " * ((64 << 20) + 1))
+    assert (status, headers["x-should-retry"], len(r.received)) == (400, "false", 0)
+    assert msgspec.json.decode(body)["error"]["type"] == "invalid_request_error"
+    assert (large, msgspec.json.decode(text)["type"]) == (413, "error")

@@ -288,7 +288,8 @@ async def test_a_server_that_cannot_be_reached_is_said_so(tmp_path: Path) -> Non
             said = await answer.json()
             assert (answer.status, said["id"]) == (502, 1)
             assert "the MCP server up cannot be reached" in said["error"]["message"]
-        assert rig.actions()[0].outcome == "fail"
+        [action] = rig.actions()
+        assert (action.outcome, action.attr("infra")) == ("fail", True)
 
 
 @contextlib.asynccontextmanager

@@ -81,3 +81,16 @@ def test_settings_load_no_client_and_no_server() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+async def test_a_tool_that_was_given_up_has_an_unknown_outcome_over_mcp_too(tmp_path: Path) -> None:
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "suite" / "stuck.py").write_text(
+        "import asyncio\nasync def hang() -> None:\n    await asyncio.sleep(60)\n"
+    )
+    settings = {"type": "python", "target": "stuck:hang", "timeout_s": 0.05}
+    async with tool_rig(tmp_path, [settings]) as rig:
+        async with Client(f"{rig.base}/mcp/tools", cache=None) as client:
+            assert (await client.call_tool("hang", {})).is_error
+        (action,) = rig.actions()
+    assert (action.outcome, action.attr("is_error")) == ("unknown", True)

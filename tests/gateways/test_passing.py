@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from llm_rig import answer, post, rig
+from llm_rig import BINDING, answer, post, rig
 from proofrig.gateways.passing import api_of
 from proofrig.wire import CODECS
 from proofrig.wire.turn import Api
@@ -69,3 +70,45 @@ async def test_an_endpoint_out_of_reach_is_a_502_here_too(tmp_path: Path) -> Non
         status, _, _ = await post(f"{r.trial_url()}/messages/count_tokens", {"model": "sim"})
         (action,) = r.actions()
     assert (status, action.outcome, action.attr("infra")) == (502, "fail", True)
+
+
+async def test_it_waits_for_a_connection_of_the_cap_as_a_turn_does(tmp_path: Path) -> None:
+    open_now, peak = 0, 0
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        nonlocal open_now, peak
+        open_now += 1
+        peak = max(peak, open_now)
+        await asyncio.sleep(0.005)
+        open_now -= 1
+        return answer(b"{}")
+
+    async with rig(tmp_path, reply, connections=2) as r:
+        counting = post(f"{r.trial_url()}/messages/count_tokens", {"model": "sim"})
+        others = [
+            post(f"{r.trial_url()}/messages/count_tokens", {"model": "sim"}) for _ in range(7)
+        ]
+        found = await asyncio.gather(counting, *others)
+    assert [status for status, _, _ in found] == [200] * 8
+    assert peak == 2
+
+
+async def test_a_trials_end_settles_it_at_once(tmp_path: Path) -> None:
+    reached = asyncio.Event()
+
+    async def hang(request: web.Request) -> web.StreamResponse:
+        reached.set()
+        await asyncio.Event().wait()
+        return answer(b"{}")
+
+    async with rig(tmp_path, hang) as r:
+        asking = asyncio.create_task(
+            post(f"{r.trial_url()}/messages/count_tokens", {"model": "sim"})
+        )
+        await reached.wait()
+        r.context.bindings.end(BINDING.token)
+        (action,) = r.actions()
+        await asyncio.wait({asking})
+        assert isinstance(asking.exception(), aiohttp.ClientError)
+        assert [e.kind for e in r.entries()] == ["reserve", "start", "commit"]
+    assert (action.outcome, action.attr("error")) == ("unknown", "the trial ended")

@@ -62,3 +62,26 @@ def test_memory_is_bounded_and_freed() -> None:
     assert [retries.attempt("t", body, None, 0).retry_of for body in bodies] == ["", "a1", "a2"]
     retries.end("t")
     assert retries.attempt("t", bodies[2], None, 0) == FIRST
+
+
+@pytest.mark.parametrize("said", ["\xb2", "9" * 5000, "-1", "1.5", ""])
+def test_a_count_that_is_none_counts_nothing(said: str) -> None:
+    assert Retries().attempt("t", BODY, said, 0).number == 1
+
+
+def test_each_of_two_equal_failures_has_its_own_retry() -> None:
+    retries = Retries()
+    retries.note("t", BODY, Failed("a1", 1, 0))
+    retries.note("t", BODY, Failed("b1", 1, 0))
+    found = [retries.attempt("t", BODY, said, 0) for said in ("1", "1", None)]
+    assert found == [Attempt(2, "a1"), Attempt(2, "b1"), FIRST]
+
+
+def test_a_count_finds_the_failure_that_it_continues() -> None:
+    retries = Retries()
+    retries.note("t", BODY, Failed("a2", 2, 0))
+    retries.note("t", BODY, Failed("b1", 1, 0))
+    assert [retries.attempt("t", BODY, said, 0) for said in ("1", "2")] == [
+        Attempt(2, "b1"),
+        Attempt(3, "a2"),
+    ]

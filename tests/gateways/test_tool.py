@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from proofrig.gateways.gateway import Binding
-from proofrig.gateways.tool import ToolContext, ToolFailure, json_result, unknown_tool
+from proofrig.gateways.tool import ToolContext, ToolFailure, json_result, state_json, unknown_tool
 
 
 @dataclass
@@ -57,3 +57,38 @@ def test_a_suite_without_tools_says_so() -> None:
 def test_a_context_knows_whose_call_it_is() -> None:
     bound = Binding("secret", "case:1", "acme", "acme/f/a/r", world="/w", seed=3)
     assert ToolContext.of(bound) == ToolContext("case:1", "acme", Path("/w"), 3)
+
+
+def test_all_calls_of_a_trial_get_the_same_state() -> None:
+    bound = Binding("secret", "case:1", "acme", "acme/f/a/r", state={"calls": 0})
+    for _ in range(2):
+        ToolContext.of(bound).state["calls"] += 1
+    assert ToolContext.of(bound).state is bound.state
+    assert bound.state == {"calls": 2}
+
+
+def test_a_state_becomes_json() -> None:
+    state = {"points": [Point(1)], "model": Model(y=2), "none": None}
+    assert state_json(state, 100) == b'{"points":[{"x":1}],"model":{"y":2},"none":null}'
+    assert state_json({}, 2) == b"{}"
+
+
+def test_a_state_that_is_not_json_names_its_keys() -> None:
+    state = {"good": 1, "lock": object(), "text": "\udcff"}
+    with pytest.raises(ValueError, match=r"a state that is JSON .*, got under 'lock', 'text': "):
+        state_json(state, 100)
+    with pytest.raises(ValueError, match="got under its keys: "):
+        state_json({(1, 2): 3}, 100)  # type: ignore[dict-item]
+    state["loop"] = state
+    with pytest.raises(ValueError, match="'loop'"):
+        state_json(state, 100)
+
+
+def test_a_state_that_is_too_large_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 10 bytes as JSON, got 11; keep files"):
+        state_json({"a": "xyz"}, 10)
+
+
+def test_a_failure_can_always_be_told() -> None:
+    failure = ToolFailure("tool_error", "half a \udcff pair", detail="\ud800")
+    assert (failure.message, failure.detail) == ("half a ? pair", "?")

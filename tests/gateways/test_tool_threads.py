@@ -68,3 +68,18 @@ def test_a_hung_tool_does_not_keep_the_process() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout) == (0, "over\n")
+
+
+async def test_what_was_given_up_before_a_thread_was_free_never_runs() -> None:
+    threads, ran = ToolThreads(limit=1), list[str]()
+    busy = threading.Event()
+    first = asyncio.create_task(threads.run(busy.wait))
+    second = asyncio.create_task(threads.run(lambda: ran.append("given up")))
+    await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.wait({second})
+    busy.set()
+    await first
+    await threads.run(lambda: ran.append("next"))
+    threads.close()
+    assert ran == ["next"]

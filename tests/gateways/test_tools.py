@@ -24,6 +24,7 @@ from helpers import ORDERS
 from proofrig.gateways.tool import ToolContext
 
 __all__ = ["lookup_order", "slow", "whose", "leave", "fail", "odd", "big", "blocked", "priced"]
+__all__ += ["mumble"]
 
 
 async def lookup_order(order_id: int, detail: Literal["short", "full"] = "short") -> dict:
@@ -57,6 +58,10 @@ def leave() -> None:
 
 async def fail(text: str) -> None:
     raise KeyError(text)
+
+
+def mumble() -> None:
+    raise ValueError("bad \\udc80 word")
 
 
 def odd():
@@ -158,6 +163,7 @@ async def test_the_list_has_schemas_from_signatures_and_docstrings(
         ("lookup_order", [7], 400, "bad_arguments", "expected a JSON object"),
         ("lookup_ordr", {}, 404, "unknown_tool", "did you mean lookup_order?"),
         ("fail", {"text": "gone"}, 500, "tool_error", "raised KeyError: 'gone'"),
+        ("mumble", {}, 500, "tool_error", "ValueError: bad ? word"),
         ("leave", {}, 500, "tool_error", "SystemExit: 3"),
         ("odd", {}, 500, "bad_result", "expected a result that is JSON"),
         ("big", {"size": 1000}, 500, "result_too_large", "1,002 bytes and at most 1,000"),

@@ -11,6 +11,7 @@ import pytest
 from proofrig.errors import JournalError
 from proofrig.history.history import History, Tail
 from proofrig.history.journal import Journal
+from proofrig.wire.turn import Usage
 
 
 def open_journal(run_dir: Path, writer: str = "rig") -> Journal:
@@ -43,6 +44,17 @@ def test_nothing_is_on_disk_before_a_flush_and_all_of_it_after(tmp_path: Path) -
     assert [entry.name for entry in tail.poll()] == ["segment", "one"]
     assert tail.poll() == []
     assert journal.flushed == journal.path.stat().st_size
+
+
+def test_text_that_no_utf8_can_hold_is_written_with_question_marks(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    attrs = {"error": "a\ud800b", "deep": [{"\udc80": ("\udc81", 1, None)}], "usage": Usage(1)}
+    journal.write("note", "odd\udfff", attrs=attrs)
+    journal.close()
+    [entry] = [entry for entry in History(tmp_path).entries() if entry.name != "segment"]
+    usage = entry.attrs.pop("usage")
+    assert (entry.name, usage["input"]) == ("odd?", 1)
+    assert entry.attrs == {"error": "a?b", "deep": [{"?": ["?", 1, None]}]}
 
 
 def test_each_writer_gets_a_segment_of_its_own(tmp_path: Path) -> None:

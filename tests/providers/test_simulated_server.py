@@ -16,6 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from proofrig.providers.provider import MODEL_FAILED
+
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
@@ -213,9 +215,11 @@ async def test_a_model_that_fails_fails_its_own_call_only(start: Any, capfd: Any
     for path in (CHAT, RESPONSES, MESSAGES):
         failed = await ask(base, path, body_of(path, "fail"))
         assert (failed.status, failed.headers["x-should-retry"]) == (500, "false")
+        assert failed.headers[MODEL_FAILED[0]] == MODEL_FAILED[1]
         assert "the model is in a mood" in failed.json["error"]["message"]
         assert (await ask(base, path, body_of(path, "wrong"))).status == 500
-        assert (await ask(base, path, body_of(path, "talk"))).status == 200
+        talked = await ask(base, path, body_of(path, "talk"))
+        assert (talked.status, MODEL_FAILED[0] in talked.headers) == (200, False)
     error = capfd.readouterr().err
     assert "the simulated model failed at turn 0 of model 'sim'" in error
     assert "models.py:" in error

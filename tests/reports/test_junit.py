@@ -53,7 +53,7 @@ def test_one_testcase_per_case_counted_by_outcome(suite: ET.Element) -> None:
 
 def test_messages_say_how_many_repeats_passed(suite: ET.Element) -> None:
     messages = [part.get("message", "") for part in suite.iter() if part.get("message")]
-    assert messages[0].startswith("1 of 2 repeats passed: exact: expected 4; got 5")
+    assert messages[0].startswith("1 of 2 repeats passed: agent; exact: expected 4; got 5")
     assert messages[1].startswith("0 of 2 repeats passed: timeout")
     assert messages[2].startswith("none of 2 repeats was measured: infra")
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
+from proofrig.places import root_option, run_name
 from proofrig.reports import reading
 from proofrig.reports.report import RunReport
+from proofrig.results import Row
 from report_runs import Recorder
 
 EXACT = {"verifier": "exact", "passed": False, "message": "expected 4; got 5"}
@@ -36,7 +39,7 @@ GATES = [GateResult("pass rate >= 80 %", "pass", "100 %"), GateResult("cost", "f
         (4, [], "Inconclusive", "unsure", "1 of 1 measured"),
         (5, [], "Nothing ran", "unsure", "no trial was started"),
         (6, [], "Stopped", "unsure", "none of 1 trial could be measured"),
-        (130, [], "Interrupted", "unsure", "Go on: proofrig resume 2026"),
+        (130, [], "Interrupted", "unsure", "Go on: proofrig resume "),
         (3, [], "Error", "bad", "exit code 3"),
     ],
 )
@@ -102,6 +105,25 @@ def test_the_reason_is_the_failing_verdict_the_error_or_the_class(tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("failure", "error", "why"),
+    [
+        ("agent", "exit code 3", "exit code 3; exact: expected 4; got 5"),
+        ("agent", "ValueError: no order", "ValueError: no order; exact: expected 4; got 5"),
+        ("timeout", "timed out after 60 s", "timed out after 60 s; exact: expected 4; got 5"),
+        ("limit", "exit code 1", "limit: exit code 1; exact: expected 4; got 5"),
+        ("harness", "no price for 'm'", "harness: no price for 'm'; exact: expected 4; got 5"),
+    ],
+)
+def test_the_reason_leads_with_how_the_agent_ended(failure: Any, error: str, why: str) -> None:
+    row = Row("a:1", "a", failure=failure, error=error, verdicts=[EXACT])
+    assert reading.why(row) == why
+    row.error = "long " * 100
+    both = reading.why(row).endswith("…; exact: expected 4; got 5")
+    assert both == (failure in ("agent", "timeout"))
+    assert len(reading.why(row)) <= 160
+
+
+@pytest.mark.parametrize(
     ("message", "why"),
     [
         ("expected 4; got 5 (off by (1))", "off by (1)"),
@@ -118,6 +140,15 @@ def test_a_case_is_reproduced_by_a_command_that_a_shell_reads(tmp_path: Path) ->
     report = run_of(tmp_path, ("a b", 1, "")).report()
     command = "proofrig run 'suites/support desk.yaml' --case 'a b' --seed 7"
     assert reading.reproduce(report, "a b") == command
+
+
+def test_a_run_that_is_kept_elsewhere_is_shown_and_run_again_there(tmp_path: Path) -> None:
+    run_dir = tmp_path / "kept" / "runs" / "r-1"
+    report = run_of(run_dir, ("a", 1, "")).report(130)
+    assert reading.reproduce(report, "a").startswith(
+        f"proofrig run 'suites/support desk.yaml'{root_option(run_dir)} --case a"
+    )
+    assert reading.verdict_of(report).why.endswith(f"proofrig resume {run_name(run_dir)}")
 
 
 def test_names_are_found_and_near_ones_are_offered(tmp_path: Path) -> None:

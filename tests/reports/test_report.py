@@ -22,6 +22,17 @@ def test_a_report_gathers_rows_manifest_and_duration_from_the_run(tmp_path: Path
     assert report.trend[0]["rate"] == 0.5
 
 
+def test_judging_a_run_again_takes_no_part_in_its_duration(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    with run.trial("a", 1) as trial:
+        trial.llm("hi", ms=250)
+    judged = {"passed": False, "failure": "agent"}
+    run.write(86_400 * 10**9, "note", "segment", attrs={})
+    run.write(86_400 * 10**9, "note", "rescored", trial="a:1", attrs=judged)
+    report = run.report()
+    assert (report.rows[0].failure, report.duration_ns) == ("agent", 251_000_000)
+
+
 def test_the_suffix_chooses_the_form(tmp_path: Path) -> None:
     report = a_run(tmp_path / "run", cases=3, repeats=2).report()
     begins = {}

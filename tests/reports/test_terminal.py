@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proofrig.errors import UsageError
+from proofrig.places import run_name
 from proofrig.reports import terminal
 from proofrig.reports.console import make_console
 from proofrig.reports.report import RunReport
@@ -35,7 +36,7 @@ def test_the_summary_begins_with_the_verdict_and_ends_with_where_to_read_on(
     assert lines[0] == "✗ Failed  pass rate >= 85 %: 72.9 % (35 of 48 measured trials)"
     assert [line.split() for line in lines[-2:]] == [
         ["Report", "out/report.html"],
-        ["Look", "into", "proofrig", "show", "20260301-120000-desk-ab12"],
+        ["Look", "into", "proofrig", "show", run_name(report.run_dir)],
     ]
 
 
@@ -51,6 +52,18 @@ def test_the_summary_has_the_score_the_baselines_and_the_worst_cases(report: Run
         "and 2 more",
     ):
         assert said in text
+
+
+def test_what_retried_attempts_cost_is_said_where_there_were_any(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    assert "Wasted" not in printed(terminal.print_summary, run.report())
+    run = Recorder(tmp_path / "retried")
+    with run.trial("a", 1, "infra", retried=True) as trial:
+        trial.llm("hi", actual={"usd_micro": 4_200})
+    with run.trial("a", 1, attempt=2):
+        pass
+    text = printed(terminal.print_summary, run.report())
+    assert "Wasted      1 attempt retried or cut off, $0.0042" in text
 
 
 def test_without_a_measurement_nothing_is_zero(tmp_path: Path) -> None:
@@ -109,3 +122,7 @@ def test_runs_are_listed_with_their_verdicts() -> None:
     lines = printed(terminal.print_runs, [record], {"r-1": None}).splitlines()
     assert lines[-1].split() == ["r-1", "finished", "not", "measured", "fail"]
     assert "proofrig run SUITE" in printed(terminal.print_runs, [])
+    facts["path"] = "/kept/runs/r-2"
+    left = RunRecord(run="r-2", suite="desk", status="cut off", **facts)
+    lines = printed(terminal.print_runs, [left, record], width=100).splitlines()
+    assert lines[-1].split() == ["Go", "on", "proofrig", "resume", "/kept/runs/r-2"]

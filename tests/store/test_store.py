@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from proofrig.errors import InfraError
+from proofrig.errors import InfraError, UsageError
 from proofrig.results import Row, Score, Summary
 from proofrig.stats.intervals import Interval
 from proofrig.store import RunRecord, Store
@@ -65,3 +66,28 @@ def test_a_store_that_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InfraError, match=r"cannot open the store .*PROOFRIG_STORE"):
         Store(f"sqlite:///{tmp_path}/file/store.db")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "no-such-database://host/x", "sqlite"])
+def test_what_is_no_url_of_a_store_is_the_users_to_mend(url: str) -> None:
+    with pytest.raises(UsageError, match=r"expected a SQLAlchemy URL.*PROOFRIG_STORE"):
+        Store(url)
+
+
+def test_a_password_in_a_bad_url_is_not_shown() -> None:
+    with pytest.raises(UsageError) as caught:
+        Store("no-such-database://me:secret@host/x")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_that_fails_later_is_infra_and_nothing_is_half_saved(
+    store: Store, tmp_path: Path
+) -> None:
+    store.save_results(record("r-1", 1), summary(0.5), [])
+    with sqlite3.connect(tmp_path / "deep" / "er" / "store.db") as other:
+        other.execute("drop table trials")
+    other.close()
+    with pytest.raises(InfraError, match=r"store at .*store\.db failed"):
+        store.save_results(record("r-1", 1, status="finished"), summary(0.9), [])
+    assert store.rate("r-1") == 0.5
+    assert [found.status for found in store.runs()] == ["running"]

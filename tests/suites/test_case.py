@@ -61,6 +61,12 @@ def test_ids_may_have_folders_and_versions(id: str) -> None:
         {"files": {"a": "", "a/b": ""}},
         {"databases": {"a.db": []}},
         {"file": {}},
+        {"state": []},
+        {"state": {"a": float("nan")}},
+        {"state": {"a": (1, 2)}},
+        {"state": {"a": {1: 2}}},
+        {"state": {"a": object()}},
+        {"state": {"a": "\udcff"}},
     ],
 )
 def test_a_world_stays_inside_and_has_one_meaning(world: dict[str, Any]) -> None:
@@ -85,3 +91,16 @@ def test_the_digest_covers_the_files_a_case_names(tmp_path: Path) -> None:
     assert len(set(digests)) == 3
     assert named.digest() == digests[-1]
     assert named.at(tmp_path / "elsewhere").digest() == digests[0]
+
+
+def test_a_world_of_nothing_but_state_has_no_folder() -> None:
+    worlds = ({}, {"state": {}}, {"state": {"a": [1, None, {"b": 0.5}]}}, {"files": {"a": ""}})
+    made = [World.model_validate(world) for world in worlds]
+    assert [world.has_folder for world in made] == [True, False, False, True]
+    assert [world.state for world in made] == [None, {}, {"a": [1, None, {"b": 0.5}]}, None]
+    assert World.model_validate({"state": {}, "files": {"a": ""}}).has_folder
+
+
+def test_the_digest_covers_the_state() -> None:
+    worlds = ({}, {"state": {}}, {"state": {"n": 1}}, {"state": {"n": 2}})
+    assert len({case(world=world).digest() for world in worlds}) == 4

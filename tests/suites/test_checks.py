@@ -74,6 +74,22 @@ def test_verifiers_of_the_world_need_one(tmp_path: Path) -> None:
     assert of_cases(text[:-1] + ", world: {}}", tmp_path) == []
 
 
+def test_verifiers_read_what_the_case_has(tmp_path: Path) -> None:
+    def said(world: str, *verifiers: str) -> list[str]:
+        text = f"- {{id: a, task: t, world: {world}, verify: [{', '.join(verifiers)}]}}"
+        return [message for _, message in of_cases(text, tmp_path)]
+
+    file, state = "{type: file_state, files: {f: {}}}", "{type: json_subset, of: state, value: {}}"
+    either = '{type: python, target: "checks:fine"}'
+    assert said("{state: {}}", file, state, either) == [
+        "verify[0] reads a folder of the world, and the case has none"
+    ]
+    assert said("{}", file, state, either) == ["verify[1] reads the state, and the case has none"]
+    assert said("{state: {}, files: {f: x}}", file, state, either) == []
+    assert said("null", state) == ["verify[0] reads the state, and the case has none"]
+    assert said("null", either) == []  # the suite's own code may read the answer alone
+
+
 def test_files_of_worlds_are_there(tmp_path: Path) -> None:
     text = f"""\
 - id: a

@@ -135,3 +135,10 @@ def test_a_listing_follows_no_link_and_opens_no_pipe(tmp_path: Path) -> None:
         {"etc": "link:/etc", "gone": "link:nowhere", "pipe": "special", "sub/f": sha(b"1")}
     )
     assert manifest(tmp_path / "none").files == {".": "unreadable"}
+
+
+def test_a_world_of_nothing_but_tool_state_makes_nothing(tmp_path: Path) -> None:
+    assert build_world(case({"state": {"n": 1}}), tmp_path, tmp_path / "w") == WorldStart()
+    assert not (tmp_path / "w").exists()
+    start = build_world(case({"state": {"n": 1}, "files": {"f": ""}}), tmp_path, tmp_path / "w")
+    assert list(start.before) == ["f"]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import msgspec
 
+from builders import entry
 from proofrig.history.action import Action, Entry
-from proofrig.trials.evidence import exchanges, trajectory
+from proofrig.suites import Case, WorldStart
+from proofrig.trials.evidence import exchanges, gather, state_note, trajectory
+from proofrig.verifiers.verifier import Evidence
 from proofrig.wire import CODECS
 from proofrig.wire.turn import Message, Request, ToolCall, ToolResult, Turn
 
@@ -80,3 +86,37 @@ def test_what_was_not_kept_whole_is_passed_over() -> None:
     PAYLOADS["t1-request"] = PAYLOADS["t1-request"][:10]
     assert exchanges([cut], PAYLOADS.get) == []
     assert exchanges([asks()], lambda digest: None) == []
+
+
+def seen(note: Entry | None, payloads: dict[str, bytes], **verifier: Any) -> Evidence:
+    verify = [{"type": "json_subset", "value": {}} | verifier]
+    made = Case.model_validate({"id": "a", "task": "t", "verify": verify})
+    world = WorldStart(Path("w"), {"f": "0"}, {"a.db": "select 1"})
+    return gather(made, "42", (), payloads.get, world, state=note)
+
+
+def test_the_tools_state_is_the_one_noted_last() -> None:
+    notes = [entry("note", "tool_state", state=name) for name in ("first", "last")]
+    entries = [entry("note", "segment"), *notes, entry("commit", "tool.add", id="a1")]
+    assert state_note(entries) is notes[1]
+    assert state_note(entries[:1]) is None
+    assert seen(notes[1], {"last": b'{"n":[1]}'}, of="state").state == {"n": [1]}
+
+
+def test_without_a_state_it_is_said_why() -> None:
+    noted = entry("note", "tool_state", state="digest")
+    broken = entry("note", "tool_state", error="it is not JSON")
+    found = [seen(note, {}, of="state") for note in (None, noted, broken)]
+    assert [one.state for one in found] == [None] * 3
+    assert [one.context["no_state"] for one in found] == [
+        "no state was written down: the case gave none when the trial ran",
+        "its payload was not kept",
+        "it is not JSON",
+    ]
+
+
+def test_a_state_that_nobody_asks_for_is_not_read() -> None:
+    noted = entry("note", "tool_state", state="digest")
+    assert seen(noted, {"digest": b"{}"}).state is None
+    assert seen(noted, {"digest": b"{}"}, of="state").state == {}
+    assert seen(noted, {}).context["initial_sql"] == {"a.db": "select 1"}

@@ -12,6 +12,7 @@ from proofrig.trials.failure import (
     classify,
     limited,
     overall,
+    suite_mistake,
     unresolved_infra,
 )
 from proofrig.verifiers.verifier import Verdict
@@ -30,6 +31,8 @@ from proofrig.verifiers.verifier import Verdict
         (Facts(passed=False, limited=True, ending="error"), "limit"),
         (Facts(passed=False, limited=True, infra_unresolved=True), "limit"),
         (Facts(passed=False, infra_unresolved=True, ending="timeout"), "infra"),
+        (Facts(passed=False, misconfigured=True, limited=True, ending="error"), "harness"),
+        (Facts(passed=True, misconfigured=True), ""),
         (Facts(infra_error=True), "infra"),
         (Facts(passed=True, infra_error=True), "infra"),
         (Facts(passed=True, harness_error=True), "harness"),
@@ -65,8 +68,9 @@ def test_infra_trouble_that_a_retry_made_good_does_not_count() -> None:
     assert unresolved_infra([trouble, action("tool.x")])
 
 
-def refused(name: str, code: str) -> Action:
-    reserve = Entry(0, 0, "reserve", name, id="x", attrs={"decision": "deny", "code": code})
+def refused(name: str, code: str, fix: str = "") -> Action:
+    attrs = {"decision": "deny", "code": code, "fix": fix}
+    reserve = Entry(0, 0, "reserve", name, id="x", attrs=attrs)
     return Action(id="x", name=name, trial="", tenant="", scope="", reserve=reserve)
 
 
@@ -76,6 +80,19 @@ def test_a_limit_that_the_agent_got_past_does_not_count() -> None:
     assert limited([fine, denied])
     assert not limited([denied, fine])
     assert limited([fine, refused("tool.x", "budget_exceeded"), fine])
+
+
+def test_a_model_without_a_price_and_a_simulated_one_that_raised_are_mistakes_of_the_suite() -> (
+    None
+):
+    unknown = refused("llm.messages", "price_unknown", "no price for model 'm': add it")
+    raised = action("llm.messages", status=500, harness=True, error="ValueError: no")
+    fine, budget = action("llm.messages"), refused("llm.messages", "budget_exceeded", "raise it")
+    assert suite_mistake([fine, unknown]) == "no price for model 'm': add it"
+    assert suite_mistake([raised]) == "ValueError: no"
+    assert suite_mistake([unknown, fine]) == suite_mistake([budget]) == suite_mistake([]) == ""
+    assert not limited([unknown])
+    assert not unresolved_infra([raised])
 
 
 def test_a_request_that_nobody_could_read_is_no_limit() -> None:

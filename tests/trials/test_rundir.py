@@ -9,7 +9,7 @@ import pytest
 
 from proofrig.errors import InfraError, UsageError
 from proofrig.history.journal import Journal
-from proofrig.trials.rundir import Finished, finished_trials, locked, new_run
+from proofrig.trials.rundir import Finished, finished_trials, is_held, locked, new_run, runs_below
 
 
 def begin(journal: Journal, trial: str, attempt: int = 1) -> None:
@@ -47,10 +47,25 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     ):
         pass
     with locked(tmp_path):
-        pass
+        assert is_held(tmp_path)
+    assert not is_held(tmp_path)
+
+
+def test_runs_are_directories_with_a_manifest(tmp_path: Path) -> None:
+    assert runs_below(tmp_path) == []
+    first, second = new_run(tmp_path, "a"), new_run(tmp_path, "b")
+    (second / "manifest.json").write_text("{}")
+    assert runs_below(tmp_path) == [second]
+    assert not is_held(first)
 
 
 def test_a_place_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InfraError, match="cannot make the run's directory"):
         new_run(tmp_path / "file", "desk")
+
+
+def test_a_directory_that_cannot_be_locked_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(InfraError, match="cannot write to the run's directory"), locked(tmp_path):
+        pass

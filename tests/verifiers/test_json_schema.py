@@ -67,3 +67,11 @@ def test_references_stay_inside_the_schema() -> None:
     verdict = judge(JsonSchema(schema=outside), evidence("[1]"))
     assert verdict.passed is None
     assert "Unresolvable" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("state", "passed"), [({"id": 1}, True), ({"id": "1"}, False), ({}, False), (None, None)]
+)
+def test_what_the_tools_left(state: dict[str, Any] | None, passed: bool | None) -> None:
+    wanted = JsonSchema(schema=ORDER, of="state")
+    assert wanted.verify(evidence('{"id": 1}', state=state)).passed is passed

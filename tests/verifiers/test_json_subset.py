@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from builders import evidence, world
 from proofrig.verifiers.json_subset import JsonSubset
@@ -52,3 +53,27 @@ def test_a_file_of_the_world(tmp_path: Path) -> None:
     assert JsonSubset(value={"a": 1}, file="out.json").verify(found).passed is True
     assert JsonSubset(value={"a": "\ufffd"}, file="broken.json").verify(found).passed is True
     assert JsonSubset(value={"a": 1}, file="absent.json").verify(found).passed is False
+
+
+@pytest.mark.parametrize(
+    ("state", "passed"),
+    [({"calls": 2, "more": 1}, True), ({"calls": 3}, False), ({}, False), (None, None)],
+)
+def test_what_the_tools_left(state: dict[str, Any] | None, passed: bool | None) -> None:
+    wanted = JsonSubset(value={"calls": 2}, of="state")
+    assert wanted.verify(evidence('{"calls": 2}', state=state)).passed is passed
+    assert wanted.needs() == {"state"}
+
+
+def test_a_state_that_was_not_kept_says_why() -> None:
+    found = evidence(context={"no_state": "its payload was not kept"})
+    verdict = JsonSubset(value={"calls": 2}, of="state").verify(found)
+    assert verdict.passed is None
+    assert verdict.message == (
+        'expected JSON that holds {"calls": 2}; got no state (its payload was not kept)'
+    )
+
+
+def test_it_judges_one_thing() -> None:
+    with pytest.raises(ValidationError, match="got both; keep one"):
+        JsonSubset(value=1, of="state", file="out.json")

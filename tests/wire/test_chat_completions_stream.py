@@ -186,3 +186,13 @@ def test_a_turn_that_failed_ends_in_an_error_the_sdk_raises(
     assert decode(*events).error == "Overloaded"
     with pytest.raises(openai.APIError, match="Overloaded"):
         list(openai_given(events).chat.completions.create(model="m", messages=[], stream=True))
+
+
+def test_reasoning_is_counted_and_the_end_is_told() -> None:
+    decoder = CODEC.stream_decoder()
+    decoder.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning_content":"h\xc3\xa9"}}]}\n\n')
+    assert (decoder.reasoning_bytes, decoder.ended) == (3, False)
+    for event, _ in CODEC.encode_stream(Turn("chat_completions", text="x", finish="stop")):
+        assert not decoder.ended
+        decoder.feed(event)
+    assert (decoder.reasoning_bytes, decoder.ended) == (3, True)

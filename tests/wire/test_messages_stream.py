@@ -195,3 +195,13 @@ def test_a_turn_that_failed_ends_in_an_error_the_sdk_raises(
     raw = anthropic_given(events).messages.create(model="m", max_tokens=9, messages=[], stream=True)
     with pytest.raises(anthropic.APIStatusError, match="Overloaded"):
         list(raw)
+
+
+def test_reasoning_is_counted_and_the_end_is_told() -> None:
+    decoder = CODEC.stream_decoder()
+    decoder.feed(b'data: {"type":"content_block_delta","delta":{"thinking":"h\xc3\xa9"}}\n\n')
+    assert (decoder.reasoning_bytes, decoder.ended) == (3, False)
+    for event, _ in CODEC.encode_stream(Turn("messages", text="x", finish="stop")):
+        assert not decoder.ended
+        decoder.feed(event)
+    assert (decoder.reasoning_bytes, decoder.ended) == (3, True)

@@ -90,3 +90,11 @@ def test_splicing_keeps_the_bytes_and_the_order_of_everything_else() -> None:
 def test_splicing_into_what_is_no_object_says_so(body: bytes) -> None:
     with pytest.raises(WireError, match="expected a request object as JSON, got"):
         splice(body, a=1)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(7, 7), (7.9, 7), (None, 0), ("7", 0), (-1, 0), (1e300, 0), (float("inf"), 0), (10**40, 0)],
+)
+def test_unix_seconds(value: object, seconds: int) -> None:
+    assert unix_seconds(value) == seconds

@@ -216,3 +216,13 @@ def test_a_turn_that_failed_ends_in_response_failed(
     last = list(openai_given(events).responses.create(model="m", input="x", stream=True))[-1]
     assert last.type == "response.failed"
     assert last.response.error is not None and last.response.error.message == "boom"
+
+
+def test_reasoning_is_counted_and_the_end_is_told() -> None:
+    decoder = CODEC.stream_decoder()
+    decoder.feed(b'data: {"type":"response.reasoning_text.delta","delta":"h\xc3\xa9"}\n\n')
+    assert (decoder.reasoning_bytes, decoder.ended) == (3, False)
+    for event, _ in CODEC.encode_stream(Turn("responses", text="x", finish="stop")):
+        assert not decoder.ended
+        decoder.feed(event)
+    assert (decoder.reasoning_bytes, decoder.ended) == (3, True)

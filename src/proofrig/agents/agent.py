@@ -27,6 +27,7 @@ class Attempt(msgspec.Struct, frozen=True):
     task: the text to do, or a list of messages `{"role", "content"}`. env: every variable of the
     trial's environment (base URLs, keys, proxy, opt-outs). workdir: the trial's world, its current
     directory. headers: what to send with HTTP requests to an HTTP agent (traceparent, baggage).
+    root: the URL of the rig's gateways that carries the trial's token; "" without a rig.
     """
 
     trial: str
@@ -37,6 +38,7 @@ class Attempt(msgspec.Struct, frozen=True):
     timeout_s: float
     seed: int = 0
     headers: dict[str, str] = {}
+    root: str = ""
     reference: Any = None  # the case's `reference.Reference`; only the reference agent reads it
 
 
@@ -104,13 +106,13 @@ def ended_badly(exit: Exit, timeout_s: float) -> Reply | None:
     """The reply for a process that did not end by itself with exit code 0; None when it did."""
     if exit.timed_out:
         ending: Ending = "timeout"
-        error = f"no answer within {timeout_s:g} s; the agent and what it had started were killed"
+        error = f"timed out after {timeout_s:g} s; the agent and what it had started were killed"
     elif exit.signal is not None:
         ending = "killed"
-        error = f"the agent was killed by {signal.Signals(exit.signal).name}"
+        error = f"killed by {signal.Signals(exit.signal).name}"
     elif exit.code:
         ending = "error"
-        error = f"the agent ended with exit code {exit.code}"
+        error = f"exit code {exit.code}"
     else:
         return None
     return Reply(

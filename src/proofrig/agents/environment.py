@@ -72,9 +72,7 @@ class EnvironmentSettings:
 def trial_environment(settings: EnvironmentSettings) -> dict[str, str]:
     """Every variable of a trial's environment (or, in the shared form, of a host's)."""
     parent = os.environ if settings.parent is None else settings.parent
-    root = f"http://127.0.0.1:{settings.port}"
-    if not settings.shared:
-        root = f"{root}/t/{settings.token}"
+    root = trial_root(settings.port, "" if settings.shared else settings.token)
     key = SHARED_KEY if settings.shared else settings.token
     env = {
         name: value
@@ -104,6 +102,12 @@ def trial_environment(settings: EnvironmentSettings) -> dict[str, str]:
     env.update(NO_PROXY=direct, no_proxy=direct)
     env.update(settings.user)
     return env
+
+
+def trial_root(port: int, token: str = "") -> str:
+    """The gateways' URL; with a token, the one that names its trial."""
+    root = f"http://127.0.0.1:{port}"
+    return f"{root}/t/{token}" if token else root
 
 
 def mcp_variable(name: str, kind: str) -> str:

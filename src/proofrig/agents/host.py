@@ -95,7 +95,10 @@ def import_failed(target: str, error: BaseException) -> str:
 def one_line(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the agent called sys.exit({'' if error.code is None else error.code})"
-    text = str(error).strip()
+    try:
+        text = str(error).strip()
+    except Exception:
+        text = "(it cannot be shown: its __str__ raised)"
     return type(error).__name__ + (": " + text.splitlines()[0] if text else "")
 
 
@@ -186,14 +189,19 @@ def answered(job: dict[str, Any], value: Any, cap: int) -> dict[str, Any]:
                 "e": f"the agent returned a {type(value).__name__}, expected text or what JSON "
                 f"can hold ({error})",
             }
-    reply = {"i": job["i"], "a": value[:cap].encode("utf-8", "replace").decode()}
+    reply = {"i": job["i"], "a": sendable(value[:cap])}
     if len(value) > cap:
         reply["t"] = True
     return reply
 
 
 def failed(job: dict[str, Any], error: BaseException) -> dict[str, Any]:
-    return {"i": job["i"], "e": one_line(error), "d": trace(error)}
+    return {"i": job["i"], "e": sendable(one_line(error)), "d": sendable(trace(error))}
+
+
+def sendable(text: str) -> str:
+    """Text without lone surrogates, which strict readers of JSON refuse."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def encode(reply: dict[str, Any]) -> bytes:
@@ -272,7 +280,7 @@ def main() -> None:
         function = load(config["target"], config["paths"])
         bind = binder(config["target"], function)
     except Fatal as fatal:
-        write(reply_fd, encode({"fatal": str(fatal)}))
+        write(reply_fd, encode({"fatal": sendable(str(fatal))}))
         os._exit(0)
     write(reply_fd, encode({"ready": True}))
     if config["mode"] == "shared":

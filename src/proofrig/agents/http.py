@@ -1,9 +1,10 @@
 """An agent that is an HTTP service, already running: a JSON template in, an answer out by a path.
 
 Rules:
-1. Placeholders in the URL, the headers and the body: {task} {messages} {trial} {seed}.
+1. Placeholders in the URL, the headers and the body: {task} {messages} {trial} {seed}, and where
+   the trial's models and tools are: {base_url} {anthropic_base_url} {tools_url} {token}.
 2. Every request carries the trial's identity headers; what the service calls in turn is attributed
-   only when it passes `baggage` on.
+   when it goes to those addresses, carries the token as its key, or passes `baggage` on.
 3. A status of 400 and above, a broken connection and an answer that is not where it was expected
    are replies; a service that cannot be reached is an InfraError.
 """
@@ -54,7 +55,9 @@ class HttpAgent:
         import aiohttp
 
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._concurrency),
+            # A connection of its own per trial: one that the service has dropped meanwhile would
+            # look like an agent that broke off.
+            connector=aiohttp.TCPConnector(limit=self._concurrency, force_close=True),
             timeout=aiohttp.ClientTimeout(total=None),
         )
 
@@ -70,6 +73,10 @@ class HttpAgent:
             "messages": task_messages(attempt.task),
             "trial": attempt.trial,
             "seed": attempt.seed,
+            "base_url": f"{attempt.root}/v1",
+            "anthropic_base_url": attempt.root,
+            "tools_url": f"{attempt.root}/tools",
+            "token": attempt.token,
         }
         headers = {name: fill_text(value, values) for name, value in settings.headers.items()}
         url = fill_text(settings.url, values)
@@ -88,7 +95,8 @@ class HttpAgent:
                     if len(data) > BODY_CAP:
                         break
         except TimeoutError:
-            return Reply(ending="timeout", error=f"no answer from {url} in {attempt.timeout_s:g} s")
+            error = f"timed out after {attempt.timeout_s:g} s, waiting for {url}"
+            return Reply(ending="timeout", error=error)
         except aiohttp.InvalidURL as error:
             raise UsageError(f"expected a URL as `agent.url`, got {url!r}: {error}") from None
         except aiohttp.ClientConnectorError as error:

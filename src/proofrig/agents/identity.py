@@ -9,13 +9,20 @@ Rules:
 2. A baggage header that is there keeps its other members; a traceparent that is there stays.
 3. Identity is the context variable, nothing else: it follows tasks by itself, and is carried into
    threads and thread pools. Work that has no identity gets no mark; nothing is guessed.
+4. A thread or task that one trial began may serve others: one that takes another trial's work off
+   a queue has no identity from then on. Only where the trial itself began does it keep it, for a
+   queue may be a pool of connections too.
+5. Identity does not cross into other processes: a forked worker may serve any trial.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import hashlib
 import importlib.abc
+import os
+import queue
 import sys
 import threading
 from collections.abc import Callable
@@ -26,8 +33,12 @@ from urllib.parse import urlsplit
 IDENTITY: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar(
     "proofrig_identity", default=None
 )  # (token, trial)
+ROOT: contextvars.ContextVar[Any] = contextvars.ContextVar(
+    "proofrig_root", default=None
+)  # the task or thread in which the trial began
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1", "[::1]"))
 MEMBER = "proofrig.trial="
+MANY = ("", "")  # several trials put an equal item: nobody's identity
 
 
 def traceparent(token: str, trial: str) -> str:
@@ -98,11 +109,23 @@ def _patch_requests(module: Any) -> None:
     _wrap(sys.modules["requests.adapters"].HTTPAdapter, "send", send)
 
 
+def _patch_pools(module: Any) -> None:
+    def carry(inner: Any) -> Any:
+        def method(self: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
+            return inner(self, _identified(func), *args, **kwargs)
+
+        return method
+
+    for name in ("apply_async", "_map_async", "imap", "imap_unordered"):
+        setattr(module.ThreadPool, name, carry(getattr(module.ThreadPool, name)))
+
+
 CLIENTS: dict[str, Callable[[Any], None]] = {
     "httpx": _patch_httpx,
     "httpx2": _patch_httpx,
     "aiohttp": _patch_aiohttp,
     "requests": _patch_requests,
+    "multiprocessing.pool": _patch_pools,
 }
 
 
@@ -146,6 +169,70 @@ def _patch_after(loader: Any, patch: Callable[[Any], None]) -> None:
     loader.exec_module = exec_module
 
 
+def _identified(fn: Any) -> Any:
+    """`fn` as work of the trial that hands it on."""
+    identity = IDENTITY.get()
+
+    def work(*args: Any, **kwargs: Any) -> Any:
+        before = IDENTITY.set(identity)
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            IDENTITY.reset(before)
+
+    return work
+
+
+def _watch_queues() -> None:
+    """Note who put what, and drop the identity of a worker that takes another trial's work."""
+
+    def put(inner: Any) -> Any:
+        def put(self: Any, item: Any, *args: Any, **kwargs: Any) -> Any:
+            putters = vars(self).setdefault("_proofrig_putters", {})
+            identity = IDENTITY.get()
+            # first: another thread may take it before `inner` returns
+            putters[id(item)] = identity if putters.get(id(item), identity) == identity else MANY
+            return inner(self, item, *args, **kwargs)
+
+        return put
+
+    def get(inner: Any) -> Any:
+        def get(self: Any, *args: Any, **kwargs: Any) -> Any:
+            item = inner(self, *args, **kwargs)
+            putters = vars(self).get("_proofrig_putters", {})
+            putter = putters.get(id(item))
+            if putter is not MANY:
+                putters.pop(id(item), None)
+            identity = IDENTITY.get()
+            if putter not in (None, identity) and identity is not None and not _at_root():
+                IDENTITY.set(None)
+            return item
+
+        return get
+
+    for owner, putting, getting in (
+        (queue.Queue, "put", "get"),
+        (asyncio.Queue, "put_nowait", "get_nowait"),
+    ):
+        _wrap(owner, putting, put)
+        _wrap(owner, getting, get)
+
+    simple: Any = queue.SimpleQueue  # a type of C, whose own methods cannot be replaced
+    makers = {"put": put, "put_nowait": put, "get": get, "get_nowait": get}
+    methods = {name: make(getattr(simple, name)) for name, make in makers.items()}
+    queue.SimpleQueue = type("SimpleQueue", (simple,), methods)  # type: ignore[misc,assignment]
+
+
+def _at_root() -> bool:
+    root = ROOT.get()
+    if root is None or root is threading.current_thread():
+        return root is not None
+    try:
+        return root is asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return False
+
+
 def _carry_into_threads() -> None:
     start, submit = threading.Thread.start, ThreadPoolExecutor.submit
 
@@ -161,16 +248,7 @@ def _carry_into_threads() -> None:
         start(self)
 
     def submit_work(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        identity = IDENTITY.get()
-
-        def work() -> Any:
-            before = IDENTITY.set(identity)
-            try:
-                return fn(*args, **kwargs)
-            finally:
-                IDENTITY.reset(before)
-
-        return submit(self, work)
+        return submit(self, _identified(fn), *args, **kwargs)
 
     threading.Thread.start = start_thread  # type: ignore[method-assign]
     ThreadPoolExecutor.submit = submit_work  # type: ignore[method-assign]
@@ -183,3 +261,6 @@ def install() -> None:
             patch(sys.modules[name])
     sys.meta_path.insert(0, _Finder())
     _carry_into_threads()
+    _watch_queues()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: IDENTITY.set(None))

@@ -150,7 +150,7 @@ class SharedHost:
             self._box.send(data)
 
     def _expire(self, number: int, timeout_s: float) -> None:
-        error = f"no answer within {timeout_s:g} s; the trial was cancelled in its shared process"
+        error = f"timed out after {timeout_s:g} s; the trial was cancelled in its shared process"
         self._settle(number, Reply(ending="timeout", error=error))
         self._cancel(number)
 
@@ -175,10 +175,14 @@ class SharedHost:
         """Wait for the host's end and tell its trials."""
         try:
             exit = await box.wait()
-            how = f"signal {exit.signal}" if exit.signal else f"exit code {exit.code}"
-            detail = tail(exit)
-        except ProofrigError as error:
-            how, detail = str(error), ""
+        except ProofrigError as error:  # the sandbox was lost, by no fault of the agent
+            self.alive = False
+            for trial in self._trials.values():
+                if not trial.done():
+                    trial.set_exception(error)
+            return
+        how = f"signal {exit.signal}" if exit.signal else f"exit code {exit.code}"
+        detail = tail(exit)
         self.alive = False
         running = len(self._trials)
         for number in list(self._trials):

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 IDENTITY = sys.modules["_proofrig_identity"].IDENTITY
+ROOT = sys.modules["_proofrig_identity"].ROOT
 
 
 class Threads:
@@ -112,6 +113,7 @@ class Serving:
 
     async def run_task(self, job: dict[str, Any], pending: Any = None) -> None:
         IDENTITY.set((job["token"], job["trial"]))
+        ROOT.set(asyncio.current_task())
         try:
             if pending is None:
                 args, kwargs = self.agent.bind(job)
@@ -124,6 +126,7 @@ class Serving:
 
     def run_thread(self, job: dict[str, Any]) -> None:
         IDENTITY.set((job["token"], job["trial"]))
+        ROOT.set(threading.current_thread())
         try:
             args, kwargs = self.agent.bind(job)
             value = self.agent.function(*args, **kwargs)

@@ -238,6 +238,11 @@ class Journal:
             self._queue.clear()
 
     def _unreadable(self, error: sqlite3.Error) -> JournalError:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+            return JournalError(
+                f"{self.path}: no room for the ledger's journal: {error}; free space, then "
+                "`proofrig resume`"
+            )
         return JournalError(
             f"{self.path}: expected a readable ledger journal, got: {error}; restore the file, or "
             "salvage its rows with `sqlite3 FILE .recover`"

@@ -82,11 +82,12 @@ def read_conclusion(run_dir: Path) -> Conclusion:
 
     from proofrig.errors import UsageError
     from proofrig.evaluation import SUMMARY, Conclusion
+    from proofrig.places import run_name
 
     try:
         return msgspec.json.decode((run_dir / SUMMARY).read_bytes(), type=Conclusion)
     except FileNotFoundError:
         raise UsageError(
             f"run {run_dir.name} was cut off before it came to a result; "
-            f"finish it with `proofrig resume {run_dir.name}`"
+            f"finish it with `proofrig resume {run_name(run_dir)}`"
         ) from None

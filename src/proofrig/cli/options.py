@@ -43,13 +43,14 @@ def find_run(run: str, options: Options) -> Path:
     Raises UsageError that lists what there is.
     """
     from proofrig.errors import UsageError
+    from proofrig.places import RUNS
     from proofrig.store import Store
+    from proofrig.trials.rundir import runs_below
 
     if (Path(run) / "manifest.json").is_file():
         return Path(run).absolute()
-    folder = options.root.absolute() / "runs"
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    names = [name for name in names if (folder / name / "manifest.json").is_file()]
+    folder = options.root.absolute() / RUNS
+    names = [path.name for path in runs_below(options.root)]
     meant = names[-1:] if run == "last" else [name for name in names if name.startswith(run)]
     if run in names or len(meant) == 1:
         return folder / (run if run in names else meant[0])
@@ -61,7 +62,8 @@ def find_run(run: str, options: Options) -> Path:
             return Path(kept[0].path)
     if len(meant) > 1:
         raise UsageError(f"{run!r} could be any of: {', '.join(meant[:10])}; write more of it")
-    known = f"the latest are: {', '.join(names[-5:])}" if names else "there is none yet"
+    none = "there is none yet: start one with `proofrig run`"
+    known = f"the latest are: {', '.join(names[-5:])}" if names else none
     raise UsageError(f"no run {run!r} in {folder}; {known}")
 
 

@@ -59,7 +59,7 @@ def command(
 
     check_outputs(outputs)
     path = find_suite(suite)
-    loaded = load_suite(path)
+    loaded = load_suite(path, to_run=True)
     only: tuple[str, ...] = ()
     if cases or tags or grep:
         only = tuple(case.id for case in loaded.select(grep, tags, cases).cases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import traceback
@@ -9,6 +10,8 @@ import traceback
 import click
 
 from proofrig.errors import InfraError, SuiteError, UsageError
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 def explain(error: Exception) -> int:
@@ -26,6 +29,14 @@ def explain(error: Exception) -> int:
         return 2
     if isinstance(error, InfraError):
         click.echo(f"{click.style('stopped', fg='red', bold=True)} {error}", err=True)
+        return 6
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        where = f" at {error.filename}" if error.filename else ""
+        click.echo(
+            f"{click.style('stopped', fg='red', bold=True)} nothing can be written{where}: "
+            f"{error.strerror}. What finished is safe; make room, then `proofrig resume`.",
+            err=True,
+        )
         return 6
     text = "".join(traceback.format_exception(error))
     with tempfile.NamedTemporaryFile("w", prefix="proofrig-", suffix=".txt", delete=False) as file:

@@ -19,7 +19,7 @@ def command(suite: Path, as_json: bool) -> int:
 
     path = find_suite(suite)
     try:
-        loaded = load_suite(path)
+        loaded = load_suite(path, to_run=True)
     except SuiteError as error:
         if not as_json:
             raise

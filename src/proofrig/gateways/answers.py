@@ -87,7 +87,9 @@ def unattributed(codec: Codec | None, identity: Identity) -> web.Response:
         "unattributed",
         "proofrig: expected a request of a running trial, named by its path /t/<token>/, its "
         f"baggage (proofrig.trial=<token>) or its API key; got {carried}, which belongs to no "
-        "trial. Use the base URL and key from the environment proofrig gives the agent.",
+        "trial. Use the base URL and key from the environment proofrig gives the agent; in shared "
+        "mode, make the call where the trial's own code runs: another trial's worker thread or "
+        "task, and other processes, carry no identity (isolated mode knows them all).",
     )
 
 

@@ -18,12 +18,20 @@ import msgspec
 from proofrig.authority.ledger import ReserveRequest, Source
 from proofrig.authority.prices import PriceUnknown
 from proofrig.errors import Denied, LedgerError
-from proofrig.gateways.charges import Bound, actual, affordable, bound_of, estimate, seen
+from proofrig.gateways.charges import (
+    Bound,
+    actual,
+    affordable,
+    believed,
+    bound_of,
+    estimate,
+    seen,
+)
 from proofrig.gateways.gateway import Binding, Channel
 from proofrig.gateways.retries import FIRST, Attempt, Failed
 from proofrig.gateways.upstream import UpstreamError, at_fault
 from proofrig.history.action import Outcome
-from proofrig.wire.codec import Codec, StreamDecoder
+from proofrig.wire.codec import Codec, StreamDecoder, WireError
 from proofrig.wire.turn import Request, Turn, Usage
 
 if TYPE_CHECKING:
@@ -128,7 +136,11 @@ class Call:
             self._failed()
             self.settled = True
             return denied
-        self._amend()
+        try:
+            self._amend()
+        except WireError:  # read as a request, but not as an object whose parts can be changed
+            desk.context.authority.release(self.id, "invalid_request")
+            raise
         if self.amended:
             attrs["amended"] = self.amended
         self._write("reserve", attrs)
@@ -144,8 +156,10 @@ class Call:
 
     # After the call
 
-    def answered(self, status: int, turn: Turn) -> None:
-        """The provider's answer is whole, or its stream ended, with or without a terminal event."""
+    def answered(self, status: int, turn: Turn, model_failed: bool = False) -> None:
+        """The provider's answer is whole, or its stream ended, with or without a terminal event.
+        model_failed: the suite's own simulated model raised."""
+        turn = believed(turn)
         usage = turn.usage
         source: Source = "measured"
         if status >= 300:
@@ -153,14 +167,16 @@ class Call:
         elif usage is None or not turn.complete:
             broken = turn.finish == "error" and not turn.text and not turn.tool_calls
             source = "estimated" if broken and usage is None else "partial"
-            usage = None if source == "estimated" else seen(turn, self.bound)
+            usage = None if source == "estimated" else self._seen(turn)
         good = status < 300 and turn.complete and not turn.error
         outcome: Outcome = "ok" if good else "fail"
         self.status = status
         nonsense = status < 300 and not good
         endpoint = self.desk.settings.endpoints[self.codec.api]
-        infra = {"infra": True} if nonsense or at_fault(endpoint, status) else None
-        self._commit(outcome, source, usage, turn, infra)
+        fault = {"infra": True} if nonsense or at_fault(endpoint, status) else None
+        if model_failed and endpoint.simulated:
+            fault = {"harness": True}
+        self._commit(outcome, source, usage, turn, fault)
         if good:
             desk, trial = self.desk, self.binding.trial
             desk.retries.forget(trial, self.body)
@@ -181,12 +197,15 @@ class Call:
             self._broken("fail", facts | {"status": self.status})
 
     def gone(self) -> None:
-        """The agent went away before the end: nobody knows what the provider went on to do."""
-        self._broken("unknown", {"error": "the agent closed the connection"})
+        """The agent went away before the end: nobody knows what the provider went on to do, unless
+        it had said how the turn finished, which is when some agents stop reading."""
+        if not self._finished():
+            self._broken("unknown", {"error": "the agent closed the connection"})
 
     def give_up(self, why: str) -> None:
         """Settle as unknown and end the work: the trial or the rig has ended."""
-        self._broken("unknown", {"error": why})
+        if not self._finished():
+            self._broken("unknown", {"error": why})
         if self.task is not None:
             self.task.cancel()
 
@@ -269,6 +288,19 @@ class Call:
             attrs["raw"] = journal.payload(self.body)
         return attrs
 
+    def _finished(self) -> bool:
+        """Settle as answered a stream whose turn is whole, though its end has not come."""
+        if self.settled or self.decoder is None:
+            return self.settled
+        turn = self.decoder.turn()
+        if turn.complete:
+            self.answered(self.status, turn)
+        return self.settled
+
+    def _seen(self, turn: Turn) -> Usage:
+        reasoning = 0 if self.decoder is None else self.decoder.reasoning_bytes
+        return seen(turn, self.bound, reasoning)
+
     def _broken(self, outcome: Outcome, facts: dict[str, Any]) -> None:
         if self.settled:
             return
@@ -276,12 +308,12 @@ class Call:
             self.settled = True  # nothing was reserved
             return
         turn = self.decoder.turn() if self.decoder is not None else Turn(self.codec.api)
-        turn = msgspec.structs.replace(turn, complete=False)
+        turn = msgspec.structs.replace(believed(turn), complete=False)
         if not self.sent_ns:
             self._release("never_sent", facts)
             return
         began = self.decoder is not None
-        usage = seen(turn, self.bound) if began else None
+        usage = self._seen(turn) if began else None
         self._commit(outcome, "partial" if began else "estimated", usage, turn, facts)
 
     def _release(self, reason: str, facts: dict[str, Any]) -> None:

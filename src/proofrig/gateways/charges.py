@@ -6,7 +6,9 @@ Rules:
    sound it only refers to. Output: the request's limit, else the model's ceiling, times the
    answers asked for.
 2. What broke off is charged as seen: the input as the provider counted it or else as bounded, the
-   output as counted here, one token per three bytes, which is on the high side.
+   output as counted here, reasoning too, one token per three bytes, which is on the high side.
+3. A usage that no ledger can hold, below zero or beyond its largest amount, counts as none said.
+   A limit beyond that amount is held as that amount: no budget has more.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ import re
 
 import msgspec
 
-from proofrig.authority.budget import one_call
+from proofrig.authority.budget import MAX_AMOUNT, one_call
 from proofrig.authority.prices import PriceTable, input_token_bound
 from proofrig.wire.turn import Request, Turn, Usage
 
+_MOST = 1_000_000_000_000  # tokens of one call; their cost fits an amount at any price there is
 _MEDIA = re.compile(
     rb'"type"\s*:\s*"(?:image_url|image|input_image|input_file|input_audio|file|document)"'
 )
@@ -68,9 +71,10 @@ def answers_in(body: bytes) -> int:
 def estimate(bound: Bound, model: str, prices: PriceTable | None) -> dict[str, int]:
     """The budget vector to reserve. Without a price table no money is booked. Raises
     PriceUnknown, which is a denial."""
-    amounts = one_call("llm", {"tokens": bound.input + bound.output})
+    amounts = one_call("llm", {"tokens": min(bound.input + bound.output, MAX_AMOUNT)})
     if prices is not None:
-        amounts["usd_micro"] = prices.estimate(model, bound.input, bound.output)
+        cost = prices.estimate(model, bound.input, bound.output)
+        amounts["usd_micro"] = min(cost, MAX_AMOUNT)
     return amounts
 
 
@@ -99,9 +103,18 @@ def affordable(bound: Bound, held: dict[str, int], remaining: dict[str, int], ra
     return output // bound.answers
 
 
-def seen(turn: Turn, bound: Bound) -> Usage:
-    """The usage of a call that broke off, as far as it was seen."""
-    text = len(turn.text.encode()) + len(turn.refusal.encode())
+def believed(turn: Turn) -> Turn:
+    """The turn, without its usage when that is nonsense."""
+    usage = turn.usage
+    if usage is None or all(0 <= count <= _MOST for count in msgspec.structs.astuple(usage)):
+        return turn
+    return msgspec.structs.replace(turn, usage=None)
+
+
+def seen(turn: Turn, bound: Bound, reasoning: int = 0) -> Usage:
+    """The usage of a call that broke off, as far as it was seen. reasoning: bytes of reasoning
+    that passed, which are in no turn."""
+    text = reasoning + len(turn.text.encode()) + len(turn.refusal.encode())
     text += sum(len(call.arguments.encode()) + len(call.name) for call in turn.tool_calls)
     output = -(-text // 3)
     if turn.usage is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from proofrig.authority.prices import PriceTable
 from proofrig.gateways.call import Call
@@ -14,6 +14,9 @@ from proofrig.gateways.retries import Retries
 from proofrig.gateways.upstream import Upstream, UpstreamLimits
 from proofrig.providers.provider import Endpoint
 from proofrig.wire.turn import Api
+
+if TYPE_CHECKING:
+    from proofrig.gateways.passing import Aside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,4 +56,4 @@ class Desk:
     conversations: Conversations
     retries: Retries
     hold_ns: int  # how long a reservation lives without being settled
-    open: set[Call] = field(default_factory=set)
+    open: set[Call | Aside] = field(default_factory=set)

@@ -24,21 +24,17 @@ from aiohttp import web
 from proofrig.errors import ProofrigError
 from proofrig.gateways import answers
 from proofrig.gateways.call import Call
+from proofrig.gateways.decoding import reader_of
 from proofrig.gateways.headers import downstream_headers, upstream_headers
 from proofrig.gateways.upstream import Upstream, UpstreamError, path_of
-from proofrig.wire.codec import StreamDecoder, WireError
-from proofrig.wire.turn import Api, Turn
+from proofrig.providers.provider import MODEL_FAILED
+from proofrig.wire.codec import WireError
+from proofrig.wire.turn import Turn
 
 if TYPE_CHECKING:
     from proofrig.gateways.desk import Desk
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
-_MARKERS: dict[Api, tuple[bytes, ...]] = {
-    "chat_completions": (b"[DONE]",),
-    "responses": (b"response.completed", b"response.incomplete", b"response.failed"),
-    "messages": (b"message_stop",),
-}
-_LOOKS = 8  # how often a marker that may be mere text makes the gateway look for the end
 _STREAM = "text/event-stream"
 
 
@@ -147,7 +143,9 @@ async def _relay_whole(
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise upstream.failure(error) from error
     call.ttft_ns = call.clock() - call.sent_ns
-    call.answered(answer.status, _read(call, answer.status, body))
+    plain = reader_of(answer.headers.get("content-encoding", ""))
+    turn = _read(call, answer.status, plain(body) if plain else body)
+    call.answered(answer.status, turn, MODEL_FAILED[0] in answer.headers)
     return web.Response(
         status=answer.status,
         reason=answer.reason,
@@ -177,8 +175,8 @@ async def _relay_stream(
     )
     decoder = call.decoder = call.codec.stream_decoder()
     call.status = answer.status
-    stripper = call.codec.usage_stripper() if call.asked_usage else None
-    end = _End(call, decoder)
+    plain = reader_of(answer.headers.get("content-encoding", ""))
+    stripper = call.codec.usage_stripper() if call.asked_usage and plain is None else None
     content = answer.content
     await response.prepare(request)
     while True:
@@ -190,10 +188,11 @@ async def _relay_stream(
             return response
         if not chunk:
             break
-        decoder.feed(chunk)
+        decoder.feed(chunk if plain is None else plain(chunk))
         if call.ttft_ns < 0 and decoder.output_seen:
             call.ttft_ns = call.clock() - call.sent_ns
-        end.look(chunk)
+        if decoder.ended and not call.settled and (turn := decoder.turn()).complete:
+            call.answered(answer.status, turn)
         if stripper is not None:
             chunk = stripper.feed(chunk)
         if chunk:
@@ -202,34 +201,6 @@ async def _relay_stream(
         call.answered(answer.status, decoder.turn())
     await response.write_eof(stripper.flush() if stripper is not None else b"")
     return response
-
-
-class _End:
-    """Settles the call when the terminal event passes, before the agent gets it."""
-
-    __slots__ = ("_call", "_decoder", "_looks", "_markers")
-
-    def __init__(self, call: Call, decoder: StreamDecoder) -> None:
-        self._call = call
-        self._decoder = decoder
-        self._markers = _MARKERS[call.codec.api]
-        self._looks = 0
-
-    def look(self, chunk: bytes) -> None:
-        """Take note of a chunk that the decoder was fed."""
-        if self._looks == 0:
-            for marker in self._markers:
-                if marker in chunk:
-                    self._looks = 1
-                    break
-            else:
-                return
-        if self._looks > _LOOKS or self._call.settled:
-            return
-        self._looks += 1
-        turn = self._decoder.turn()
-        if turn.complete:
-            self._call.answered(self._call.status, turn)
 
 
 def _cut(request: web.Request) -> None:

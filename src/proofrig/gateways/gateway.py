@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -36,7 +36,8 @@ Channel = Literal["path", "baggage", "trace", "key", "none"]
 
 class Binding(msgspec.Struct, frozen=True):
     """A live trial as gateways know it. `token` is its secret; `scope` its authority path
-    tenant/workflow/agent/run; `world` its directory or ""."""
+    tenant/workflow/agent/run; `world` its directory or "". `state` is what its tools keep, the one
+    part that changes; `keep_state` says that its end is written down."""
 
     token: str
     trial: str
@@ -44,6 +45,8 @@ class Binding(msgspec.Struct, frozen=True):
     scope: str
     world: str = ""
     seed: int = 0
+    state: dict[str, Any] = {}
+    keep_state: bool = False
 
 
 class Bindings:
@@ -64,7 +67,7 @@ class Bindings:
     def end(self, token: str) -> Binding | None:
         binding = self._live.pop(token, None)
         if binding is not None:
-            self._ended[token] = binding
+            self._ended[token] = msgspec.structs.replace(binding, state={})
             if len(self._ended) > 10_000:
                 oldest = next(iter(self._ended))
                 del self._ended[oldest], self._traces[trace_id(oldest)]

@@ -4,7 +4,7 @@ Rules:
 1. Hop-by-hop headers (RFC 9110 7.6.1) and those that `Connection` names end here, both ways.
 2. An agent's credentials end here; the endpoint's own go out in the form its API takes.
 3. Nothing of proofrig leaves for a real provider: no header, no baggage member. A simulated one is
-   told the trial's seed and tenant.
+   told the trial's seed and tenant; what it says about itself ends here.
 4. Upstream is asked for identity encoding: the stream is read as it passes.
 5. All other headers pass as they came, in their order.
 """
@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 
 from proofrig.gateways.gateway import Binding
 from proofrig.gateways.identity import without_trial
-from proofrig.providers.provider import Endpoint
+from proofrig.providers.provider import MODEL_FAILED, Endpoint
 
 _HOP = frozenset(
     {
@@ -82,7 +82,7 @@ def downstream_headers(came: Mapping[str, str]) -> CIMultiDict[str]:
     out: CIMultiDict[str] = CIMultiDict()
     for name, value in came.items():
         low = name.lower()
-        if low not in _NOT_DOWNSTREAM and low not in named:
+        if low not in _NOT_DOWNSTREAM and low not in named and low != MODEL_FAILED[0]:
             out.add(name, value)
     return out
 

@@ -53,7 +53,9 @@ class HttpTool:
             raise ToolFailure("bad_arguments", f"tool {self.name}: {'; '.join(wrong)}")
         url, rest = self._fill(arguments)
         reads = self._settings.method in ("GET", "DELETE")
-        headers = {"accept": "application/json"} | self._settings.headers
+        # identity: the client that gateways share leaves bodies as they come
+        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        headers |= self._settings.headers
         if not reads:
             headers = {"content-type": "application/json"} | headers
         try:
@@ -121,7 +123,7 @@ class HttpTool:
         if "json" in content_type:
             try:
                 return json_result(self.name, msgspec.json.decode(body), limit)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ToolFailure(
                     "bad_result", f"tool {self.name}: expected JSON, got {body[:80]!r}: {error}"
                 ) from error

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from proofrig.gateways import answers
 from proofrig.gateways.call import Call
@@ -77,7 +78,13 @@ class LlmGateway:
     async def _turn(self, request: web.Request) -> web.StreamResponse:
         match, headers = request.match_info, request.headers
         codec = _CODEC_AT[match["api"].removeprefix("v1/")]
-        body = await request.read()  # first: the trial may end while it comes
+        try:
+            body = await request.read()  # first: the trial may end while it comes
+        except web.HTTPRequestEntityTooLarge as error:
+            return answers.refuse(codec, 413, "request_too_large", f"proofrig: {error.text}")
+        except (HttpProcessingError, web.RequestPayloadError) as error:
+            said = f"proofrig: expected a body that can be read, got: {error}"
+            return answers.refuse(codec, 400, "invalid_request", said)
         identity = identify(self._context.bindings, headers, match.get("token", ""))
         binding = self._binding(identity, request)
         if binding is None:

@@ -132,7 +132,7 @@ class McpHttpGateway:
         try:
             url = await server.started()
         except ProofrigError as error:
-            exchange.fail(str(error), definite=True)
+            exchange.fail(str(error), definite=True, infra=True)
             return _answer(502, refusal(body, str(error)))
         try:
             below = request.match_info.get("below")
@@ -149,7 +149,7 @@ class McpHttpGateway:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             never = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
             text = f"proofrig: the MCP server {exchange.server} cannot be reached: {error}"
-            exchange.fail(text, definite=isinstance(error, never))
+            exchange.fail(text, definite=isinstance(error, never), infra=True)
             return _answer(502, refusal(body, text))
         try:
             return await _relay(request, exchange, answer)
@@ -202,7 +202,8 @@ async def _relay(
                 if passed := await events.feed(chunk):
                     await response.write(passed)
         except (aiohttp.ClientError, OSError) as error:
-            exchange.fail(f"the server broke off its stream: {error}", definite=False)
+            text = f"the server broke off its stream: {error}"
+            exchange.fail(text, definite=False, infra=True)
             if request.transport is not None:
                 request.transport.abort()
             return response
@@ -212,7 +213,7 @@ async def _relay(
         body = await answer.read()
     except (aiohttp.ClientError, OSError) as error:
         text = f"proofrig: the MCP server {exchange.server} broke off its answer: {error}"
-        exchange.fail(text, definite=False)
+        exchange.fail(text, definite=False, infra=True)
         return _answer(502, refusal(b"", text))
     if body:
         verdict = exchange.from_server(body)
@@ -221,7 +222,8 @@ async def _relay(
         body = body if verdict.do == "pass" else verdict.body
     if exchange.waits and answer.status >= 400:
         said = body[:300].decode("utf-8", "replace")
-        exchange.fail(f"HTTP {answer.status}: {said}", definite=True)
+        broke = answer.status >= 500
+        exchange.fail(f"HTTP {answer.status}: {said}", definite=True, infra=broke)
     return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body)
 
 

@@ -21,9 +21,11 @@ from proofrig.errors import Denied, ProofrigError
 from proofrig.gateways.gateway import Binding
 from proofrig.gateways.identity import Identity
 from proofrig.gateways.tool_action import Asking, Calls, Ending, OpenCall, denial_text
+from proofrig.history.action import Outcome
 
 VERSION_META = "io.modelcontextprotocol/protocolVersion"  # since 2026-07-28, in every request
 CALL_ID_META = "claudecode/toolUseId"
+OUTCOME_META = "proofrig/outcome"  # "unknown" on a failure that may have had its effect
 BAGGAGE_META = "baggage"  # OpenTelemetry's context propagation for MCP
 PARSE_ERROR = -32700
 REFUSED = -32000
@@ -53,6 +55,7 @@ class Message(msgspec.Struct, gc=False):
 
 class _ToolResult(msgspec.Struct, gc=False, rename="camel"):
     is_error: Any = False
+    meta: Any = msgspec.field(default=None, name="_meta")
 
 
 class _ToolList(msgspec.Struct, gc=False):
@@ -125,10 +128,11 @@ class Exchange:
         self._lists.update(other._lists)
         other._open, other._lists = {}, {}
 
-    def fail(self, error: str, *, definite: bool) -> None:
+    def fail(self, error: str, *, definite: bool, infra: bool = False) -> None:
         """No answer comes: every open call failed, for certain or not."""
         for call in self._open.values():
-            self._calls.end(call, Ending("fail" if definite else "unknown", error=error))
+            outcome: Outcome = "fail" if definite else "unknown"
+            self._calls.end(call, Ending(outcome, error=error, infra=infra))
         self._open.clear()
 
     def close(self, why: str) -> None:
@@ -207,11 +211,13 @@ def _ending(message: Message) -> Ending:
         error = bytes(message.error)
         return Ending("fail", error or None, True, error[:500].decode("utf-8", "replace"))
     try:
-        failed = _tool_result.decode(result).is_error is True
-    except msgspec.DecodeError:
-        failed = False
-    if not failed:
+        told = _tool_result.decode(result)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        told = _ToolResult()
+    if told.is_error is not True:
         return Ending("ok", result)
+    if _member(told.meta, OUTCOME_META) == "unknown":
+        return Ending("unknown", result, True, "the tool's result says that it was given up")
     return Ending("fail", result, True, "the tool's result says that it failed")
 
 

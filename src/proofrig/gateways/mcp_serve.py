@@ -21,6 +21,7 @@ import msgspec
 
 from proofrig.errors import HarnessError
 from proofrig.gateways.gateway import Bindings
+from proofrig.gateways.mcp_messages import OUTCOME_META
 from proofrig.gateways.tool import ToolContext, ToolFailure
 from proofrig.gateways.toolbox import Toolbox
 
@@ -125,7 +126,8 @@ def _server(name: str, toolbox: Toolbox, bindings: Bindings) -> Server[Any]:
             )
         except ToolFailure as failure:
             text = types.TextContent(type="text", text=failure.message)
-            return types.CallToolResult(content=[text], is_error=True)
+            meta = {OUTCOME_META: failure.outcome} if failure.outcome != "fail" else None
+            return types.CallToolResult(content=[text], is_error=True, _meta=meta)
         value = msgspec.json.decode(result)
         shown = value if isinstance(value, str) else result.decode()
         return types.CallToolResult(

@@ -3,6 +3,7 @@
 Rules:
 1. Each is an action that holds nothing; its name is `llm.models`, `llm.count_tokens`, ...
 2. The answer passes whole; these are small.
+3. It takes a connection of the endpoint's cap, and ends with its trial, as a turn does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from proofrig.errors import Denied, LedgerError
 from proofrig.gateways import answers
 from proofrig.gateways.headers import downstream_headers, upstream_headers
 from proofrig.gateways.upstream import UpstreamError, at_fault
-from proofrig.history.action import Kind
+from proofrig.history.action import Kind, Outcome
 from proofrig.wire import CODECS
 from proofrig.wire.turn import Api
 
@@ -49,7 +50,7 @@ def name_of(path: str) -> str:
     return f"llm.{last}" if last.endswith("_tokens") else "llm.models"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Aside:
     """One such request. `path` is below the endpoint's base URL, without its query."""
 
@@ -59,6 +60,9 @@ class Aside:
     binding: Binding
     channel: Channel
     id: str = ""
+    settled: bool = False
+    began_ns: int = 0
+    task: asyncio.Task[object] | None = None
 
     async def carry_out(self, request: web.Request) -> web.Response:
         """Reserve nothing, pass on, write down. Returns the answer for the agent."""
@@ -68,28 +72,41 @@ class Aside:
         denied = self._begin(body)
         if denied is not None:
             return answers.denied(CODECS[self.api], denied)
-        began = context.clock()
-        end: dict[str, Any] = {"outcome": "unknown", "source": "measured"}
+        self.began_ns, self.task = context.clock(), asyncio.current_task()
+        self.desk.open.add(self)
         try:
             answer, whole = await self._pass_on(request, body)
-            end |= {"outcome": "ok" if answer.status < 300 else "fail", "status": answer.status}
+            facts = {"status": answer.status, "response": context.journal.payload(whole)}
             if at_fault(self.desk.upstreams[self.api].endpoint, answer.status):
-                end["infra"] = True
-            end["response"] = context.journal.payload(whole)
+                facts["infra"] = True
+            self._settle("ok" if answer.status < 300 else "fail", facts)
             headers = downstream_headers(answer.headers)
             return web.Response(status=answer.status, body=whole, headers=headers)
         except UpstreamError as error:
-            end |= {"outcome": "fail", "status": error.status, "infra": True, "error": str(error)}
+            self._settle("fail", {"status": error.status, "infra": True, "error": str(error)})
             codec, message = CODECS[self.api], f"proofrig: {error}"
             return answers.refuse(codec, error.status, "upstream_unreachable", message, retry=True)
-        except asyncio.CancelledError:
-            end["error"] = "the agent closed the connection"
-            raise
         finally:
-            end["service_ns"] = context.clock() - began
-            with suppress(LedgerError):
-                end["actual"] = context.authority.commit(self.id, {}, "measured", end["outcome"])
-            self._write("commit", end)
+            self._settle("unknown", {"error": "the agent closed the connection"})
+            self.desk.open.discard(self)
+
+    def give_up(self, why: str) -> None:
+        """Settle as unknown and end the work: the trial or the rig has ended."""
+        self._settle("unknown", {"error": why})
+        if self.task is not None:
+            self.task.cancel()
+
+    def _settle(self, outcome: Outcome, facts: dict[str, Any]) -> None:
+        """Write the action's end, once."""
+        if self.settled:
+            return
+        self.settled = True
+        context = self.desk.context
+        end: dict[str, Any] = {"outcome": outcome, "source": "measured"} | facts
+        end["service_ns"] = context.clock() - self.began_ns
+        with suppress(LedgerError):
+            end["actual"] = context.authority.commit(self.id, {}, "measured", outcome)
+        self._write("commit", end)
 
     def _begin(self, body: bytes) -> Denied | None:
         context = self.desk.context
@@ -117,13 +134,18 @@ class Aside:
         told = self.binding if upstream.endpoint.simulated else None
         headers = upstream_headers(request.headers, self.desk.fixed[self.api], told)
         query = f"?{request.rel_url.raw_query_string}" if request.query_string else ""
-        answer = await upstream.send(request.method, self.path + query, headers, body)
+        if not upstream.acquire():
+            await upstream.wait()
         try:
-            return answer, await answer.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise upstream.failure(error) from error
+            answer = await upstream.send(request.method, self.path + query, headers, body)
+            try:
+                return answer, await answer.read()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise upstream.failure(error) from error
+            finally:
+                answer.close()
         finally:
-            answer.close()
+            upstream.release()
 
     def _write(self, kind: Kind, attrs: dict[str, Any]) -> None:
         binding = self.binding

@@ -8,16 +8,19 @@ Rules:
 3. Only failed requests are remembered, a bounded number per trial; so a trial without failures
    costs one look into a dict, and the canonical digest is made only where something failed.
 4. Once a request went well, asking the same again is no retry but a loop.
+5. A failure has one retry: of two equal requests that failed at once, each is retried as itself.
 """
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 
 import msgspec
 
 from proofrig.history.payloads import digest_of
 
+_COUNT = re.compile(r"[0-9]{1,6}")  # what else it may say is no count
 _VOLATILE = frozenset({"prompt_cache_key", "metadata", "stream", "stream_options"})
 
 
@@ -46,17 +49,19 @@ class Retries:
 
     def __init__(self, *, kept_per_trial: int = 32) -> None:
         self._kept = kept_per_trial
-        self._failed: dict[str, OrderedDict[str, Failed]] = {}
+        self._failed: dict[str, OrderedDict[str, list[Failed]]] = {}
 
     def attempt(self, trial: str, body: bytes, said: str | None, now_ns: int) -> Attempt:
         """Which attempt this request is. `said` is the client's own count of retries, if any."""
         failed = self._failed.get(trial)
-        count = int(said) if said is not None and said.isdigit() else 0
+        count = int(said) if said is not None and _COUNT.fullmatch(said) else 0
         if not failed:
             return Attempt(count + 1) if count else FIRST
-        before = failed.get(canonical_digest(body))
-        if before is None:
+        waiting = failed.get(canonical_digest(body))
+        if not waiting:
             return Attempt(count + 1) if count else FIRST
+        before = next((one for one in waiting if one.attempt == count), waiting[0])
+        waiting.remove(before)
         number = max(before.attempt, count) + 1
         return Attempt(number, before.action, max(0, now_ns - before.ended_ns))
 
@@ -64,7 +69,9 @@ class Retries:
         """A request failed."""
         kept = self._failed.setdefault(trial, OrderedDict())
         digest = canonical_digest(body)
-        kept[digest] = failed
+        waiting = kept.setdefault(digest, [])
+        waiting.append(failed)
+        del waiting[: -self._kept]
         kept.move_to_end(digest)
         if len(kept) > self._kept:
             kept.popitem(last=False)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -37,17 +37,20 @@ class ToolContext:
     """What a Python tool may ask for by annotating a parameter with this type: whose call it is.
 
     world: the trial's folder, None when it has none. seed: the trial's, for repeatable chance.
+    state: one dict for all calls of the trial, begun as the case's `world.state` (empty where it
+    gives none) and the tools' to change. Calls of one trial may overlap in threads.
     """
 
     trial: str
     tenant: str
     world: Path | None
     seed: int
+    state: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, binding: Binding) -> ToolContext:
         world = Path(binding.world) if binding.world else None
-        return cls(binding.trial, binding.tenant, world, binding.seed)
+        return cls(binding.trial, binding.tenant, world, binding.seed, binding.state)
 
 
 class ToolFailure(Exception):
@@ -58,9 +61,14 @@ class ToolFailure(Exception):
     ) -> None:
         super().__init__(message)
         self.kind = kind
-        self.message = message
+        self.message = _sendable(message)
         self.outcome = outcome
-        self.detail = detail
+        self.detail = _sendable(detail)
+
+
+def _sendable(text: str) -> str:
+    """Half a surrogate pair, which Python allows in text and UTF-8 does not, becomes `?`."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 class Tool(Protocol):
@@ -88,6 +96,34 @@ def json_result(tool: str, value: Any, limit_bytes: int) -> bytes:
         ) from error
     check_size(tool, len(text), limit_bytes)
     return text
+
+
+def state_json(state: Mapping[str, Any], limit_bytes: int) -> bytes:
+    """What tools left in a trial's state, as JSON text. Raises ValueError when it is not JSON,
+    naming the keys that are not, or too large."""
+    try:
+        # One call that holds the interpreter's lock: a thread that still runs cannot get between.
+        text = msgspec.json.encode(state, enc_hook=_known_to_pydantic)
+    except Exception as error:  # values are the user's code, and may raise anything
+        keys = ", ".join(repr(key) for key, value in list(state.items()) if not _is_json(value))
+        raise ValueError(
+            "expected tools to leave a state that is JSON (text, numbers, lists, dicts, "
+            f"dataclasses, pydantic models), got under {keys or 'its keys'}: {error}"
+        ) from error
+    if len(text) > limit_bytes:
+        raise ValueError(
+            f"expected tools to leave a state of at most {limit_bytes:,} bytes as JSON, got "
+            f"{len(text):,}; keep files in the world instead"
+        )
+    return text
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        msgspec.json.encode(value, enc_hook=_known_to_pydantic)
+    except Exception:
+        return False
+    return True
 
 
 def check_size(tool: str, size: int, limit_bytes: int) -> None:

@@ -44,12 +44,14 @@ class Asking(msgspec.Struct, frozen=True, gc=False):
 
 class Ending(msgspec.Struct, frozen=True, gc=False):
     """How a call ended. result: the bytes the agent gets, None when there are none. is_error: the
-    result tells of an error. error: what went wrong, for people."""
+    result tells of an error. error: what went wrong, for people. infra: what serves the tool could
+    not be reached or broke off."""
 
     outcome: Outcome
     result: bytes | None = None
     is_error: bool = False
     error: str = ""
+    infra: bool = False
 
 
 class OpenCall(msgspec.Struct, gc=False):
@@ -144,6 +146,8 @@ class Calls:
             attrs["result"] = context.journal.payload(result)
         if ending.error:
             attrs["error"] = ending.error[:2000]
+        if ending.infra:
+            attrs["infra"] = True
         try:
             context.authority.commit(call.id, actual, "measured", ending.outcome)
         except LedgerError as error:  # its hold ran out: it is charged, as unknown

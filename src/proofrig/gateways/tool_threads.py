@@ -27,7 +27,8 @@ class ToolThreads:
         self._threads = 0
 
     async def run(self, function: Callable[[], Any]) -> Any:
-        """What `function` returns or raises. Cancelling gives up waiting; the function goes on."""
+        """What `function` returns or raises. Cancelling gives up waiting; a function that runs goes
+        on, one that still waits for a thread never runs."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
         if self._idle > 0:
@@ -51,7 +52,8 @@ class ToolThreads:
             loop, done, function = work
             value, error = None, None
             try:
-                value = function()
+                if not done.cancelled():  # given up while it waited for a thread
+                    value = function()
             except BaseException as raised:  # a tool may even call sys.exit
                 error = raised
             try:

@@ -104,7 +104,8 @@ class ToolsGateway:
         answer = _error(STATUS[failure.kind], failure.kind, failure.message)
         error = failure.message + (f" ({failure.detail})" if failure.detail else "")
         body = answer.body if isinstance(answer.body, bytes) else None
-        self._calls.end(call, Ending(failure.outcome, body, is_error=True, error=error))
+        away = failure.kind == "tool_unreachable"
+        self._calls.end(call, Ending(failure.outcome, body, True, error, infra=away))
         return answer
 
 
@@ -122,6 +123,7 @@ def _arguments(body: bytes) -> tuple[dict[str, Any], str]:
 def _error(
     status: int, kind: str, message: str, facts: dict[str, Any] | None = None
 ) -> web.Response:
+    message = message.encode("utf-8", "replace").decode()  # a tool's exception may say anything
     return _json(status, {"error": {"type": kind, "message": message, **(facts or {})}})
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from proofrig.errors import JournalError
 from proofrig.history.action import Entry, Kind
 from proofrig.history.format import PACK, SEGMENT, VERSION, encoder, folder_of, next_segment
@@ -62,9 +64,12 @@ class Journal:
     ) -> int:
         """Append an entry; returns its time. Raises JournalError when a due flush fails."""
         now = self.clock()
-        self._buffer += encoder.encode(
-            Entry(self._seq, now, kind, name, trial, tenant, scope, id, attrs or {})
-        )
+        entry = Entry(self._seq, now, kind, name, trial, tenant, scope, id, attrs or {})
+        try:
+            line = encoder.encode(entry)
+        except UnicodeEncodeError:  # what agents and tools say may hold lone surrogates
+            line = encoder.encode(_encodable(msgspec.to_builtins(entry)))
+        self._buffer += line
         self._buffer += b"\n"
         self._seq += 1
         if len(self._buffer) >= FLUSH_BYTES:
@@ -101,3 +106,14 @@ class Journal:
             os.close(self._fd)
             self._fd = -1
             self.payloads.close()
+
+
+def _encodable(value: Any) -> Any:
+    """The value with `?` for what no UTF-8 can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(part) for part in value]
+    return value

@@ -13,6 +13,9 @@ import msgspec
 
 from proofrig.wire.turn import Api
 
+# The header of an answer by which a simulated provider says that the suite's own model raised.
+MODEL_FAILED = ("x-proofrig-fault", "model")
+
 
 class Endpoint(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where one API is served. `base_url` ends before `/chat/completions`, `/responses`,
@@ -31,6 +34,9 @@ class Provider(Protocol):
 
     async def start(self) -> dict[Api, Endpoint]:
         """Get ready; where each API it serves is to be found. Raises ProviderError."""
+
+    def lost(self) -> str:
+        """Why it will never answer again, for people; empty while it may."""
 
     async def close(self) -> None:
         """End what `start` began."""

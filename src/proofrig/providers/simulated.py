@@ -125,6 +125,11 @@ class SimulatedProvider:
         endpoint = Endpoint(base_url=f"{self.base_url}/v1", key="simulated", simulated=True)
         return dict.fromkeys(_APIS, endpoint)
 
+    def lost(self) -> str:
+        """Why the process has ended, though nobody asked it to."""
+        code = None if self._process is None else self._process.returncode
+        return "" if code is None else f"the simulated provider ended with exit code {code}"
+
     async def close(self) -> None:
         """End the process."""
         process, self._process = self._process, None

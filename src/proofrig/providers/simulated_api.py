@@ -42,6 +42,7 @@ from proofrig.providers.prompt import (
     input_tokens,
     turns_in,
 )
+from proofrig.providers.provider import MODEL_FAILED
 from proofrig.providers.simulated import SimulatedSettings
 from proofrig.providers.threads import Held, Threads, whole
 from proofrig.wire.codec import Codec, WireError
@@ -171,7 +172,7 @@ class SimulatedApi:
                 flush=True,
             )
             message = f"The simulated model failed: {story}"
-            headers = (("x-should-retry", "false"),)  # asked again, it would fail again
+            headers = (MODEL_FAILED, ("x-should-retry", "false"))  # again, it would fail again
             raise Failure(500, "", message, headers, reason="model_error") from error
 
     async def _stream(

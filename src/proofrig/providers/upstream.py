@@ -88,5 +88,9 @@ class UpstreamProvider:
             for api in apis
         }
 
+    def lost(self) -> str:
+        """Vendors come back."""
+        return ""
+
     async def close(self) -> None:
         """Nothing was begun."""

@@ -17,6 +17,7 @@ import msgspec
 
 from proofrig.history.history import History
 from proofrig.history.payloads import PayloadReader
+from proofrig.places import run_name
 from proofrig.reports.reading import cases_of, reproduce, why
 from proofrig.reports.report import RunReport
 from proofrig.reports.timeline import BARS, Drawing, TimelineFold, draw
@@ -66,7 +67,7 @@ def embed(report: RunReport, taken: int) -> Embedded:
     if len(kept) < len(report.rows):
         left_out.append(
             f"Traces: {len(kept):,} of {len(report.rows):,} trials, failed ones first, to keep "
-            f"this file small. All of them: proofrig show {report.run} TRIAL"
+            f"this file small. All of them: proofrig show {run_name(report.run_dir)} TRIAL"
         )
     parts = ",".join(f"{to_json(trial)}:{text}" for trial, text in kept.items())
     return Embedded(f'{to_json(base)[:-1]},"traces":{{{parts}}}}}', left_out)
@@ -93,6 +94,7 @@ def _base(report: RunReport, room: int) -> dict[str, Any]:
     places = {str(case["id"]): place for place, case in enumerate(cases)}
     base = {
         "run": report.run,
+        "show": f"proofrig show {run_name(report.run_dir)}",
         "tick_ns": TICK_NS,
         "command": reproduce(report, "\0CASE").partition(" --case ")[0],
         "seed": report.manifest.get("seed", 0),

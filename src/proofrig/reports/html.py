@@ -17,6 +17,7 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
+from proofrig.places import run_name
 from proofrig.reports import charts, reading, words
 from proofrig.reports.embedding import embed
 from proofrig.reports.report import RunReport
@@ -41,6 +42,7 @@ def _page(report: RunReport, left_out: list[str], data: str) -> str:
     overall = report.summary.overall
     return _template().render(
         report=report,
+        show=f"proofrig show {run_name(report.run_dir)}",
         overall=overall,
         verdict=reading.verdict_of(report),
         cautions=reading.cautions(report),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from proofrig.places import run_name
 from proofrig.reports.reading import (
     CaseResult,
     baseline,
@@ -82,7 +83,7 @@ def _with_cases(text: str, report: RunReport) -> bytes:
     if not missed:
         return text.encode()
     title = f"\n### {plural(len(missed), 'case')} to look at\n\n"
-    room, shown, parts = MOST - 200 - len((text + title).encode()), 0, [text, title]
+    room, shown, parts = MOST - 500 - len((text + title).encode()), 0, [text, title]
     for case in missed:
         part = _case(case, report)
         room -= len(part.encode())
@@ -91,7 +92,8 @@ def _with_cases(text: str, report: RunReport) -> bytes:
         parts.append(part)
         shown += 1
     if shown < len(missed):
-        parts.append(f"\nand {len(missed) - shown} more: `proofrig show {report.run[:100]}`\n")
+        show = _code(f"proofrig show {run_name(report.run_dir)}", 400)
+        parts.append(f"\nand {len(missed) - shown} more: {show}\n")
     return "".join(parts).encode()
 
 

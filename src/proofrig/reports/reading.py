@@ -12,10 +12,12 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal
 
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
+from proofrig.places import root_option, run_name, shortest
 from proofrig.reports.report import RunReport
 from proofrig.reports.words import line, percent, plural
 from proofrig.results import Row, Score
@@ -93,7 +95,8 @@ def verdict_of(report: RunReport) -> Verdict:
         return Verdict("Stopped", "unsure", why)
     if code == 130:
         why = f"{plural(overall.trials, 'trial')} had finished; {measured}"
-        return Verdict("Interrupted", "unsure", f"{why}. Go on: proofrig resume {report.run}")
+        resume = f"Go on: proofrig resume {run_name(report.run_dir)}"
+        return Verdict("Interrupted", "unsure", f"{why}. {resume}")
     return Verdict("Error", "bad", problem or f"the run ended with exit code {code}")
 
 
@@ -179,17 +182,26 @@ def told(verdict: Mapping[str, Any]) -> dict[str, str]:
 
 
 def why(row: Row, limit: int = 160) -> str:
-    """Why a trial did not pass, on one line; "" when it passed."""
+    """Why a trial did not pass, on one line: how it ended, then what the first verifier that it
+    failed says; "" when it passed."""
     if row.passed:
         return ""
     verdict = failing_verdict(row)
-    if verdict and row.failure in ("agent", "", "harness"):
-        said = verdict["message"] or f"expected {verdict['expected']}; got {verdict['got']}"
-        return line(f"{verdict['verifier']}: {said}", limit)
-    if row.error:
-        return line(f"{row.failure}: {row.error}", limit)
+    said = ""
     if verdict:
-        return line(f"{row.failure}, {verdict['verifier']}: {verdict['message']}", limit)
+        told = verdict["message"] or f"expected {verdict['expected']}; got {verdict['got']}"
+        said = f"{verdict['verifier']}: {told}"
+    if row.error:
+        plain = row.failure == "agent" or row.error.startswith("timed out")
+        name = "" if plain else row.failure
+        own = said and row.failure in ("agent", "timeout")  # elsewhere the error is the reason
+        error = line(row.error, limit * 2 // 3 if own else limit)
+        parts = [f"{name}: {error}" if name else error, said]
+        return line("; ".join(part for part in parts if part), limit)
+    if said:
+        return line(
+            said if row.failure in ("agent", "", "harness") else f"{row.failure}, {said}", limit
+        )
     return row.failure and f"{row.failure}: {MEANING[row.failure]}"
 
 
@@ -205,9 +217,10 @@ def baseline(passed: int | None, trials: int) -> str:
 
 def reproduce(report: RunReport, case: str) -> str:
     """The command that runs a case again with the run's seed."""
-    suite = str(report.manifest.get("suite_path") or report.suite or "SUITE")
-    seed = report.manifest.get("seed", 0)
-    return f"proofrig run {shlex.quote(suite)} --case {shlex.quote(case)} --seed {seed}"
+    path = report.manifest.get("suite_path")
+    suite = shortest(Path(path)) if path else report.suite or "SUITE"
+    words = f"proofrig run {shlex.quote(suite)}{root_option(report.run_dir)}"
+    return f"{words} --case {shlex.quote(case)} --seed {report.manifest.get('seed', 0)}"
 
 
 def find_case(report: RunReport, name: str) -> CaseResult:

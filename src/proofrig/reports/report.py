@@ -51,7 +51,8 @@ class RunReport:
 
     rows: one per trial, baselines included. manifest: `manifest.json` as it is. trend: the points
     of `Store.trend(suite)`, oldest first. facts: tags and difficulty per case id, where known.
-    duration_ns: from the run's start to its last entry, pauses before a resume included.
+    duration_ns: from the run's start to its last entry, pauses before a resume included; judging it
+    again takes no part in it.
     """
 
     run: str
@@ -130,13 +131,14 @@ def renderer(path: Path) -> Callable[[RunReport], bytes]:
 
 
 class _LastTime:
-    """The time of the last entry."""
+    """The time of the last entry of the run itself."""
 
     def __init__(self) -> None:
         self._last = 0
 
     def step(self, entry: Entry) -> None:
-        self._last = max(self._last, entry.t)
+        if entry.kind != "note" or entry.name not in ("segment", "rescored"):
+            self._last = max(self._last, entry.t)
 
     def result(self) -> int:
         return self._last

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from proofrig.places import run_name
 from proofrig.reports.console import STYLES, Glyphs, glyphs_of
 from proofrig.reports.reading import (
     CaseResult,
@@ -55,7 +56,7 @@ def print_summary(console: Console, report: RunReport, written: Sequence[Path] =
     _worst(console, report, signs)
     console.print()
     reads = [("Report", str(path)) for path in written]
-    _commands(console, [*reads, ("Look into", f"proofrig show {report.run}")])
+    _commands(console, [*reads, ("Look into", f"proofrig show {run_name(report.run_dir)}")])
 
 
 def print_run(console: Console, report: RunReport) -> None:
@@ -95,12 +96,13 @@ def print_case(console: Console, report: RunReport, name: str) -> None:
             Text("as it should be" if expected else why(row, 200)),
         )
     console.print(table)
+    show = f"proofrig show {run_name(report.run_dir)}"
     _commands(
         console,
         [
             ("Null", baseline(score.null_passed, score.null_trials)),
             ("Reference", baseline(score.reference_passed, score.reference_trials)),
-            ("Trace", f"proofrig show {report.run} {(case.first or case.rows[0]).trial}"),
+            ("Trace", f"{show} {(case.first or case.rows[0]).trial}"),
             ("Again", reproduce(report, case.id)),
         ],
     )
@@ -131,6 +133,8 @@ def print_runs(
         }
         table.add_row(*(cell for name, cell in cells.items() if name not in hidden))
     console.print(table)
+    cut_off = [run_name(Path(record.path)) for record in records if record.status == "cut off"]
+    _commands(console, [("Go on", f"proofrig resume {name}") for name in cut_off[:5]])
 
 
 def _gates(report: RunReport, signs: Glyphs) -> list[tuple[str, Text]]:
@@ -165,12 +169,17 @@ def _numbers(report: RunReport, signs: Glyphs) -> list[tuple[str, Text]]:
     cost = f"{money(overall.usd_micro)}, {big(overall.tokens)} tokens"
     if overall.trials:
         cost += f", {money(overall.usd_micro / overall.trials)} a trial"
+    wasted = report.summary.wasted_attempts
+    waste = (
+        f"{plural(wasted, 'attempt')} retried or cut off, {money(report.summary.wasted_usd_micro)}"
+    )
     return [
         ("Pass rate", _rate(overall, signs)),
         ("Repeats", Text(again)),
         ("Baselines", Text(f"null {null}, reference {reference}")),
         ("Failures", failures or Text("none")),
         ("Cost", Text(cost)),
+        *([("Wasted", Text(waste))] if wasted else []),
         ("Trial", Text(f"p50 {duration(times.get('p50'))}, p95 {duration(times.get('p95'))}")),
         (
             "Model call",

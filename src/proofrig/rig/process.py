@@ -29,6 +29,7 @@ from proofrig.gateways.llm import LlmGateway, LlmSettings
 from proofrig.gateways.mcp_http import HttpServer, McpHttpGateway
 from proofrig.gateways.mcp_serve import McpServe
 from proofrig.gateways.mcp_stdio import McpStdioGateway
+from proofrig.gateways.tool import state_json
 from proofrig.gateways.tool_action import Calls
 from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings, tool_settings
 from proofrig.gateways.toolbox import Toolbox
@@ -78,9 +79,21 @@ class Desk:
         ended = self._context.bindings.end(token)
         if ended is not None:
             self._context.asked.end(ended.trial)
+            if ended.keep_state:
+                self._write_state(ended)
         self._context.authority.check()
         self._context.journal.flush()
         return Ended(token, given_up)
+
+    def _write_state(self, binding: Binding) -> None:
+        """Write down what the trial's tools left. What is no JSON is said, and ends nothing."""
+        journal = self._context.journal
+        try:
+            attrs = {"state": journal.payload(state_json(binding.state, PAYLOAD_CAP))}
+        except ValueError as error:
+            attrs = {"error": str(error)}
+        owner = {"trial": binding.trial, "tenant": binding.tenant, "scope": binding.scope}
+        journal.write("note", "tool_state", **owner, attrs=attrs)
 
 
 @asynccontextmanager
@@ -118,10 +131,22 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
         closing.push_async_callback(runner.cleanup)
         for gateway in gateways:  # before the cleanup, so that open calls are given up at once
             closing.push_async_callback(gateway.close)
-        site = web.TCPSite(runner, plan.host, 0, backlog=4096)
-        await site.start()
+        await _listen(runner, plan)
         port: int = runner.addresses[0][1]
         yield Desk(context, plan, llm), context, port
+
+
+async def _listen(runner: web.AppRunner, plan: Plan) -> None:
+    try:
+        await web.TCPSite(runner, plan.host, plan.port, backlog=4096).start()
+    except OSError as error:
+        if not plan.port:
+            raise InfraError(f"no port of {plan.host} is free: {error.strerror}") from error
+        raise UsageError(
+            f"gateway_port: {plan.host}:{plan.port} cannot be used: {error.strerror or error}. End "
+            "what listens there (another run?), name another port, or leave the key out for a free "
+            "one."
+        ) from error
 
 
 def _tool_gateways(context: Context, plan: Plan, closing: AsyncExitStack) -> list[Gateway]:

@@ -4,7 +4,8 @@ Rules:
 1. The first line to the rig is its `Plan`; its first line back is `Ready` or `Failed`.
 2. `Begin` is answered by `Begun` before the trial's agent starts: no request can outrun it.
 3. `End` is answered by `Ended` when the trial's open calls are settled and every entry of the
-   trial is with the operating system: after it the trial may be judged.
+   trial, its tools' state included, is with the operating system: after it the trial may be
+   judged.
 4. When its stdin closes, the rig settles, flushes and ends. So it never outlives the runner.
 """
 
@@ -27,6 +28,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     run's beginning. endpoints: where each model API is served. tools: tool settings as they came
     from the suite. prices: the price table. budgets: scope -> amounts. run_budget: what
     each trial's own scope gets. unattributed: what happens to traffic of no trial.
+    port: where to listen; 0 takes a free one.
     """
 
     run_dir: str
@@ -41,10 +43,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     run_budget: dict[str, int] = {}
     unattributed: Literal["refuse", "pass"] = "refuse"
     host: str = "127.0.0.1"
+    port: int = 0
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
-    """A trial is about to start."""
+    """A trial is about to start; the binding brings the state that its tools start with."""
 
     binding: Binding
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from proofrig.store.store import RunRecord, Store
+from proofrig.store.store import RunRecord, Store, engine_of
 
-__all__ = ["RunRecord", "Store"]
+__all__ = ["RunRecord", "Store", "engine_of"]

@@ -9,7 +9,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from proofrig.errors import InfraError
+from proofrig.errors import InfraError, UsageError
 from proofrig.results import Row, Score, Summary
 from proofrig.store.tables import metadata, runs, scores, trials
 
@@ -25,7 +26,7 @@ from proofrig.store.tables import metadata, runs, scores, trials
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A run as the store knows it. Times are wall-clock nanoseconds since 1970, 0 when open.
 
-    status: running, finished, interrupted or stopped. verdict: pass, fail or inconclusive;
+    status: running, cut off, finished, interrupted or stopped. verdict: pass, fail or inconclusive;
     "" without a gate.
     """
 
@@ -41,22 +42,40 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     manifest: dict[str, Any] = {}
 
 
+def engine_of(url: str) -> sa.Engine:
+    """An engine that has not connected yet. Raises UsageError for what is no URL of a database, or
+    of one whose driver is not installed."""
+    try:
+        return sa.create_engine(url)
+    except SQLAlchemyError as error:
+        raise UsageError(
+            "expected a SQLAlchemy URL as the store, such as sqlite:///runs.db, got one that "
+            f"begins with {url.partition(':')[0]!r}: {error}. Correct --store or PROOFRIG_STORE."
+        ) from error
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the store's database needs the driver {error.name!r}, which is not installed: "
+            "install it, or give another --store"
+        ) from error
+
+
 class Store:
-    """Opens (and makes) the store at `url`. Raises InfraError when it cannot be opened."""
+    """Opens (and makes) the store at `url`. Raises UsageError, see `engine_of`, and InfraError
+    when it cannot be opened; every method raises InfraError when the database fails."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        parsed = sa.make_url(url)
+        self._engine = engine_of(url)
+        place = self._engine.url
         try:
-            if parsed.get_backend_name() == "sqlite" and parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            self._engine = sa.create_engine(url)
-            if parsed.get_backend_name() == "sqlite":
+            if place.get_backend_name() == "sqlite":
+                if place.database:
+                    Path(place.database).parent.mkdir(parents=True, exist_ok=True)
                 sa.event.listen(self._engine, "connect", _sqlite_pragmas)
             metadata.create_all(self._engine)
         except (SQLAlchemyError, OSError) as error:
             raise InfraError(
-                f"cannot open the store at {parsed.render_as_string()}: {error}. "
+                f"cannot open the store at {place.render_as_string()}: {error}. "
                 "Give a writable place with --store or PROOFRIG_STORE."
             ) from error
 
@@ -64,16 +83,24 @@ class Store:
         """Give the connections back."""
         self._engine.dispose()
 
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            where = self._engine.url.render_as_string()
+            raise InfraError(f"the store at {where} failed: {error}") from error
+
     def save(self, record: RunRecord) -> None:
         """Save or replace the run's own row."""
-        with self._engine.begin() as connection:
-            connection.execute(sa.delete(runs).where(runs.c.run == record.run))
-            connection.execute(sa.insert(runs).values(**msgspec.structs.asdict(record)))
+        with self._transaction() as connection:
+            _replace_run(connection, record)
 
     def save_results(self, record: RunRecord, summary: Summary, rows: Iterable[Row]) -> None:
         """Save or replace the run with its scores and trials."""
-        self.save(record)
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
+            _replace_run(connection, record)
             for table in (scores, trials):
                 connection.execute(sa.delete(table).where(table.c.run == record.run))
             connection.execute(sa.insert(scores), list(_score_rows(record.run, summary)))
@@ -86,7 +113,7 @@ class Store:
         query = sa.select(runs).order_by(runs.c.started_ns.desc()).limit(limit)
         if suite:
             query = query.where(runs.c.suite == suite)
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             return [RunRecord(**row._asdict()) for row in connection.execute(query)]
 
     def find(self, name: str) -> list[RunRecord]:
@@ -94,7 +121,7 @@ class Store:
         if name == "last":
             return self.runs(limit=1)
         query = sa.select(runs).where(runs.c.run.startswith(name, autoescape=True))
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             found = [RunRecord(**row._asdict()) for row in connection.execute(query)]
         exact = [record for record in found if record.run == name]
         return exact or found
@@ -107,13 +134,13 @@ class Store:
             .where(runs.c.suite == suite, scores.c.kind == kind, scores.c.name == name)
             .order_by(runs.c.started_ns)
         )
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
     def rate(self, run: str) -> float | None:
         """The run's overall pass rate, in [0, 1]; None when nothing was measured."""
         query = sa.select(scores.c.rate).where(scores.c.run == run, scores.c.kind == "overall")
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             found: float | None = connection.execute(query).scalar()
         return found
 
@@ -125,10 +152,15 @@ class Store:
             .order_by(trials.c.case_id, trials.c.repeat)
         )
         found: dict[str, list[bool | None]] = {}
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             for case, passed in connection.execute(query):
                 found.setdefault(case, []).append(passed)
         return found
+
+
+def _replace_run(connection: sa.Connection, record: RunRecord) -> None:
+    connection.execute(sa.delete(runs).where(runs.c.run == record.run))
+    connection.execute(sa.insert(runs).values(**msgspec.structs.asdict(record)))
 
 
 def _sqlite_pragmas(connection: Any, record: object) -> None:

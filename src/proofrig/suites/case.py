@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
+import msgspec
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -49,6 +50,19 @@ def _several(value: Any) -> Any:
     return value
 
 
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        same = msgspec.json.decode(msgspec.json.encode(value)) == value
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise ValueError(f"expected values that are JSON, got {error}") from None
+    if not same:  # NaN, dates, tuples: they would come back as something else
+        raise ValueError(
+            "expected nothing but JSON: text, finite numbers, true, false, null, lists, and "
+            "mappings whose keys are text"
+        )
+    return value
+
+
 InsidePath = Annotated[str, AfterValidator(_inside)]
 SqlParts = Annotated[
     tuple[str, ...],
@@ -71,7 +85,7 @@ class Message(Settings):
 
 
 class World(Settings):
-    """The files and databases a trial starts with, fresh for each trial."""
+    """The files, databases and tool state that a trial starts with, fresh for each trial."""
 
     files_from: InsidePath | None = Field(
         default=None,
@@ -85,6 +99,15 @@ class World(Settings):
         description="Path of a SQLite database in the world -> SQL that fills it: one text or a "
         "list; a text that ends in .sql names a file of the suite.",
     )
+    state: Annotated[dict[str, Any], AfterValidator(_json)] | None = Field(
+        default=None,
+        description="What the suite's Python tools keep for the trial, as `ToolContext.state`.",
+    )
+
+    @property
+    def has_folder(self) -> bool:
+        """False for a world of nothing but `state`."""
+        return self.state is None or bool(self.files_from or self.files or self.databases)
 
     @model_validator(mode="after")
     def _one_meaning(self) -> Self:

@@ -26,6 +26,11 @@ from proofrig.suites.world import is_sql_file
 
 # Fields of verifiers that name a file of the suite.
 _FILE_FIELDS = ("equals_file", "after", "equals", "schema_")
+# What a verifier reads of the world -> how a case comes to have it.
+_HINTS = {
+    "world": "add `world:` to the case; `world: {}` is an empty folder, `state` alone makes none",
+    "state": "add `state:` to the case's `world`; `state: {}` is an empty one",
+}
 
 Known = Sequence[tuple[Case, Origin]]
 
@@ -93,14 +98,19 @@ def _reference(case: Case, origin: Origin, servers: Sequence[str] | None) -> Ite
 
 
 def _world(case: Case, origin: Origin, there: _Files) -> Iterator[Problem]:
+    given = _given(case)
+    for place, verifier in enumerate(case.verify):
+        needs = verifier.needs()
+        if "code" in needs:
+            continue  # it may read the answer alone
+        for part in sorted((needs & _HINTS.keys()) - given):
+            what = "a folder of the world" if "state" in given else f"the {part}"
+            yield origin.problem(
+                f"verify[{place}] reads {what}, and the case has none",
+                ("verify", place),
+                hint=_HINTS[part],
+            )
     if case.world is None:
-        for place, verifier in enumerate(case.verify):
-            if "world" in verifier.needs():
-                yield origin.problem(
-                    f"verify[{place}] reads the world, and the case has none",
-                    ("verify", place),
-                    hint="add `world:` to the case; `world: {}` is an empty folder",
-                )
         return
     if case.world.files_from is not None:
         said = there.folder(case.world.files_from)
@@ -110,6 +120,14 @@ def _world(case: Case, origin: Origin, there: _Files) -> Iterator[Problem]:
         for place, part in enumerate(parts):
             if is_sql_file(part) and (said := there.file(part)):
                 yield origin.problem(said, ("world", "databases", name, place))
+
+
+def _given(case: Case) -> set[str]:
+    """What the case has of that which verifiers read: a world's folder, its tools' state."""
+    if case.world is None:
+        return set()
+    given = {"world"} if case.world.has_folder else set()
+    return given if case.world.state is None else given | {"state"}
 
 
 def _named_files(value: Any, origin: Origin, path: At, there: _Files) -> Iterator[Problem]:

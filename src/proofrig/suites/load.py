@@ -28,6 +28,7 @@ from proofrig.gateways.tool_settings import McpServerSettings
 from proofrig.problems import UNSEEN, Origin, problems_of, shown_path
 from proofrig.suites.case import Case
 from proofrig.suites.checks import check_cases, check_suite
+from proofrig.suites.modules import check_modules
 from proofrig.suites.suite import Defaults, Suite
 from proofrig.yaml12 import Document, parse
 
@@ -36,17 +37,18 @@ _YAML = (".yaml", ".yml")
 _JSONL = (".jsonl", ".ndjson")
 
 
-def load_suite(source: str | Path | Suite) -> Suite:
+def load_suite(source: str | Path | Suite, *, to_run: bool = False) -> Suite:
     """The suite in a file (`.yaml`, `.py`) or folder, or a suite built in Python, resolved.
 
+    to_run: also look for the modules of its agent and tools, which judging it again does without.
     Raises UsageError when there is no suite, SuiteError with everything that is wrong with it.
     """
     if isinstance(source, Suite):
-        return _Loading(source.dir).from_python(source, "")
+        return _Loading(source.dir, to_run).from_python(source, "")
     path = find_suite(Path(source))
     if path.suffix == ".py":
-        return _Loading(path.parent).from_python(_run(path), shown_path(path))
-    return _Loading(path.parent).from_yaml(path)
+        return _Loading(path.parent, to_run).from_python(_run(path), shown_path(path))
+    return _Loading(path.parent, to_run).from_yaml(path)
 
 
 def find_suite(path: Path) -> Path:
@@ -70,8 +72,9 @@ class _Loading:
     """One YAML suite on its way in. Cases are validated one by one, so that each problem is found
     whatever else is wrong."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, to_run: bool) -> None:
         self._dir = directory.resolve()
+        self._to_run = to_run
         self.problems: list[Problem] = []
         self.cases: list[tuple[Case, Origin]] = []
 
@@ -106,6 +109,8 @@ class _Loading:
     def _finished(self, suite: Suite | None, origin: Origin) -> Suite:
         if suite is not None:
             self.problems += _checked(suite, origin, self.cases, self._dir)
+            if self._to_run:
+                self.problems += check_modules(suite, origin, self._dir)
             if not self.cases and not self.problems:
                 self.problems.append(origin.problem(_NO_CASES, ("cases",), key=True))
         if self.problems or suite is None:

@@ -25,6 +25,7 @@ import msgspec
 from pydantic import Field, PrivateAttr
 
 from proofrig.agents import AnyAgentSettings
+from proofrig.agents.agent import ANSWER_CAP
 from proofrig.authority.prices import PriceTable, default_prices, load_prices, parse_prices
 from proofrig.errors import UsageError
 from proofrig.gateways.tool_settings import AnyToolSettings
@@ -53,7 +54,7 @@ class TrialLimits(Settings):
 
     timeout_s: Seconds = Field(default=60.0, description="Seconds until the agent is stopped.")
     answer_bytes: Count = Field(
-        default=1_000_000, description="A longer answer is cut, and said so."
+        default=ANSWER_CAP, le=ANSWER_CAP, description="A longer answer is cut, and said so."
     )
 
 
@@ -106,6 +107,14 @@ class Suite(Settings):
     )
     prices: Prices | InsidePath | None = Field(
         default=None, description="Prices of models: a file of the suite, or the table itself."
+    )
+    gateway_port: int = Field(
+        default=0,
+        ge=0,
+        le=65_535,
+        strict=True,
+        description="Where the gateways listen on 127.0.0.1, for an agent that is already "
+        "deployed; 0: a free port.",
     )
     limits: TrialLimits = TrialLimits()
     retries: Retries = Retries()

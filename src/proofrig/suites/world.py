@@ -1,7 +1,7 @@
 """The world a trial starts in: files and SQLite databases, fresh for each trial.
 
 Rules:
-1. Nothing is made for a case without a world.
+1. Nothing is made for a case without a world, or with one of nothing but tool state.
 2. What a world is made of is worked out once and remembered (SQL is run once); each trial then
    only writes files. Worlds that say the same share that work.
 3. Links are never followed, neither when a folder is copied nor when a world is listed.
@@ -62,7 +62,7 @@ def build_world(case: Case, suite_dir: Path, target_dir: Path) -> WorldStart:
 
     Raises SuiteError for SQL that fails or files that are gone, SandboxError when the disk fails.
     """
-    if case.world is None:
+    if case.world is None or not case.world.has_folder:
         return WorldStart()
     template = _template(case.id, case.world, suite_dir)
     try:
@@ -152,7 +152,9 @@ def _size(template: _Template) -> int:
 
 def _template(case_id: str, world: World, suite_dir: Path) -> _Template:
     folders = (world.files_from,) if world.files_from else ()
-    key = digest_of([str(suite_dir), world.model_dump(mode="json")], suite_dir, folders)
+    key = digest_of(
+        [str(suite_dir), world.model_dump(mode="json", exclude={"state"})], suite_dir, folders
+    )
     found = _remembered.get(key)
     if found is None:
         found = _worked_out(case_id, world, suite_dir)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
-from proofrig.history.action import Action
+from proofrig.history.action import Action, Entry
 from proofrig.suites import Case, WorldStart
 from proofrig.verifiers.verifier import Evidence
 from proofrig.wire import CODECS
@@ -17,6 +18,7 @@ from proofrig.wire.turn import Request, Turn
 Payload = Callable[[str], bytes | None]
 
 turn_decoder = msgspec.json.Decoder(Turn)
+state_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 def exchanges(actions: Iterable[Action], payload: Payload) -> list[tuple[Request, Turn]]:
@@ -74,20 +76,43 @@ def gather(
     actions: tuple[Action, ...],
     payload: Payload,
     world: WorldStart,
+    *,
+    state: Entry | None = None,
 ) -> Evidence:
-    """What the case's verifiers may look at; the trajectory is built only when one reads it."""
-    wanted = any("trajectory" in verifier.needs() for verifier in case.verify)
+    """What the case's verifiers may look at; the trajectory is built only when one reads it, and
+    so is the tools' state, from its note (`state_note`)."""
+    needs = frozenset[str]().union(*(verifier.needs() for verifier in case.verify))
+    left, no_state = _state(state, payload) if "state" in needs else (None, "")
     return Evidence(
         answer=answer,
         task=case.prompt(),
         world=world.path,
         before=world.before,
         suite_dir=case.dir,
-        trajectory=trajectory(actions, payload) if wanted else Trajectory(),
+        trajectory=trajectory(actions, payload) if "trajectory" in needs else Trajectory(),
         actions=actions,
-        context={"initial_sql": world.initial_sql},
+        state=left,
+        context={"initial_sql": world.initial_sql, "no_state": no_state},
         payload=payload,
     )
+
+
+def state_note(entries: Iterable[Entry]) -> Entry | None:
+    """The note of a trial's entries that tells what its tools left, where the case gave a state."""
+    notes = [entry for entry in entries if entry.kind == "note" and entry.name == "tool_state"]
+    return notes[-1] if notes else None
+
+
+def _state(note: Entry | None, payload: Payload) -> tuple[dict[str, Any] | None, str]:
+    """The state, or None and why there is none."""
+    if note is None:
+        return None, "no state was written down: the case gave none when the trial ran"
+    if error := note.attrs.get("error"):
+        return None, error
+    text = payload(note.attrs["state"])
+    if text is None:
+        return None, "its payload was not kept"
+    return state_decoder.decode(text), ""
 
 
 def _seen_call(action: Action, payload: Payload) -> Call:

@@ -6,7 +6,7 @@
 | timeout | the agent ran out of the trial's time                   | yes                |
 | limit   | the agent ran into a budget or a declared limit         | yes                |
 | infra   | something around the agent: provider, network, sandbox  | no                 |
-| harness | proofrig or a verifier                                  | no                 |
+| harness | proofrig, a verifier, or what the suite says of models  | no                 |
 
 The first row of `RULES` whose test holds decides. A trial whose verdicts all pass has passed,
 whatever trouble it had on the way.
@@ -33,6 +33,7 @@ class Facts(msgspec.Struct, frozen=True):
     infra_error: bool = False  # the agent could not be run at all
     harness_error: bool = False
     passed: bool | None = None  # None: at least one verifier could not measure, and none failed
+    misconfigured: bool = False  # a mistake of the suite failed an action, see `suite_mistake`
     limited: bool = False  # an action ran into a budget or a limit and no retry made it good
     infra_unresolved: bool = False  # an action failed for infra reasons and no retry made it good
 
@@ -41,6 +42,7 @@ RULES: Final[tuple[tuple[FailureClass, Callable[[Facts], bool]], ...]] = (
     ("harness", lambda facts: facts.harness_error),
     ("infra", lambda facts: facts.infra_error),
     ("", lambda facts: facts.passed is True),
+    ("harness", lambda facts: facts.misconfigured),
     ("limit", lambda facts: facts.limited),
     ("infra", lambda facts: facts.infra_unresolved),
     ("timeout", lambda facts: facts.ending == "timeout"),
@@ -70,6 +72,13 @@ def limited(actions: Iterable[Action]) -> bool:
     return _last(actions, _over_limit)
 
 
+def suite_mistake(actions: Iterable[Action]) -> str:
+    """What the suite's author has to mend: a model without a price, or a simulated model that
+    raised. "" when there is nothing, or when the agent got past it."""
+    last = {action.name: _mistake(action) for action in actions}
+    return next((said for said in last.values() if said), "")
+
+
 def unresolved_infra(actions: Iterable[Action]) -> bool:
     """True when the last action of some kind failed for infra reasons: an agent that retried and
     got through was not stopped by it."""
@@ -81,7 +90,13 @@ def _last(actions: Iterable[Action], holds: Callable[[Action], bool]) -> bool:
     return any({action.name: holds(action) for action in actions}.values())
 
 
+def _mistake(action: Action) -> str:
+    if action.denied and action.attr("code") == "price_unknown":
+        return str(action.attr("fix", "price_unknown"))
+    return str(action.attr("error", "")) if action.attr("harness") else ""
+
+
 def _over_limit(action: Action) -> bool:
     if action.denied:
-        return bool(action.attr("code") != "invalid_request")
+        return action.attr("code") not in ("invalid_request", "price_unknown")
     return action.attr("status") in (429, 529) and not action.attr("infra")

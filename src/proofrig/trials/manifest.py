@@ -27,6 +27,7 @@ class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
     seed: int
     baselines: bool = True
     only: list[str] = []  # the selected cases; empty: all
+    fail_under: float | None = None  # percent, where it was asked for beside the suite
     what: dict[str, Any] = {}
     where: dict[str, Any] = {}
 

@@ -21,8 +21,8 @@ import msgspec
 
 from proofrig.errors import InfraError, UsageError
 from proofrig.history.history import History
-
-RUNS = "runs"
+from proofrig.places import RUNS
+from proofrig.trials.manifest import FILE
 
 
 def new_run(root: Path, suite: str) -> Path:
@@ -42,8 +42,14 @@ def new_run(root: Path, suite: str) -> Path:
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
     """Hold the run: one process at a time. The lock goes when the process does, however it ends.
-    Raises UsageError when another process holds it."""
-    descriptor = os.open(run_dir / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+    Raises UsageError when another process holds it, InfraError when it cannot be written to."""
+    try:
+        descriptor = os.open(run_dir / "lock", os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise InfraError(
+            f"cannot write to the run's directory {run_dir}: {error.strerror}. "
+            "Make it writable, or work on a copy of it."
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -53,6 +59,25 @@ def locked(run_dir: Path) -> Iterator[None]:
         ) from None
     finally:
         os.close(descriptor)
+
+
+def is_held(run_dir: Path) -> bool:
+    """True while a process holds the run."""
+    try:
+        with open(run_dir / "lock") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass  # never held
+    return False
+
+
+def runs_below(root: Path) -> list[Path]:
+    """The directories of the runs below `root`, in the order of their names, oldest first."""
+    folder = root.absolute() / RUNS
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in found if (path / FILE).is_file()]
 
 
 class Finished(msgspec.Struct, frozen=True):

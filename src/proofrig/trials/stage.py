@@ -27,9 +27,9 @@ from proofrig.gateways.gateway import RunClock
 from proofrig.gateways.tap_command import TapPlace, tap_command, write_shims
 from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings
 from proofrig.history.journal import Journal
-from proofrig.history.payloads import PayloadReader
+from proofrig.history.payloads import PayloadReader, digest_of
 from proofrig.providers import make_provider
-from proofrig.providers.provider import Endpoint
+from proofrig.providers.provider import Endpoint, Provider
 from proofrig.rig.link import Rig
 from proofrig.rig.protocol import Plan
 from proofrig.sandboxes.process import ProcessSandbox, sweep
@@ -39,6 +39,8 @@ from proofrig.trials.following import Following
 from proofrig.wire.turn import Api
 
 SHARED_MODES = ("shared",)
+PAYLOAD_CAP = 1 << 18
+SECRETIVE = ("env", "headers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Stage:
     following: Following
     payloads: PayloadReader
     scratch: Path
+    provider: Provider | None
 
     def environment(self, token: str, planned: Planned, world: str, trial: str) -> dict[str, str]:
         """The variables of one trial's agent. In a process of its own, an agent that starts a
@@ -79,7 +82,7 @@ class Stage:
 
     def folder(self, trial: str) -> Path:
         """Where a trial's own files lie."""
-        return self.scratch / trial.replace("/", ".")
+        return self.scratch / one_name(trial)
 
     def relative(self, path: Path) -> str:
         """A path as the history keeps it."""
@@ -102,8 +105,13 @@ class Stage:
     def scope(self, planned: Planned, trial: str) -> str:
         """The authority's path of an attempt: tenant/workflow/agent/run; below the suite's own
         scope when the suite as a whole has a budget."""
-        path = f"{planned.tenant}/{self.suite.name}/{role_of(planned)}/{trial.replace('/', '.')}"
+        path = f"{planned.tenant}/{self.suite.name}/{role_of(planned)}/{one_name(trial)}"
         return f"suite/{path}" if self.suite.budgets.suite.amounts() else path
+
+
+def one_name(trial: str) -> str:
+    """A trial's id as one part of a path. No case id holds a plus sign, so none collide."""
+    return trial.replace("/", "+")
 
 
 def shares_a_host(suite: Suite) -> bool:
@@ -152,6 +160,7 @@ def plan_of(suite: Suite, run_dir: Path, origin_ns: int, endpoints: dict[Api, En
         fallback_price=prices.fallback,
         budgets=budgets,
         run_budget=suite.budgets.run.amounts(),
+        port=suite.gateway_port,
     )
 
 
@@ -174,15 +183,26 @@ def what_of(suite: Suite) -> dict[str, Any]:
     return {
         "suite_digest": suite.digest(),
         "cases": {case.id: case.digest()[:16] for case in suite.cases},
-        "agent": suite.agent.model_dump(mode="json"),
+        "agent": _shown(suite.agent.model_dump(mode="json")),
         "model": suite.model.model_dump(mode="json") if suite.model else None,
-        "tools": [tool.model_dump(mode="json", by_alias=True) for tool in suite.tools],
+        "tools": [_shown(tool.model_dump(mode="json", by_alias=True)) for tool in suite.tools],
         "tenants": suite.tenants,
         "budgets": suite.budgets.model_dump(mode="json", exclude_none=True),
         "limits": suite.limits.model_dump(mode="json"),
         "retries": suite.retries.model_dump(mode="json"),
         "isolation": ProcessSandbox.level,
         "redirection": "base-url",
+    }
+
+
+def _shown(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as a manifest may hold them: variables and headers often carry secrets, so only a
+    digest of each value is kept, which still tells whether two runs had the same."""
+    return {
+        name: {key: f"blake2:{digest_of(str(text).encode())[:12]}" for key, text in value.items()}
+        if name in SECRETIVE and isinstance(value, dict)
+        else value
+        for name, value in settings.items()
     }
 
 
@@ -195,15 +215,16 @@ async def open_stage(
     sweep(f"PROOFRIG_RUN={run_dir.name}")  # what an earlier process of this run left behind
     async with AsyncExitStack() as closing:
         endpoints: dict[Api, Endpoint] = {}
-        if suite.model is not None:
-            provider = make_provider(suite.model, suite.dir, seed)
+        provider = make_provider(suite.model, suite.dir, seed) if suite.model else None
+        if provider is not None:
             closing.push_async_callback(provider.close)
             endpoints = await provider.start()
-        journal = Journal(run_dir, "runner", clock)
+        whole = max(PAYLOAD_CAP, suite.limits.answer_bytes)  # a cut answer is judged otherwise
+        journal = Journal(run_dir, "runner", clock, payload_cap=whole)
         closing.callback(journal.close)
         rig = Rig(plan_of(suite, run_dir, clock.origin_ns, endpoints))
-        await rig.start()
         closing.push_async_callback(rig.close)
+        await rig.start()
         sandbox = ProcessSandbox()
         closing.push_async_callback(sandbox.close)
         host = _host_environment(suite, run_dir.name, rig.port)
@@ -227,4 +248,5 @@ async def open_stage(
             following=Following(run_dir, rig.segment),
             payloads=PayloadReader(run_dir),
             scratch=scratch,
+            provider=provider,
         )

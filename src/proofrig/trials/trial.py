@@ -6,7 +6,8 @@ Rules:
 1. Verifiers run after the agent has ended and its calls are settled, outside its reach.
 2. Whatever happens to one trial is written down and stays with it; other trials go on.
 3. A trial has finished when its end entry is with the operating system, and not before.
-4. Two things end the whole run: a history that cannot be written, and a rig that is lost.
+4. Three things end the whole run: a history that cannot be written, a rig that is lost, and a
+   provider that will never answer again. The trials they cut off stay unfinished, for `resume`.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from typing import Any
 import msgspec
 
 from proofrig.agents.agent import Attempt, Reply
-from proofrig.agents.environment import identity_headers
-from proofrig.errors import InfraError, JournalError
+from proofrig.agents.environment import identity_headers, trial_root
+from proofrig.errors import InfraError, JournalError, ProviderError
 from proofrig.gateways.gateway import Binding
-from proofrig.history.action import Action
+from proofrig.history.action import Action, Entry
 from proofrig.history.history import pair
 from proofrig.rig.link import RigLost
 from proofrig.suites import Case, Planned, WorldStart, build_world
 from proofrig.trials.baseline import role_of
-from proofrig.trials.evidence import gather
+from proofrig.trials.evidence import gather, state_note
 from proofrig.trials.failure import (
     MEASURED,
     Facts,
@@ -38,6 +39,7 @@ from proofrig.trials.failure import (
     classify,
     limited,
     overall,
+    suite_mistake,
     unresolved_infra,
 )
 from proofrig.trials.stage import Stage
@@ -67,8 +69,15 @@ class _Ran:
     started: WorldStart = field(default_factory=WorldStart)
     reply: Reply = field(default_factory=Reply)
     actions: tuple[Action, ...] = ()
+    state: Entry | None = None
     infra: str = ""
     harness: str = ""
+    mistake: str = ""  # of the suite's author
+
+    def error(self, failure: FailureClass) -> str:
+        """Why the attempt ended as it did, for people."""
+        mistake = self.mistake if failure == "harness" else ""
+        return self.infra or self.harness or mistake or self.reply.error
 
     def write(self, name: str, attrs: dict[str, Any]) -> None:
         """Put a `trial` entry on the history and hand it to the operating system."""
@@ -95,13 +104,16 @@ async def attempt(stage: Stage, planned: Planned, number: int, last: bool) -> Ou
         },
     )
     await _run_agent(ran)
-    verdicts = [] if ran.infra or ran.harness else await verify(case.verify, _evidence(ran))
+    if stage.provider is not None and (why := stage.provider.lost()):
+        raise ProviderError(why)
+    verdicts = [] if ran.infra or ran.harness else await _judged(ran)
     failure = classify(
         Facts(
             ending=ran.reply.ending,
             infra_error=bool(ran.infra),
             harness_error=bool(ran.harness),
             passed=overall(verdicts),
+            misconfigured=bool(ran.mistake),
             limited=limited(ran.actions),
             infra_unresolved=unresolved_infra(ran.actions),
         )
@@ -112,7 +124,7 @@ async def attempt(stage: Stage, planned: Planned, number: int, last: bool) -> Ou
         planned.trial,
         (failure == "") if failure in MEASURED else None,
         failure,
-        ran.infra or ran.harness or ran.reply.error,
+        ran.error(failure),
     )
 
 
@@ -125,11 +137,10 @@ async def _run_agent(ran: _Ran) -> None:
             folder = stage.folder(ran.trial) / "world"
             ran.started = await asyncio.to_thread(build_world, ran.case, ran.case.dir, folder)
         world = str(ran.started.path) if ran.started.path else ""
-        await stage.rig.begin(
-            Binding(ran.token, ran.trial, planned.tenant, ran.scope, world, planned.seed)
-        )
+        await stage.rig.begin(_binding(ran, world))
         try:
-            ran.reply = await stage.agents[role_of(planned)].run(_task(ran, world))
+            reply = await stage.agents[role_of(planned)].run(_task(ran, world))
+            ran.reply = _cut(reply, stage.suite.limits.answer_bytes)
         finally:
             await stage.rig.end(ran.token)
             stage.tidy(ran.trial)
@@ -141,7 +152,34 @@ async def _run_agent(ran: _Ran) -> None:
         ran.harness = f"{type(error).__name__}: {error}"
         ran.reply = Reply(ending="error", detail=traceback.format_exc())
     finally:
-        ran.actions = tuple(pair(stage.following.take(ran.trial)))
+        entries = stage.following.take(ran.trial)
+        ran.actions = tuple(pair(entries))
+        ran.state = state_note(entries)
+        ran.mistake = suite_mistake(ran.actions)
+
+
+def _binding(ran: _Ran, world: str) -> Binding:
+    """The trial as the gateways see it."""
+    state = ran.case.world.state if ran.case.world else None
+    return Binding(
+        token=ran.token,
+        trial=ran.trial,
+        tenant=ran.planned.tenant,
+        scope=ran.scope,
+        world=world,
+        seed=ran.planned.seed,
+        state=state or {},
+        keep_state=state is not None,
+    )
+
+
+def _cut(reply: Reply, limit: int) -> Reply:
+    """The reply with at most `limit` bytes of answer."""
+    data = reply.answer.encode("utf-8", "replace")
+    if len(data) <= limit:
+        return reply
+    answer = data[:limit].decode("utf-8", "ignore")
+    return msgspec.structs.replace(reply, answer=answer, truncated=True)
 
 
 def _task(ran: _Ran, world: str) -> Attempt:
@@ -156,18 +194,30 @@ def _task(ran: _Ran, world: str) -> Attempt:
         timeout_s=stage.suite.timeout_of(ran.case),
         seed=ran.planned.seed,
         headers=identity_headers(ran.token, ran.trial),
+        root=trial_root(stage.rig.port, ran.token),
         reference=reference.model_dump() if reference and role == "reference" else None,
     )
 
 
 def _evidence(ran: _Ran) -> Evidence:
-    return gather(ran.case, ran.reply.answer, ran.actions, ran.stage.payloads.get, ran.started)
+    payload = ran.stage.payloads.get
+    return gather(ran.case, ran.reply.answer, ran.actions, payload, ran.started, state=ran.state)
+
+
+async def _judged(ran: _Ran) -> list[Verdict]:
+    """The verdicts; evidence that cannot be gathered is the trial's trouble, not the run's."""
+    try:
+        return await verify(ran.case.verify, _evidence(ran))
+    except Exception as error:
+        ran.harness = f"{type(error).__name__}: {error}"
+        return []
 
 
 async def verify(verifiers: Iterable[Verifier], evidence: Evidence) -> list[Verdict]:
-    """All verdicts. What reads files, databases or commands runs in a thread of its own."""
+    """All verdicts. What reads files, databases or commands, or runs the suite's code, runs in a
+    thread of its own."""
     verifiers = list(verifiers)
-    if all(verifier.needs() <= {"actions", "trajectory"} for verifier in verifiers):
+    if all(verifier.needs() <= {"actions", "trajectory", "state"} for verifier in verifiers):
         return [judge(verifier, evidence) for verifier in verifiers]
     return await asyncio.to_thread(lambda: [judge(verifier, evidence) for verifier in verifiers])
 
@@ -181,7 +231,7 @@ def _end(ran: _Ran, verdicts: list[Verdict], failure: FailureClass) -> dict[str,
         "duration_ns": time.monotonic_ns() - ran.began_ns,
     }
     optional = {
-        "error": ran.infra or ran.harness or reply.error,
+        "error": ran.error(failure),
         "detail": reply.detail[-4_000:] if failure else "",
         "exit_code": reply.exit_code,
         "usage": reply.usage,

@@ -1,4 +1,4 @@
-"""`json_schema`: the answer, or a file of the world, is JSON that a schema accepts.
+"""`json_schema`: a schema accepts the answer, a file of the world, or the tools' state.
 
 Rules:
 1. The schema is written in the case, or is the name of a JSON file of the suite.
@@ -14,25 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from pydantic import Field, field_validator
 
-from proofrig.verifiers._values import read_json, show
-from proofrig.verifiers._world import Unreadable, answer_or_file, relative, suite_file
-from proofrig.verifiers.verifier import Evidence, Verdict, Verifier
+from proofrig.verifiers._json import JsonVerifier
+from proofrig.verifiers._values import show
+from proofrig.verifiers._world import suite_file
+from proofrig.verifiers.verifier import Evidence
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 
-class JsonSchema(Verifier):
-    """The JSON is valid under `schema`. `file`: judge this file of the world, not the answer."""
+class JsonSchema(JsonVerifier):
+    """The JSON is valid under `schema`. `file`: judge this file of the world, not the answer;
+    `of: state`: judge what the tools left."""
 
     type: Literal["json_schema"] = "json_schema"
     schema_: dict[str, Any] | bool | str = Field(alias="schema")
-    file: str = ""
-
-    @field_validator("file")
-    @classmethod
-    def _inside(cls, file: str) -> str:
-        return relative(file) if file else file
 
     @field_validator("schema_")
     @classmethod
@@ -41,23 +37,15 @@ class JsonSchema(Verifier):
             _validator(schema)
         return schema
 
-    def needs(self) -> frozenset[str]:
-        return frozenset({"world"} if self.file else ())
+    def expected(self) -> str:
+        return f"JSON under {self.schema_ if isinstance(self.schema_, str) else show(self.schema_)}"
 
-    def verify(self, evidence: Evidence) -> Verdict:
+    def wrong(self, found: Any, evidence: Evidence) -> str:
         schema = self.schema_
-        expected = f"JSON under {schema if isinstance(schema, str) else show(schema)}"
         if isinstance(schema, str):
             schema = msgspec.json.decode(suite_file(evidence, schema).read_bytes())
-        try:
-            value, reason = read_json(answer_or_file(evidence, self.file))
-        except Unreadable as error:
-            return self.verdict(False, expected=expected, got=str(error))
-        if reason:
-            return self.verdict(False, expected=expected, got=show(evidence.answer), why=reason)
-        errors = sorted(_validator(schema).iter_errors(value), key=lambda e: len(e.absolute_path))
-        why = "; ".join(f"{error.json_path}: {error.message}" for error in errors[:3])
-        return self.verdict(not errors, expected=expected, got=show(value), why=why)
+        errors = sorted(_validator(schema).iter_errors(found), key=lambda e: len(e.absolute_path))
+        return "; ".join(f"{error.json_path}: {error.message}" for error in errors[:3])
 
 
 def _validator(schema: Any) -> Validator:

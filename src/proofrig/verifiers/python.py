@@ -42,7 +42,7 @@ class PythonCheck(Verifier):
     threshold: float = Field(default=1.0, gt=0, le=1)
 
     def needs(self) -> frozenset[str]:
-        return frozenset({"world", "trajectory", "actions"})
+        return frozenset({"code", "world", "trajectory", "actions", "state"})
 
     def verify(self, evidence: Evidence) -> Verdict:
         try:

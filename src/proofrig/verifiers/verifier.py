@@ -41,8 +41,10 @@ class Evidence(msgspec.Struct, frozen=True):
     answer: the agent's final answer. world: the trial's world directory as the agent left it, or
     None when the case has no world. before: relative path -> sha256 hex of each file the world
     began with. suite_dir: where the suite's own files (expected states, checks) live.
-    context: what else is known; `initial_sql` maps a database's path in the world to the SQL text
-    it was built from. payload: the bytes behind a digest that an action's attributes name
+    state: what the suite's Python tools left in `ToolContext.state`, None when the case gave no
+    state or what was left is not JSON. context: what else is known; `initial_sql` maps a database's
+    path in the world to the SQL text it was built from, `no_state` says why `state` is None.
+    payload: the bytes behind a digest that an action's attributes name
     (arguments, results), or None when they were not kept.
     """
 
@@ -53,6 +55,7 @@ class Evidence(msgspec.Struct, frozen=True):
     suite_dir: Path = Path(".")
     trajectory: Trajectory = Trajectory()
     actions: tuple[Action, ...] = ()
+    state: dict[str, Any] | None = None
     context: dict[str, Any] = {}
     payload: Callable[[str], bytes | None] = no_payload
 
@@ -80,7 +83,9 @@ class Verifier(BaseModel):
         raise TypeError(f"{type(self).__name__} has no verify()")
 
     def needs(self) -> frozenset[str]:
-        """Which costly parts of the evidence it reads: "world", "trajectory", "actions"."""
+        """Which costly parts of the evidence it may read: "world", "trajectory", "actions",
+        "state". The trajectory and the state are there only where a verifier asks for them.
+        "code": it is the suite's own code, which may block and reads whatever the case has."""
         return frozenset()
 
     def verdict(

@@ -134,7 +134,8 @@ class ChatStreamDecoder:
         self._calls: list[_OpenCall] = []
         self._open: dict[int, _OpenCall] = {}
         self._finish: str | None = None
-        self._done = False
+        self.ended = False
+        self.reasoning_bytes = 0
         self._usage: WireUsage | None = None
         self._error = ""
         self.output_seen = False
@@ -143,7 +144,7 @@ class ChatStreamDecoder:
         """Take the next bytes of the body; never raises."""
         for event in self._reader.feed(chunk):
             if event.data == _DONE:
-                self._done = True
+                self.ended = True
                 continue
             try:
                 self._take(_CHUNK.decode(event.data))
@@ -170,7 +171,8 @@ class ChatStreamDecoder:
         if delta.refusal:
             self._refusal.append(delta.refusal)
             self.output_seen = True
-        if delta.reasoning_content or delta.reasoning:
+        if reasoning := delta.reasoning_content or delta.reasoning:
+            self.reasoning_bytes += len(json_text(reasoning).encode())
             self.output_seen = True
         for fragment in delta.tool_calls or ():
             self._call_for(fragment).add(fragment)
@@ -199,7 +201,7 @@ class ChatStreamDecoder:
             tool_calls=tuple(ToolCall(c.id, c.name, "".join(c.arguments)) for c in calls),
             finish="error" if self._error else FINISH.get(self._finish, "unknown"),
             usage=None if self._usage is None else self._usage.usage(),
-            complete=not self._error and (self._done or self._finish is not None),
+            complete=not self._error and (self.ended or self._finish is not None),
             error=self._error,
             created=created,
         )

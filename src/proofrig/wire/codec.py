@@ -37,6 +37,14 @@ class StreamDecoder(Protocol):
     def output_seen(self) -> bool:
         """True once a first piece of output (text, reasoning, refusal or tool call) was seen."""
 
+    @property
+    def reasoning_bytes(self) -> int:
+        """Bytes of the reasoning seen; it is output that no turn holds."""
+
+    @property
+    def ended(self) -> bool:
+        """True once the API's terminal event was seen: nothing of use follows."""
+
 
 class UsageStripper(Protocol):
     """Takes out the usage chunk that the agent did not ask for; whole events in, events out."""

@@ -88,6 +88,7 @@ class Block(msgspec.Struct):
 
 class _Delta(msgspec.Struct):
     text: str | None = None
+    thinking: str | None = None
     partial_json: str | None = None
     stop_reason: str | None = None
     stop_details: StopDetails | None = None
@@ -124,7 +125,8 @@ class MessagesStreamDecoder:
         self._refusal = ""
         self._usage: WireUsage | None = None
         self._error = ""
-        self._stopped = False
+        self.ended = False
+        self.reasoning_bytes = 0
         self.output_seen = False
 
     def feed(self, chunk: bytes) -> None:
@@ -140,7 +142,7 @@ class MessagesStreamDecoder:
             elif kind == "content_block_start":
                 self._take_block(event)
             elif kind == "message_stop":
-                self._stopped = True
+                self.ended = True
             elif kind == "error":
                 self._error = error_text(event.error) or "error"
             else:
@@ -180,6 +182,8 @@ class MessagesStreamDecoder:
         self.output_seen = True
         if delta.text:
             self._text.append(delta.text)
+        if delta.thinking:
+            self.reasoning_bytes += len(delta.thinking.encode())
         if delta.partial_json and event.index in self._calls:
             self._calls[event.index][1].append(delta.partial_json)
 
@@ -197,7 +201,7 @@ class MessagesStreamDecoder:
             ),
             finish="error" if self._error else FINISH.get(self._stop_reason, "unknown"),
             usage=None if self._usage is None else self._usage.usage(),
-            complete=self._stopped and not self._error,
+            complete=self.ended and not self._error,
             error=self._error,
         )
 

@@ -73,8 +73,9 @@ def error_text(error: Any) -> str:
 
 
 def unix_seconds(value: Any) -> int:
-    """A time as servers write it (whole, with fractions, not at all), in whole seconds."""
-    return int(value) if isinstance(value, int | float) else 0
+    """A time as servers write it (whole, with fractions, not at all), in whole seconds; 0 for
+    what is no time."""
+    return int(value) if isinstance(value, int | float) and 0 <= value < 1 << 40 else 0
 
 
 def pieces(text: str) -> list[str]:

@@ -178,7 +178,8 @@ class ResponsesStreamDecoder:
     def __init__(self) -> None:
         self._reader = EventReader()
         self._response = WireResponse()
-        self._terminal = False
+        self.ended = False
+        self.reasoning_bytes = 0
         self._items: dict[int, _OpenItem] = {}
         self._error = ""
         self.output_seen = False
@@ -195,7 +196,7 @@ class ResponsesStreamDecoder:
                 self._take_delta(kind, event)
             elif event.response is not None:
                 self._response = event.response
-                self._terminal = kind in _TERMINAL
+                self.ended = kind in _TERMINAL
             elif event.item is not None:
                 self._take_item(kind, event.output_index, event.item)
             elif kind == "error":
@@ -227,17 +228,19 @@ class ResponsesStreamDecoder:
             "response.custom_tool_call_input.delta",
         ):
             self._open(event.output_index).arguments.append(event.delta)
+        elif kind.startswith("response.reasoning"):
+            self.reasoning_bytes += len(event.delta.encode())
 
     def turn(self) -> Turn:
         """The turn as far as it was seen."""
         response = self._response
         output: Iterable[Item] = response.output or ()
-        if not self._terminal or not response.output:
+        if not self.ended or not response.output:
             output = [self._items[index].built() for index in sorted(self._items)]
         turn = response.turn(output)
         if self._error:
             return msgspec.structs.replace(turn, finish="error", error=self._error, complete=False)
-        if not self._terminal:
+        if not self.ended:
             return msgspec.structs.replace(turn, finish="unknown", complete=False)
         return msgspec.structs.replace(turn, complete=True)
 

@@ -212,7 +212,7 @@ function traceOf(trial) {
   const trace = data.traces[trial.id], held = cases[trial.place];
   if (!trace) {
     return [el("h3", {}, "Trace"), el("p", { class: "say" }, "The trace of this trial is not in this file, to keep it small. To see it:"),
-      el("pre", {}, `proofrig show ${quoted(data.run)} ${quoted(trial.id)}`), trial.why ? el("p", {}, trial.why) : ""];
+      el("pre", {}, `${data.show} ${quoted(trial.id)}`), trial.why ? el("p", {}, trial.why) : ""];
   }
   const steps = trace.steps || [];
   const whole = Math.max(1, trial.ns, ...steps.map((step) => (step.at_ns || 0) + (step.total_ns || 0)));
