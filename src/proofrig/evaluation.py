@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -114,7 +115,17 @@ async def run(
     run_dir = new_run(options.root, suite.name)
     manifest.run = run_dir.name
     manifests.write(run_dir, manifest)
-    return run_dir, await _run_missing(Run(suite, run_dir, manifest, options), on_progress)
+    try:
+        return run_dir, await _run_missing(Run(suite, run_dir, manifest, options), on_progress)
+    except UsageError:
+        _forget(run_dir)
+        raise
+
+
+def _forget(run_dir: Path) -> None:
+    """Leave nothing of a run whose first trial never began."""
+    if not finished_trials(run_dir).attempts:
+        shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def _new_manifest(suite: Suite, suite_path: Path, options: Options) -> Manifest:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from end_to_end.suites import actions, case, run_suite, write_suite
+from end_to_end.suites import actions, case, options, run_suite, write_suite
 from proofrig.errors import UsageError
 from proofrig.suites import Suite
+from proofrig.trials.rundir import runs_below
 
 # Told where its models are with each task, or once and for all; then it passes the baggage on.
 SERVICE = """
@@ -116,3 +117,4 @@ async def test_a_port_that_is_taken_is_said(tmp_path: Path, port: int) -> None:
         suite = suite_of(tmp_path, {"url": "http://127.0.0.1:9/run"}, gateway_port=port)
         with pytest.raises(UsageError, match=rf"gateway_port: 127.0.0.1:{port} cannot be used"):
             await run_suite(suite, tmp_path)
+    assert runs_below(options(tmp_path).root) == []
