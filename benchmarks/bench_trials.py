@@ -20,7 +20,7 @@ from pathlib import Path
 from proofrig.evaluation import Options, run
 from proofrig.suites import Suite, load_suite
 
-AGENT = '''
+AGENT = """
 import os, aiohttp, json
 session = None
 
@@ -34,7 +34,8 @@ async def ask(messages):
         return (await answer.json())["choices"][0]["message"]
 
 async def call(name, arguments):
-    async with session.post(os.environ["PROOFRIG_TOOLS_URL"] + "/" + name, json=arguments) as answer:
+    url = os.environ["PROOFRIG_TOOLS_URL"] + "/" + name
+    async with session.post(url, json=arguments) as answer:
         return (await answer.json())["result"]
 
 async def once(task):
@@ -48,12 +49,13 @@ async def five(task):
         if not message.get("tool_calls"):
             return message["content"]
         for asked in message["tool_calls"]:
-            result = await call(asked["function"]["name"], json.loads(asked["function"]["arguments"]))
+            function = asked["function"]
+            result = await call(function["name"], json.loads(function["arguments"]))
             messages.append(
                 {"role": "tool", "tool_call_id": asked["id"], "content": json.dumps(result)}
             )
-'''
-MODEL = '''
+"""
+MODEL = """
 from proofrig.wire.turn import ToolCall, Turn
 
 def once(prompt):
@@ -66,7 +68,7 @@ def five(prompt):
     wanted = range(done, 2 if done == 0 else done + 1)  # two at first, then one by one
     calls = tuple(ToolCall(f"c{n}", "add", '{"a": 40, "b": %d}' % n) for n in wanted)
     return Turn("chat_completions", tool_calls=calls, finish="tool_calls")
-'''
+"""
 TOOLS = '''
 async def add(a: int, b: int) -> int:
     """Add two numbers."""
@@ -123,7 +125,8 @@ def measure(kind: str, trials: int, concurrency: int) -> float:
                 if done % 100 == 0:
                     marks[done] = memory_kib()
 
-            options = Options(root=place / "runs", store=f"sqlite:///{place}/store.db", baselines=False)
+            store = f"sqlite:///{place}/store.db"
+            options = Options(root=place / "runs", store=store, baselines=False)
             before, began = cpu(), time.monotonic()
             _, conclusion = asyncio.run(run(loaded, place / "suite.yaml", options, watch))
             spent[count] = cpu() - before

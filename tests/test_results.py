@@ -100,6 +100,14 @@ def test_a_retried_attempt_counts_only_as_waste() -> None:
     assert (found.wasted_attempts, found.wasted_usd_micro) == (1, 300)
 
 
+def test_an_infra_failure_that_a_resume_made_good_counts_only_as_waste() -> None:
+    entries = [begin("a:1"), call("a:1", 30), end("a:1", "infra"), begin("a:1~2", 2), end("a:1~2")]
+    found = summary(entries)
+    assert (found.overall.trials, found.overall.passed) == (1, 1)
+    assert (found.wasted_attempts, found.wasted_usd_micro) == (1, 30)
+    assert summary(entries[:4]).overall.failures == {"infra": 1}
+
+
 def test_an_attempt_that_a_kill_cut_off_is_waste_too() -> None:
     found = summary([begin("a:1"), call("a:1", 70), begin("a:1~2", 2), end("a:1~2")])
     assert found.overall.trials == 1

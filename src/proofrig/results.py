@@ -102,15 +102,27 @@ class RowsFold:
             return
         row = self._rows[entry.trial]
         if attrs.get("retried"):
-            self._retried_usd_micro += row.usd_micro
-            self._retried += 1
-            del self._rows[entry.trial]
+            self._waste(entry.trial)
             return
+        if row.attempt > 1:
+            self._supersede(entry.trial, row.attempt)
         row.ended = True
         row.duration_ns = attrs.get("duration_ns", 0)
         row.answer, row.error = attrs.get("answer", ""), attrs.get("error", "")
         row.world = attrs.get("world", "")
         self._judge(row, attrs)
+
+    def _supersede(self, trial: str, attempt: int) -> None:
+        """Earlier attempts that ended, for infra reasons, and were run again by a resume."""
+        base = trial.partition("~")[0]
+        for number in range(1, attempt):
+            earlier = base if number == 1 else f"{base}~{number}"
+            if earlier in self._rows and self._rows[earlier].ended:
+                self._waste(earlier)
+
+    def _waste(self, trial: str) -> None:
+        self._retried += 1
+        self._retried_usd_micro += self._rows.pop(trial).usd_micro
 
     def _judge(self, row: Row, attrs: Mapping[str, Any]) -> None:
         row.passed, row.failure = attrs["passed"], attrs["failure"]

@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from aiohttp import web
 
 from end_to_end.suites import (
     actions,
@@ -35,6 +37,8 @@ from proofrig.rescore import rescore
 from proofrig.store import Store
 from proofrig.suites import Suite
 from proofrig.trials import manifest as manifests
+from proofrig.wire import CODECS
+from proofrig.wire.turn import Turn, Usage
 
 
 async def test_a_suite_runs_end_to_end(tmp_path: Path) -> None:
@@ -126,6 +130,38 @@ async def test_a_provider_that_refuses_connections_is_infra_and_is_tried_again(
     assert conclusion.summary.overall.rate is None
     assert conclusion.summary.wasted_attempts == 1
     assert conclusion.exit_code == 6
+
+
+async def test_an_outage_is_made_good_by_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        turn = Turn("chat_completions", text="42", finish="stop", usage=Usage(5, 1))
+        body = CODECS["chat_completions"].encode_response(turn)
+        return web.Response(body=body, content_type="application/json")
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("E2E_KEY", "sk-test")
+    endpoint = {"base_url": f"http://127.0.0.1:{port}/v1", "key_env": "E2E_KEY"}
+    suite = write_suite(
+        tmp_path / "suite",
+        [case("a"), case("b")],
+        model={"provider": "upstream", "openai": endpoint},
+        retries={"infra": 0},
+    )
+    run_dir, down = await run_suite(suite, tmp_path, baselines=False)
+    assert (down.exit_code, down.summary.overall.measured) == (6, 0)
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    up = await resume(suite, run_dir, options(tmp_path, baselines=False))
+    await runner.cleanup()
+    assert (up.exit_code, up.summary.overall.passed, up.summary.overall.trials) == (0, 2, 2)
+    assert up.summary.wasted_attempts == 2
 
 
 async def test_a_budget_stops_an_agent_and_says_why(tmp_path: Path) -> None:

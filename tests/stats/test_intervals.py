@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from vectors import vectors
 
 from proofrig.stats.intervals import clustered_se, clustered_wilson, wilson
-
+from vectors import vectors
 
 WILSON = [v for v in vectors("proportion_interval", prefix="ci_wilson") if "_cc_" not in str(v.id)]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from vectors import vectors
 
 from proofrig.stats.tails import quantile
+from vectors import vectors
 
 
 @pytest.mark.parametrize("vector", vectors("latency", prefix="quantile_linear"))

@@ -22,15 +22,20 @@ def end(journal: Journal, trial: str, **attrs: object) -> None:
     journal.write("trial", "end", trial=trial, attrs=attrs)
 
 
-def test_a_trial_is_done_when_its_last_attempt_has_ended(tmp_path: Path) -> None:
+def test_a_trial_is_done_when_an_attempt_was_measured(
+    tmp_path: Path,
+) -> None:
     journal = Journal(tmp_path, "runner", count().__next__)
     begin(journal, "a:1")
-    end(journal, "a:1", retried=True)
+    end(journal, "a:1", failure="infra", retried=True)
     begin(journal, "a:1", 2)
     begin(journal, "a:2")
-    end(journal, "a:2")
+    end(journal, "a:2", failure="agent")
+    begin(journal, "a:3")
+    end(journal, "a:3", failure="infra")
     journal.close()
-    assert finished_trials(tmp_path) == Finished(frozenset({"a:2"}), {"a:1": 2, "a:2": 1}, ())
+    attempts = {"a:1": 2, "a:2": 1, "a:3": 1}
+    assert finished_trials(tmp_path) == Finished(frozenset({"a:2"}), attempts, ())
 
 
 def test_runs_are_named_after_the_suite_and_are_unique(tmp_path: Path) -> None:

@@ -106,3 +106,20 @@ async def test_a_history_that_cannot_be_written_stops_the_run_and_says_why() -> 
     await runner.run(plan(5))
     assert str(runner.failure) == "no space left"
     assert runner.stopped
+
+
+async def test_an_outage_stops_the_run_instead_of_burning_the_plan() -> None:
+    attempts = Attempts(lambda p, number: INFRA)
+    runner = Runner(attempts, Settings(concurrency=1, retries=0, outage=5))
+    await runner.run(plan(50))
+    assert len(attempts.made) == 5
+    assert "the last 5 trials failed for reasons around the agent" in str(runner.failure)
+    assert "connection refused" in str(runner.failure)
+
+
+async def test_infra_failures_now_and_then_are_no_outage() -> None:
+    attempts = Attempts(lambda p, number: INFRA if p.repeat % 3 else passed(p, number))
+    runner = Runner(attempts, Settings(concurrency=1, retries=0, outage=3))
+    await runner.run(plan(30))
+    assert runner.failure is None
+    assert runner.progress.done == 30

@@ -89,7 +89,8 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 def finished_trials(run_dir: Path) -> Finished:
-    """The trials whose end is on the history, and the attempts of those that are missing."""
+    """The trials whose end is on the history, and the attempts of all that began. A trial that
+    ended for infra reasons was never measured: it is missing, and may be run again."""
     history = History(run_dir)
     done: set[str] = set()
     attempts: dict[str, int] = {}
@@ -99,6 +100,6 @@ def finished_trials(run_dir: Path) -> Finished:
         trial = entry.trial.partition("~")[0]
         if entry.name == "begin":
             attempts[trial] = max(attempts.get(trial, 0), entry.attrs["attempt"])
-        elif not entry.attrs.get("retried"):
+        elif entry.attrs.get("failure") != "infra":
             done.add(trial)
     return Finished(frozenset(done), attempts, tuple(history.problems))

@@ -5,6 +5,8 @@ Rules:
 2. Infra failures are tried again, at most `retries` times a trial and `retry_budget` times a run.
 3. After `stop()` nothing new starts and what runs is cancelled: it stays unfinished, for `resume`.
 4. A history that cannot be written stops the run: going on would lose what finishes.
+5. So does an outage: when `outage` trials in a row came to nothing but infra failures, the rest of
+   the plan would too, and is left for `resume`.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ class Settings:
     concurrency: int = 8
     retries: int = 2
     retry_budget: int = 100
+    outage: int = 20
     first_attempt: dict[str, int] = field(default_factory=dict)
 
 
@@ -64,6 +67,7 @@ class Runner:
         self._on_change = on_change
         self._tasks: set[asyncio.Task[None]] = set()
         self._retries_left = settings.retry_budget
+        self._infra_in_a_row = 0
         self.progress = Progress()
         self.stopped = False
         self.failure: InfraError | None = None
@@ -93,6 +97,7 @@ class Runner:
             self.progress.running += 1
             try:
                 outcome = await self._until_measured(planned)
+                self._watch_for_an_outage(planned, outcome)
             except InfraError:
                 self.stop()
                 raise
@@ -111,6 +116,16 @@ class Runner:
             self._retries_left -= 1
             self.progress.retried += 1
         raise AssertionError("the last attempt always returns")
+
+    def _watch_for_an_outage(self, planned: Planned, outcome: Outcome) -> None:
+        if role_of(planned) != "subject":
+            return
+        self._infra_in_a_row = self._infra_in_a_row + 1 if outcome.failure == "infra" else 0
+        if self._infra_in_a_row >= self._settings.outage:
+            raise InfraError(
+                f"the last {self._infra_in_a_row} trials failed for reasons around the agent, the "
+                f"latest: {outcome.error or 'see its trace'}"
+            )
 
     def _count(self, planned: Planned, outcome: Outcome) -> None:
         if role_of(planned) != "subject":
