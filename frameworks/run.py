@@ -24,7 +24,7 @@ from rich.table import Table
 
 from proofrig.evaluation import Options, run
 from proofrig.history.action import Action, Entry
-from proofrig.history.history import History
+from proofrig.history.history import History, pair
 from proofrig.history.payloads import PayloadReader
 from proofrig.rescore import ended_trials
 from proofrig.trials.evidence import trajectory
@@ -51,9 +51,10 @@ class Outcome:
 def read_run(variant: Variant, run_dir: Path) -> Outcome:
     """Compare every trial of a run."""
     outcome, payloads = Outcome(variant), PayloadReader(run_dir)
-    for end, actions in ended_trials(History(run_dir)):
+    for end, entries in ended_trials(History(run_dir)):
         if end.attrs.get("retried"):
             continue
+        actions = tuple(pair(entries))
         outcome.trials += 1
         outcome.seen.update(map(_form, filter(_of_a_model, actions)))
         truth = _truth(run_dir, end)

@@ -81,12 +81,6 @@ EXPECTED = (
         "the last tool's result is the answer; no further request carries it to the model",
     ),
     Loss(
-        "pydantic_ai/messages/*",
-        "*",
-        ("run together",),
-        "a list is sent as one text block per element, and blocks are read as one text",
-    ),
-    Loss(
         "pydantic_ai/*/stream",
         "*",
         ("not carried",),

@@ -11,7 +11,9 @@ from proofrig.authority.budget import (
     ancestors,
     hold,
     one_call,
+    opening,
     settle,
+    traffic,
 )
 from proofrig.errors import UsageError
 
@@ -55,6 +57,26 @@ def test_remaining_and_debt_follow_from_the_three_figures(
 
 def test_one_call_is_counted_in_all_and_by_kind() -> None:
     assert one_call("llm", {"tokens": 9}) == {"calls": 1, "calls:llm": 1, "tokens": 9}
+
+
+@pytest.mark.parametrize(
+    ("ns", "size", "booked"),
+    [
+        (0, 0, {"ms": 0, "bytes": 0}),
+        (1, 7, {"ms": 1, "bytes": 7}),
+        (1_000_000, 7, {"ms": 1, "bytes": 7}),
+        (1_000_001, 7, {"ms": 2, "bytes": 7}),
+    ],
+)
+def test_time_is_booked_in_milliseconds_rounded_up(
+    ns: int, size: int, booked: dict[str, int]
+) -> None:
+    assert traffic(ns, size) == booked
+
+
+@pytest.mark.parametrize(("sent", "held"), [(0, 1), (1, 1), (9, 9)])
+def test_a_call_opens_with_the_least_of_time_and_bytes(sent: int, held: int) -> None:
+    assert opening(sent) == {"ms": 1, "bytes": held}
 
 
 def test_a_hold_is_taken_everywhere_or_nowhere() -> None:

@@ -181,6 +181,18 @@ async def test_a_budget_stops_an_agent_and_says_why(tmp_path: Path) -> None:
     assert conclusion.exit_code == 0
 
 
+@pytest.mark.parametrize("budget", [{"seconds": 0}, {"bytes": 1}])
+async def test_no_time_and_no_bytes_stop_the_first_call(
+    tmp_path: Path, budget: dict[str, int]
+) -> None:
+    suite = write_suite(tmp_path / "suite", [case("a")], budgets={"run": budget})
+    run_dir, conclusion = await run_suite(suite, tmp_path, baselines=False)
+    [end] = ends(run_dir).values()
+    assert end.attrs["failure"] == "limit"
+    assert [action.denied for action in actions(run_dir, "a:1")] == [True]
+    assert conclusion.summary.overall.llm_calls == 0
+
+
 async def test_a_missing_module_is_the_users_to_mend_and_nothing_runs(tmp_path: Path) -> None:
     suite = write_suite(
         tmp_path / "suite", [case("a")], agent={"type": "python", "target": "no_such:solve"}

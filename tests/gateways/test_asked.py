@@ -7,13 +7,29 @@ from typing import Any
 import pytest
 
 from proofrig.gateways.asked import AskedCalls, canonical, same_tool
-from proofrig.wire.turn import ToolCall
+from proofrig.wire.turn import Message, Request, ToolCall, ToolResult, Turn
+
+
+def turn(*calls: ToolCall, id: str = "") -> Turn:
+    return Turn("responses", id, "m", tool_calls=calls)
+
+
+def request(*messages: Message, previous: str = "") -> Request:
+    return Request("responses", "m", messages, previous_id=previous)
+
+
+def add(id: str, x: int = 1) -> ToolCall:
+    return ToolCall(id, "add", f'{{"x":{x}}}')
+
+
+def result(call_id: str) -> Message:
+    return Message("tool", tool_results=(ToolResult(call_id, "2"),))
 
 
 def asked(*calls: ToolCall, trial: str = "t") -> AskedCalls:
+    """Calls that one turn asked for."""
     waiting = AskedCalls()
-    for number, call in enumerate(calls):
-        waiting.note(trial, f"llm-{number}", (call,))
+    waiting.note(trial, "llm", request(), turn(*calls))
     return waiting
 
 
@@ -35,7 +51,7 @@ def test_arguments_are_compared_as_values_not_as_text() -> None:
     assert claimed(waiting, "add", {"x": 1, "y": 2}) == ("a", "arguments")
 
 
-def test_equal_calls_are_claimed_in_the_order_they_were_asked() -> None:
+def test_equal_calls_of_a_turn_are_claimed_in_the_order_they_were_asked() -> None:
     waiting = asked(*(ToolCall(id, "add", "{}") for id in "abc"))
     assert [claimed(waiting, "add", {}) for _ in range(4)] == [
         ("a", "arguments"),
@@ -54,6 +70,71 @@ def test_the_very_name_wins_over_one_with_a_prefix() -> None:
     waiting = asked(ToolCall("a", "find_order", '{"x":1}'), ToolCall("b", "order", '{"x":1}'))
     assert claimed(waiting, "order", {"x": 1}) == ("b", "arguments")
     assert claimed(waiting, "order", {"x": 1}) == ("a", "arguments")
+
+
+def test_equal_calls_of_two_turns_are_claimed_newest_turn_first() -> None:
+    waiting = asked(add("thrown away"), add("too"))
+    waiting.note("t", "llm-2", request(), turn(add("a"), add("b")))
+    assert [claimed(waiting, "add", {"x": 1}) for _ in range(3)] == [
+        ("a", "arguments"),
+        ("b", "arguments"),
+        ("thrown away", "arguments"),
+    ]
+
+
+def test_equal_arguments_win_over_a_newer_turn() -> None:
+    waiting = asked(add("old", 1))
+    waiting.note("t", "llm-2", request(), turn(add("new", 2)))
+    assert claimed(waiting, "add", {"x": 1}) == ("old", "arguments")
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        request(
+            Message("user", "q"), Message("assistant", tool_calls=(add("old"),)), result("old")
+        ),
+        request(Message("assistant", tool_calls=(add("old"),)), Message("user", "never mind")),
+        request(result("old"), previous="r1"),
+        request(Message("user", "never mind"), previous="r1"),
+        request(result("old")),  # the vendor knows the conversation by an id of its own
+    ],
+)
+@pytest.mark.parametrize("calls", [(), (ToolCall("new", "sub", "{}"),)])
+def test_a_call_waits_until_its_conversation_has_gone_on(
+    later: Request, calls: tuple[ToolCall, ...]
+) -> None:
+    waiting = AskedCalls()
+    waiting.note("t", "llm-1", request(), turn(add("old"), id="r1"))
+    waiting.note("t", "llm-2", later, turn(*calls, id="r2"))
+    assert claimed(waiting, "add", {"x": 1}) is None
+    assert claimed(waiting, "add", {"x": 1}, "old") is None
+    assert claimed(waiting, "sub", {}) == (("new", "arguments") if calls else None)
+
+
+def test_the_same_id_in_a_later_turn_is_the_later_turns_call() -> None:
+    waiting = asked(add("call_0", 1))
+    echo = Message("assistant", tool_calls=(add("call_0", 1),))
+    waiting.note("t", "llm-2", request(echo, result("call_0")), turn(add("call_0", 2)))
+    found = waiting.claim("t", "add", {"x": 2}, "call_0")
+    assert found is not None and (found[0].action, found[1]) == ("llm-2", "id")
+    assert waiting.claim("t", "add", {"x": 1}) is None
+
+
+def test_branches_that_run_at_once_leave_each_others_calls_alone() -> None:
+    waiting = AskedCalls()
+    waiting.note("t", "a1", request(Message("user", "a")), turn(add("a", 1), id="ra"))
+    waiting.note("t", "b1", request(Message("user", "b")), turn(add("b", 2), id="rb"))
+    waiting.note("t", "a2", request(result("a"), previous="ra"), turn(add("a'", 3), id="ra2"))
+    assert claimed(waiting, "add", {"x": 2}) == ("b", "arguments")
+    assert claimed(waiting, "add", {"x": 3}) == ("a'", "arguments")
+    assert claimed(waiting, "add", {"x": 1}) is None
+
+
+def test_ids_that_are_not_given_close_nothing() -> None:
+    waiting = asked(add(""))
+    waiting.note("t", "llm-2", request(Message("assistant", tool_calls=(add(""),))), turn())
+    assert claimed(waiting, "add", {"x": 1}) == ("", "arguments")
 
 
 def test_trials_do_not_see_each_others_calls() -> None:

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from llm_rig import CHAT, answer, post, rig, says_hello, serving, turn
+from llm_rig import CHAT, answer, post, request_of, rig, says_hello, serving, turn
+from llm_rig import stream as streamed
 from proofrig.wire import CODECS
 from proofrig.wire.turn import Message, Usage
 
@@ -32,13 +33,27 @@ async def test_a_call_is_reserved_started_and_committed_with_what_it_cost(tmp_pa
         "decision": "allow",
         "channel": "path",
         "attempt": 1,
-        "estimate": {"calls": 1, "calls:llm": 1, "tokens": size + 10, "usd_micro": size + 20},
+        "estimate": {
+            "calls": 1,
+            "calls:llm": 1,
+            "ms": 1,
+            "bytes": size,
+            "tokens": size + 10,
+            "usd_micro": size + 20,
+        },
     }
     kept = ("outcome", "status", "actual", "source", "usage", "finish", "calls", "complete")
     assert {k: action.end.attrs[k] for k in kept} == {
         "outcome": "ok",
         "status": 200,
-        "actual": {"calls": 1, "calls:llm": 1, "tokens": 17, "usd_micro": 22},
+        "actual": {
+            "calls": 1,
+            "calls:llm": 1,
+            "ms": -(-action.attr("service_ns") // 1_000_000),
+            "bytes": size + len(body),
+            "tokens": 17,
+            "usd_micro": 22,
+        },
         "source": "measured",
         "usage": {"input": 12, "output": 5},
         "finish": "stop",
@@ -47,7 +62,7 @@ async def test_a_call_is_reserved_started_and_committed_with_what_it_cost(tmp_pa
     }
     assert r.payload(action.attr("request")) == msgspec.json.encode(CHAT)
     assert r.turn(action) == turn()
-    assert r.reserved() == dict.fromkeys(("calls", "calls:llm", "tokens", "usd_micro"), 0)
+    assert r.reserved() == dict.fromkeys(action.attr("actual"), 0)
     assert action.attr("service_ns") > 0 and action.attr("queue_ns") == 0
 
 
@@ -62,6 +77,43 @@ async def test_a_budget_that_is_gone_denies_and_consumes_nothing(tmp_path: Path)
         assert (facts["scope"], facts["remaining"]) == ("acme", {"calls": 0})
         assert denied.denied and denied.attr("at") == "acme" and denied.attr("fix")
         assert (len(r.bodies), r.spent()["calls"]) == (1, 1)
+
+
+@pytest.mark.parametrize("unit", ["usd_micro", "tokens", "calls", "calls:llm", "ms", "bytes"])
+async def test_zero_of_a_unit_allows_nothing(tmp_path: Path, unit: str) -> None:
+    async with rig(tmp_path, says_hello, budget={unit: 0}) as r:
+        status, _, body = await post(f"{r.trial_url()}/chat/completions", CHAT)
+        assert status == 429
+        assert msgspec.json.decode(body)["error"]["proofrig"]["remaining"] == {unit: 0}
+        assert r.bodies == [] and set(r.spent().values()) == {0}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("unit", ["ms", "bytes"])
+async def test_time_and_bytes_that_are_used_up_deny_the_next_call(
+    tmp_path: Path, unit: str, stream: bool
+) -> None:
+    codec = CODECS["chat_completions"]
+    events = [event for event, _ in codec.encode_stream(turn())]
+
+    async def slowly(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.003)
+        return await (streamed(request, events) if stream else says_hello(request))
+
+    asked = msgspec.json.encode(
+        CHAT | {"stream": stream, "stream_options": {"include_usage": True}}
+    )
+    limit = {"ms": 2, "bytes": len(asked) + 1}[unit]
+    async with rig(tmp_path, slowly, budget={unit: limit}) as r:
+        url = f"{r.trial_url()}/chat/completions"
+        first, _, body = await post(url, asked)
+        second, _, _ = await post(url, asked)
+        booked, denied = r.actions()
+        assert (first, second, len(r.bodies)) == (200, 429, 1)
+        assert booked.attr("actual")["bytes"] == len(asked) + len(body)
+        assert booked.attr("actual")["ms"] >= 3
+        left = limit - booked.attr("actual")[unit]
+        assert left < 0 and denied.attr("remaining") == {unit: left}
 
 
 async def test_a_limit_is_set_only_where_the_budget_demands_it(tmp_path: Path) -> None:
@@ -179,7 +231,9 @@ async def test_nonsense_under_status_200_passes_and_is_charged_as_held(tmp_path:
     assert (action.outcome, action.attr("source")) == ("fail", "estimated")
     assert action.attr("complete") is False and "JSON" in action.attr("error")
     assert action.attr("infra") is True
-    assert action.attr("actual") == action.attr("estimate")
+    took = {"ms": -(-action.attr("service_ns") // 1_000_000)}
+    took["bytes"] = action.attr("estimate")["bytes"] + len(got)
+    assert action.attr("actual") == action.attr("estimate") | took
 
 
 async def test_a_conversation_that_continues_by_id_is_written_down_whole(tmp_path: Path) -> None:
@@ -206,6 +260,67 @@ async def test_a_conversation_that_continues_by_id_is_written_down_whole(tmp_pat
     )
     assert action.attr("continues") == "resp_1"
     assert action.attr("estimate")["tokens"] >= 17 + len(second)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "goes_on"),
+    [
+        ("responses", {"previous_response_id": "resp_of_another_trial"}, "resp_of_another_trial"),
+        ("responses", {"conversation": "conv_1"}, "conv_1"),
+        ("responses", {"conversation": {"id": "conv_1"}}, "conv_1"),
+        ("messages", {"thread": {"previous_message_id": "msg_0"}}, "msg_0"),
+    ],
+)
+async def test_what_goes_on_from_nothing_held_is_held_as_a_whole_context(
+    tmp_path: Path, path: str, fields: dict[str, object], goes_on: str
+) -> None:
+    body = msgspec.json.encode(msgspec.json.decode(request_of(path)) | fields)
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        return answer(CODECS[path].encode_response(turn(path)))
+
+    async with rig(tmp_path, reply, unknown_conversation_tokens=5000) as r:
+        assert (await post(f"{r.trial_url()}/{path}", body))[0] == 200
+        (action,) = r.actions()
+        assert r.bodies == [body] == [r.payload(action.attr("request"))]
+    assert action.attr("estimate")["tokens"] == len(body) + 9 + 5000
+    assert (action.attr("continues"), action.attr("assumed")) == (goes_on, 5000)
+    assert action.attr("raw") is None
+
+
+async def test_the_bound_of_an_unknown_conversation_outlives_a_turn_without_usage(
+    tmp_path: Path,
+) -> None:
+    ids = iter(["resp_1", "resp_2"])
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        made = turn("responses", id=next(ids), usage=None)
+        return answer(CODECS["responses"].encode_response(made))
+
+    async with rig(tmp_path, reply, unknown_conversation_tokens=5000) as r:
+        for before in ("resp_0", "resp_1"):
+            asked = {"model": "sim", "input": "hi", "previous_response_id": before}
+            await post(f"{r.trial_url()}/responses", asked | {"max_output_tokens": 9})
+        unknown, known = r.actions()
+    assert (unknown.attr("assumed"), known.attr("assumed")) == (5000, None)
+    assert known.attr("estimate")["tokens"] > unknown.attr("estimate")["tokens"] > 5000
+
+
+async def test_a_conversation_that_no_longer_fits_in_memory_is_held_as_a_whole_context(
+    tmp_path: Path,
+) -> None:
+    ids = iter(["resp_1", "resp_2", "resp_3"])
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        return answer(CODECS["responses"].encode_response(turn("responses", id=next(ids))))
+
+    asked = {"model": "sim", "input": "hi"}
+    async with rig(tmp_path, reply, conversation_bytes=1) as r:
+        for body in (asked, asked, asked | {"previous_response_id": "resp_1"}):
+            await post(f"{r.trial_url()}/responses", body)
+        action = r.actions()[2]
+    assert (action.attr("assumed"), action.attr("raw")) == (200_000, None)
+    assert action.attr("estimate")["tokens"] >= 200_000
 
 
 async def test_a_budget_holds_under_concurrency(tmp_path: Path) -> None:
@@ -239,22 +354,23 @@ async def test_a_hold_that_ran_out_is_charged_once_and_the_agent_gets_its_answer
 
 async def test_every_attribute_written_is_in_the_reference(tmp_path: Path) -> None:
     reference = (Path(__file__).parents[2] / "docs" / "reference" / "history.md").read_text()
-    statuses = iter([500, 200, 200])
+    statuses = iter([500, 200, 200, 200])
 
     async def reply(request: web.Request) -> web.StreamResponse:
         body = CODECS["responses"].encode_response(turn("responses", id="resp_1"))
         return web.Response(status=next(statuses), body=body, content_type="application/json")
 
     asked = {"model": "sim", "input": "hi", "max_output_tokens": 5}
-    async with rig(tmp_path, reply, budget={"calls": 3}) as r:
+    unknown = asked | {"previous_response_id": "resp_0"}
+    async with rig(tmp_path, reply, budget={"calls": 4}) as r:
         url = f"{r.trial_url()}/responses"
-        for body in (asked, asked, asked | {"previous_response_id": "resp_1"}, asked):
+        for body in (asked, asked, asked | {"previous_response_id": "resp_1"}, unknown, asked):
             await post(url, body, traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01")
         await post(f"{r.url}/v1/responses", asked, x_api_key="sk-nobody-0000")
         kinds = [(entry.kind, entry.attrs.get("decision")) for entry in r.entries()]
         written = {name for entry in r.entries() for name in entry.attrs}
     assert kinds.count(("reserve", "deny")) == kinds.count(("note", None)) == 1
-    assert {"retry_of", "continues", "raw", "trace", "hint", "fix"} <= written
+    assert {"retry_of", "continues", "raw", "assumed", "trace", "hint", "fix"} <= written
     assert [name for name in sorted(written) if f"`{name}`" not in reference] == []
 
 
@@ -283,6 +399,33 @@ async def test_a_mad_usage_is_no_usage(tmp_path: Path, count: int) -> None:
     assert (action.outcome, action.attr("source")) == ("ok", "partial")
     assert action.attr("usage") == {"input": len(msgspec.json.encode(CHAT)), "output": 2}
     assert set(reserved.values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("counts", "source", "usage"),
+    [
+        ({"prompt_tokens": 12.0, "completion_tokens": 5.0}, "measured", {"input": 12, "output": 5}),
+        ({"prompt_tokens": 12.5, "completion_tokens": 5}, "partial", None),
+        ({"prompt_tokens": "12"}, "partial", None),
+        ("none", "partial", None),
+    ],
+)
+async def test_a_usage_that_is_odd_never_costs_the_turn(
+    tmp_path: Path, counts: object, source: str, usage: dict[str, int] | None
+) -> None:
+    said = msgspec.json.decode(CODECS["chat_completions"].encode_response(turn()))
+    body = msgspec.json.encode(said | {"usage": counts})
+
+    async def odd(_: web.Request) -> web.StreamResponse:
+        return answer(body)
+
+    async with rig(tmp_path, odd) as r:
+        assert (await post(f"{r.trial_url()}/chat/completions", CHAT))[::2] == (200, body)
+        (action,) = r.actions()
+        assert r.turn(action).text == "hello"
+    assert (action.outcome, action.attr("source"), action.attr("infra")) == ("ok", source, None)
+    bounded = {"input": len(msgspec.json.encode(CHAT)), "output": 2}
+    assert action.attr("usage") == (usage or bounded)
 
 
 async def test_a_limit_beyond_every_ledger_is_for_the_provider_to_judge(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from proofrig.gateways.charges import (
     Bound,
     actual,
     affordable,
+    at_most,
     believed,
     bound_of,
     estimate,
@@ -57,12 +58,12 @@ def test_what_is_only_referred_to_is_counted() -> None:
     assert bound(messages=[{"role": "user", "content": "the image, the file"}]).input == 0
 
 
-def test_an_estimate_is_in_calls_tokens_and_money() -> None:
-    expected = {"calls": 1, "calls:llm": 1, "tokens": 30}
-    assert estimate(Bound(10, 20), "sim", None) == expected
-    assert estimate(Bound(10, 20), "sim", PRICES) == expected | {"usd_micro": 50}
+def test_an_estimate_is_in_every_unit() -> None:
+    expected = {"calls": 1, "calls:llm": 1, "tokens": 30, "ms": 1, "bytes": 9}
+    assert estimate(Bound(10, 20), "sim", None, 9) == expected
+    assert estimate(Bound(10, 20), "sim", PRICES, 9) == expected | {"usd_micro": 50}
     with pytest.raises(PriceUnknown):
-        estimate(Bound(10, 20), "new", PRICES)
+        estimate(Bound(10, 20), "new", PRICES, 9)
 
 
 def test_an_actual_names_tokens_and_money() -> None:
@@ -83,11 +84,14 @@ def test_an_actual_names_tokens_and_money() -> None:
         ({"tokens": 500, "usd_micro": 1000}, 1, 400),
         ({"calls": 0}, 1, -1),
         ({"calls:llm": 0, "tokens": 110}, 1, -1),
+        ({"ms": 0, "tokens": 110}, 1, -1),
+        ({"bytes": 8}, 1, -1),
+        ({"ms": 1, "bytes": 9}, 1, 400),
     ],
 )
 def test_what_a_budget_still_buys(remaining: dict[str, int], answers: int, each: int) -> None:
     asked = Bound(100, 400, answers)
-    held = {"calls": 1, "calls:llm": 1, "tokens": 500, "usd_micro": 900}
+    held = {"calls": 1, "calls:llm": 1, "tokens": 500, "usd_micro": 900, "ms": 1, "bytes": 9}
     assert affordable(asked, held, remaining, rate=2_000_000) == each
 
 
@@ -107,7 +111,7 @@ def test_what_broke_off_is_charged_as_seen(turn: Turn, usage: Usage) -> None:
 
 
 def test_a_limit_that_no_ledger_holds_is_held_as_its_largest_amount() -> None:
-    held = estimate(Bound(10, 10**18), "sim", PRICES)
+    held = estimate(Bound(10, 10**18), "sim", PRICES, 9)
     assert (held["tokens"], held["usd_micro"]) == (MAX_AMOUNT, MAX_AMOUNT)
 
 
@@ -128,3 +132,10 @@ def test_a_usage_that_no_ledger_holds_counts_as_none(usage: Usage | None, kept: 
 
 def test_reasoning_that_passed_is_charged_though_no_turn_holds_it() -> None:
     assert seen(Turn("messages", text="abc"), Bound(100, 50), reasoning=30) == Usage(100, 11)
+
+
+def test_going_on_from_a_turn_without_usage_is_bounded_by_all_it_read_and_said() -> None:
+    turn = Turn("responses", text="é" * 40, tool_calls=(ToolCall("i", "abc", "{}"),))
+    usage = at_most(turn, Bound(100, 50), reasoning=7)
+    assert usage.input == 100
+    assert usage.output >= 7 + len(turn.text.encode()) + len("abc{}")

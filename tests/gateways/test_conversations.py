@@ -28,6 +28,26 @@ def test_a_chain_is_read_back_whole_from_any_of_its_replies() -> None:
     assert texts(kept.whole("t", ask("other", "r1"))) == ["one", "eins", "other"]
 
 
+def test_instructions_that_are_sent_again_stand_once_and_first() -> None:
+    kept = Conversations()
+    for number, before in enumerate(("", "r0", "r1")):
+        told = (Message("system", f"rule {number}"), Message("user", f"q{number}"))
+        request = Request("responses", "m", told, previous_id=before)
+        whole = kept.whole("t", request)
+        kept.keep("t", request, reply(f"r{number}", f"a{number}"), size=10)
+    assert texts(whole) == ["rule 2", "q0", "a0", "q1", "a1", "q2"]
+    assert texts(kept.whole("t", ask("q3", "r2"))) == [
+        "rule 2",
+        "q0",
+        "a0",
+        "q1",
+        "a1",
+        "q2",
+        "a2",
+        "q3",
+    ]
+
+
 def test_what_is_not_kept_is_not_guessed() -> None:
     kept = Conversations()
     kept.keep("t", ask("one"), reply("r1", "eins"), size=10)

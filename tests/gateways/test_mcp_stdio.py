@@ -18,7 +18,7 @@ from mcp.client.stdio import StdioServerParameters
 from proofrig.errors import UsageError
 from proofrig.gateways.tap_command import TapPlace, tap_command, write_shims
 from proofrig.gateways.tool_settings import McpServerSettings
-from proofrig.wire.turn import ToolCall
+from proofrig.wire.turn import Request, ToolCall, Turn
 from tool_rig import TOKEN, ToolRig, tool_rig
 
 UPSTREAM = str(Path(__file__).parents[1] / "mcp_upstream.py")
@@ -122,7 +122,8 @@ async def test_large_messages_pass_both_ways(tmp_path: Path) -> None:
         assert await converse(tapped(rig, tmp_path, *argv), big.encode()) == await converse(
             argv, big.encode()
         )
-        assert rig.actions()[0].attr("actual")["bytes"] == len(big)
+        arguments = json.dumps({"text": "x" * 3_000_000}, separators=(",", ":"))
+        assert rig.actions()[0].attr("actual")["bytes"] == len(arguments) + len(big)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -134,9 +135,8 @@ async def test_the_official_client_works_through_the_tap(tmp_path: Path, mode: s
         async def on_progress(done: float, total: float | None, message: str | None) -> None:
             progress.append(done)
 
-        rig.context.asked.note(
-            "case:0", "llm-1", (ToolCall("c1", "mcp__up__add", '{"b":2,"a":1}'),)
-        )
+        turn = Turn("messages", tool_calls=(ToolCall("c1", "mcp__up__add", '{"b":2,"a":1}'),))
+        rig.context.asked.note("case:0", "llm-1", Request("messages", "m"), turn)
         parameters = StdioServerParameters(command=argv[0], args=argv[1:])
         async with Client(parameters, mode=mode, cache=None) as client:
             tools = (await client.list_tools()).tools

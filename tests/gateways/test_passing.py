@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from llm_rig import BINDING, answer, post, rig
+from llm_rig import BINDING, answer, post, rig, says_hello
 from proofrig.gateways.passing import api_of
 from proofrig.wire import CODECS
 from proofrig.wire.turn import Api
@@ -24,7 +24,7 @@ from proofrig.wire.turn import Api
         ("POST", "/responses/input_tokens", "llm.input_tokens"),
     ],
 )
-async def test_what_is_asked_beside_turns_is_an_action_without_charge(
+async def test_what_is_asked_beside_turns_is_an_action_that_costs_its_time_and_bytes(
     tmp_path: Path, method: str, path: str, name: str
 ) -> None:
     async def reply(request: web.Request) -> web.StreamResponse:
@@ -37,9 +37,23 @@ async def test_what_is_asked_beside_turns_is_an_action_without_charge(
     ):
         assert (response.status, await response.read()) == (200, b'{"input_tokens":3}')
         (action,) = r.actions()
-        assert (action.name, action.outcome, action.attr("actual")) == (name, "ok", {})
+        assert (action.name, action.outcome) == (name, "ok")
+        sent = len(await r.received[0].read())
+        assert action.attr("estimate") == {"ms": 1, "bytes": sent}
+        actual = action.attr("actual")
+        assert actual["bytes"] == sent + len(b'{"input_tokens":3}')
+        assert actual["ms"] == -(-action.attr("service_ns") // 1_000_000) > 0
         assert r.received[0].path == f"/v1{path}" and r.received[0].method == method
-        assert r.spent() == {}
+        assert r.spent() == actual
+
+
+@pytest.mark.parametrize("unit", ["ms", "bytes"])
+async def test_it_is_refused_where_no_time_or_bytes_are_left(tmp_path: Path, unit: str) -> None:
+    async with rig(tmp_path, says_hello, budget={unit: 0}) as r:
+        status, _, _ = await post(f"{r.trial_url()}/messages/count_tokens", {"model": "sim"})
+        (action,) = r.actions()
+    assert (status, r.received, action.denied) == (429, [], True)
+    assert (action.attr("at"), action.attr("remaining")) == ("acme", {unit: 0})
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from proofrig.gateways.upstream import open_client
 from proofrig.history.action import Action
 from proofrig.history.history import History
 from proofrig.history.journal import FLUSH_BYTES
-from proofrig.wire.turn import ToolCall
+from proofrig.wire.turn import Request, ToolCall, Turn
 from tool_rig import BINDING, TOKEN, make_context
 
 
@@ -52,7 +52,8 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 async def test_reserve_start_commit(desk: Desk) -> None:
-    desk.context.asked.note("case:0", "llm-9", (ToolCall("c1", "add", '{"a":1}'),))
+    turn = Turn("messages", tool_calls=(ToolCall("c1", "add", '{"a":1}'),))
+    desk.context.asked.note("case:0", "llm-9", Request("messages", "m"), turn)
     call = desk.calls.begin(BINDING, "path", Asking("add", {"a": 1}, "calc"))
     assert desk.figures() == (1, 0)
     desk.wait(2_500_000)
@@ -64,7 +65,7 @@ async def test_reserve_start_commit(desk: Desk) -> None:
     reserve, commit = action.reserve.attrs, action.end.attrs
     assert reserve | {"arguments": ""} == {
         "decision": "allow",
-        "estimate": {"calls": 1, "calls:tool": 1},
+        "estimate": {"calls": 1, "calls:tool": 1, "ms": 1, "bytes": len('{"a":1}')},
         "server": "calc",
         "arguments": "",
         "channel": "path",
@@ -74,7 +75,7 @@ async def test_reserve_start_commit(desk: Desk) -> None:
     }
     assert commit | {"result": ""} == {
         "outcome": "ok",
-        "actual": {"calls": 1, "calls:tool": 1, "ms": 3, "bytes": 3},
+        "actual": {"calls": 1, "calls:tool": 1, "ms": 3, "bytes": len('{"a":1}') + 3},
         "service_ns": 2_500_000,
         "is_error": False,
         "result": "",
@@ -93,6 +94,30 @@ async def test_a_denial_says_where_what_remains_and_what_to_do(desk: Desk) -> No
     assert action.attr("remaining") == {"calls": 0}
     assert "raise the budget of acme/flow" in action.attr("fix")
     assert desk.figures() == (0, 0)
+
+
+@pytest.mark.parametrize("unit", ["calls", "calls:tool", "ms", "bytes"])
+async def test_zero_of_a_unit_allows_nothing(desk: Desk, unit: str) -> None:
+    desk.context.authority.set_budget("acme", {unit: 0})
+    with pytest.raises(Denied) as raised:
+        desk.calls.begin(BINDING, "path", Asking("add", {}))
+    assert raised.value.remaining == {unit: 0}
+    assert desk.figures() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "left"), [({"ms": 10}, {"ms": -20}), ({"bytes": 9}, {"bytes": -3})]
+)
+async def test_time_and_bytes_that_are_used_up_deny_the_next_call(
+    desk: Desk, limit: dict[str, int], left: dict[str, int]
+) -> None:
+    desk.context.authority.set_budget("acme", limit)
+    call = desk.calls.begin(BINDING, "path", Asking("add", {"a": 1}))
+    desk.wait(30_000_000)
+    desk.calls.end(call, Ending("ok", b"12345"))
+    with pytest.raises(Denied) as raised:
+        desk.calls.begin(BINDING, "path", Asking("add", {"a": 1}))
+    assert raised.value.remaining == left
 
 
 async def test_a_call_ends_once(desk: Desk) -> None:

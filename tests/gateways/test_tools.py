@@ -115,7 +115,8 @@ async def test_a_call_gives_its_result_and_stands_on_the_history(
         result = rig.payload(action.attr("result")) or b""
         assert result == b'{"order":7,"status":"sent","detail":"short"}'
         actual = action.attr("actual")
-        assert (actual["calls"], actual["calls:tool"], actual["bytes"]) == (1, 1, len(result))
+        both = len(b'{"order_id":"7"}') + len(result)
+        assert (actual["calls"], actual["calls:tool"], actual["bytes"]) == (1, 1, both)
         assert action.attr("channel") == "path"
         balance = rig.context.authority.balances("acme")["calls:tool"]
         assert (balance.spent, balance.reserved) == (1, 0)

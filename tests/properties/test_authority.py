@@ -26,7 +26,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from proofrig.authority.budget import Balance, ancestors
+from proofrig.authority.budget import Balance, ancestors, opening, traffic
 from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import (
     TRANSITIONS,
@@ -355,3 +355,34 @@ def test_an_estimate_is_never_below_the_cost(
         + usage.cache_write * four[3]
     )
     assert 0 <= cost - exact < 1
+
+
+@given(
+    limit=st.integers(0, 60),
+    unit=st.sampled_from(["ms", "bytes"]),
+    calls=st.lists(
+        st.tuples(
+            st.sampled_from([scope for scope in SCOPES if scope.split("/")[0] == "a"]),
+            st.integers(0, 30),
+            st.integers(1, 30_000_000),
+        ),
+        max_size=30,
+    ),
+)
+@settings(max_examples=60, deadline=None, database=None)
+def test_time_and_bytes_once_used_up_let_nothing_in(
+    limit: int, unit: str, calls: list[tuple[str, int, int]]
+) -> None:
+    """Invariants 2 and 7 for what has no bound: one call at a time goes over by itself alone."""
+    ledger = Ledger()
+    ledger.set_budget("a", {unit: limit}, 0)
+    for n, (scope, sent, ns) in enumerate(calls):
+        spent = ledger.balances("a")[unit].spent
+        held, took = opening(sent), traffic(ns, max(1, sent) * 2)
+        made = ledger.reserve(ReserveRequest(str(n), scope, "tool.x", held), 0)
+        assert made.event == ("reserve" if spent + held[unit] <= limit else "deny")
+        if made.event == "reserve":
+            ledger.start(str(n), 0)
+            ledger.commit(str(n), took, "measured", "ok", 0)
+            spent += took[unit]
+        assert ledger.balances("a")[unit].spent == spent

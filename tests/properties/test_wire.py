@@ -58,6 +58,7 @@ def requests(draw: st.DrawFn, api: Api) -> Request:
         stream=stream,
         max_tokens=draw(limits if many else st.none() | limits),
         previous_id="" if api == "chat_completions" else draw(texts),
+        conversation=draw(texts) if api == "responses" else "",
         wants_usage=draw(st.booleans()) if stream and api == "chat_completions" else True,
     )
 

@@ -36,6 +36,10 @@ def test_new_system_text_takes_the_old_ones_place() -> None:
     threads.keep("a", "r1", asked(SYSTEM, HI), HELLO, None)
     stern = Message("system", "Be stern.")
     assert whole(asked(stern, MORE), threads.find("a", "r1"))[0] == (stern, HI, HELLO, MORE)
+    threads.keep("a", "r2", asked(stern, MORE), HELLO, threads.find("a", "r1"))
+    second = threads.find("a", "r2")
+    assert whole(asked(SYSTEM, HI), second)[0] == (SYSTEM, HI, HELLO, MORE, HELLO, HI)
+    assert whole(asked(HI), second)[0] == (stern, HI, HELLO, MORE, HELLO, HI)
 
 
 def test_tools_stay_until_others_are_sent() -> None:

@@ -72,7 +72,7 @@ def test_a_request_is_read_whatever_its_content_is_made_of() -> None:
             Message(
                 "tool",
                 "Go on.",
-                tool_results=(ToolResult("t1", "5"), ToolResult("t2", "no arguments", True)),
+                tool_results=(ToolResult("t1", "5"), ToolResult("t2", "no \narguments", True)),
             ),
         ),
         tools=(Tool("add", "Adds.", {"type": "object"}), Tool("web_search")),

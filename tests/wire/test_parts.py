@@ -11,11 +11,12 @@ from proofrig.wire.parts import (
     json_object,
     json_text,
     pieces,
+    result_of,
     splice,
     text_of,
     unix_seconds,
 )
-from proofrig.wire.turn import Usage
+from proofrig.wire.turn import ToolResult, Usage
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,22 @@ from proofrig.wire.turn import Usage
 )
 def test_content_of_any_kind_gives_its_text(content: object, text: str) -> None:
     assert text_of(content) == text
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("a\n", "a\n"),
+        (None, ""),
+        ([], ""),
+        ([{"type": "text", "text": "ORD-1"}], "ORD-1"),
+        ([{"type": "text", "text": "ORD-1"}, {"type": "text", "text": "ORD-2"}], "ORD-1\nORD-2"),
+        ([{"type": "image"}, {"type": "text", "text": "a"}, {"type": "image"}, "b", None], "a\nb"),
+        (["a", "", "b"], "a\n\nb"),
+    ],
+)
+def test_the_texts_of_a_result_stand_one_per_line(content: object, text: str) -> None:
+    assert result_of("c", content) == ToolResult("c", text)
 
 
 def test_arguments_that_are_not_text_become_json() -> None:

@@ -250,3 +250,18 @@ def test_an_encoded_request_has_the_fields_of_the_api() -> None:
         "message",
     ]
     assert CODEC.decode_request(CODEC.encode_request(request)) == request
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (None, ""),
+        ("conv_1", "conv_1"),
+        ({"id": "conv_1"}, "conv_1"),
+        ({}, "unreadable"),
+        (7, "unreadable"),
+    ],
+)
+def test_a_conversation_is_an_id_or_an_object_with_one(given: object, read: str) -> None:
+    request = CODEC.decode_request(body({"model": "m", "input": "hi", "conversation": given}))
+    assert request.conversation == read

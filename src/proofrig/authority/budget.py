@@ -11,6 +11,9 @@ Rules:
 5. remaining = allocated - reserved - spent. It is negative when actuals came out above their
    holds or a budget was lowered; debt is the part of spent above allocated.
 6. A hold is taken on every account of a lane or on none.
+7. Nobody knows beforehand how long a call will take and how much will come back, so a hold names
+   the least of both (`opening`). A call is let in while something is left; what it took is booked
+   when it ends, beyond the limit as debt, and the next call is denied.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ MAX_AMOUNT = (
     1 << 53
 ) - 1  # what every store and JSON reader holds exactly; $9.0e9 in micro-dollars
 _UNLIMITED = 1 << 62  # above any sum of holds, so that an unlimited account needs no branch
+
+_MS_NS = 1_000_000
 
 _UNIT = re.compile(r"usd_micro|tokens|ms|bytes|calls(:\S+)?")
 
@@ -82,6 +87,18 @@ def ancestors(scope: str) -> tuple[str, ...]:
 def one_call(kind: str, amounts: Amounts) -> dict[str, int]:
     """The vector of one call: `amounts`, one of `calls` and one of `calls:<kind>`."""
     return {"calls": 1, f"calls:{kind}": 1, **amounts}
+
+
+def opening(sent: int) -> dict[str, int]:
+    """What a call that sends `sent` bytes holds of time and bytes: one millisecond and those bytes,
+    at least one, so that a limit that is used up lets nothing in."""
+    return {"ms": 1, "bytes": max(1, sent)}
+
+
+def traffic(ns: int, size: int) -> dict[str, int]:
+    """The time and bytes of a call as they are booked: `ns` nanoseconds in milliseconds, rounded
+    up, and `size` bytes sent and received."""
+    return {"ms": -(-ns // _MS_NS), "bytes": size}
 
 
 def hold(lane: Lane, amounts: Amounts) -> bool:

@@ -14,8 +14,8 @@ call that checks, moves and answers with the `Transition` it made. Journals writ
    actual does not name is charged as it was held: silence is not zero.
 5. A reservation is live until `expire` moves it, whatever the clock says. An orphan that never
    started is released; one that had started is charged its hold and its outcome is unknown.
-6. An end is an end. A late commit of an expired reservation is refused: its hold, never below the
-   sound bound, is already charged. Callers extend a hold while they work.
+6. An end is an end. A late commit of an expired reservation is refused: its hold, in money, tokens
+   and calls never below the sound bound, is already charged. Callers extend a hold while they work.
 7. Live calls and `apply` move balances through the same few lines, so a replay cannot differ.
 """
 

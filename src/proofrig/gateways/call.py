@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from proofrig.authority.budget import traffic
 from proofrig.authority.ledger import ReserveRequest, Source
 from proofrig.authority.prices import PriceUnknown
 from proofrig.errors import Denied, LedgerError
@@ -22,6 +23,7 @@ from proofrig.gateways.charges import (
     Bound,
     actual,
     affordable,
+    at_most,
     believed,
     bound_of,
     estimate,
@@ -42,13 +44,15 @@ _SECOND_NS = 1_000_000_000
 
 
 class Call:
-    """One call to a model. Times are nanoseconds of the run's clock."""
+    """One call to a model. Times are nanoseconds of the run's clock; `received` is the bytes of the
+    answer so far, as they came; `assumed` the input tokens of a conversation nothing is held of."""
 
     __slots__ = (
         "__weakref__",
         "amended",
         "asked",
         "asked_usage",
+        "assumed",
         "attempt",
         "backoff_ns",
         "binding",
@@ -62,6 +66,7 @@ class Call:
         "held",
         "id",
         "queue_ns",
+        "received",
         "said",
         "sent_ns",
         "settled",
@@ -95,7 +100,7 @@ class Call:
         self.asked_usage = False
         self.decoder: StreamDecoder | None = None
         self.settled = False
-        self.status = 0
+        self.status = self.received = self.assumed = 0
         self.queue_ns = self.backoff_ns = self.sent_ns = 0
         self.ttft_ns = -1
 
@@ -117,10 +122,11 @@ class Call:
         self.attempt = desk.retries.attempt(trial, self.body, self.said, self.clock())
         self.backoff_ns = self.attempt.backoff_ns
         settings, asked = desk.settings, self.asked
+        before, self.assumed = desk.carried(trial, asked)
         self.bound = bound_of(
             asked,
             self.body,
-            before=desk.conversations.tokens(trial, asked.previous_id) if asked.previous_id else 0,
+            before=before + self.assumed,
             ceiling=settings.ceiling,
             media_tokens=settings.media_tokens,
         )
@@ -167,7 +173,7 @@ class Call:
         elif usage is None or not turn.complete:
             broken = turn.finish == "error" and not turn.text and not turn.tool_calls
             source = "estimated" if broken and usage is None else "partial"
-            usage = None if source == "estimated" else self._seen(turn)
+            usage = None if source == "estimated" else seen(turn, self.bound, self._reasoning())
         good = status < 300 and turn.complete and not turn.error
         outcome: Outcome = "ok" if good else "fail"
         self.status = status
@@ -180,9 +186,12 @@ class Call:
         if good:
             desk, trial = self.desk, self.binding.trial
             desk.retries.forget(trial, self.body)
-            desk.context.asked.note(trial, self.id, turn.tool_calls)
+            desk.context.asked.note(trial, self.id, self.asked, turn)
             api = turn.api
             if api == "responses" or (api == "messages" and b'"thread"' in self.body):
+                if turn.usage is None:
+                    usage = at_most(turn, self.bound, self._reasoning())
+                    turn = msgspec.structs.replace(turn, usage=usage)
                 desk.conversations.keep(trial, self.asked, turn, size=len(self.body))
 
     def fail(self, error: UpstreamError) -> None:
@@ -223,7 +232,7 @@ class Call:
     def _ask(self, bound: Bound) -> Denied | None:
         settings, binding = self.desk.settings, self.binding
         try:
-            self.held = estimate(bound, self.asked.model, settings.prices)
+            self.held = estimate(bound, self.asked.model, settings.prices, len(self.body))
         except PriceUnknown as unknown:
             return unknown
         answer = self.desk.context.authority.reserve(
@@ -271,21 +280,21 @@ class Call:
             attrs["trace"] = self.trace
         journal = self.desk.context.journal
         asked: Request | None = getattr(self, "asked", None)
+        attrs["request"] = journal.payload(self.body)
         if asked is None:
-            attrs["request"] = journal.payload(self.body)
             return attrs
         attrs["model"] = asked.model
         attrs["stream"] = asked.stream
-        if not asked.previous_id:
-            attrs["request"] = journal.payload(self.body)
+        goes_on = asked.previous_id or asked.conversation
+        if not goes_on:
             return attrs
-        attrs["continues"] = asked.previous_id
-        whole = self.desk.conversations.whole(self.binding.trial, asked)
-        if whole is None:
-            attrs["request"] = journal.payload(self.body)
-        else:
+        attrs["continues"] = goes_on
+        if self.assumed:
+            attrs["assumed"] = self.assumed
+        whole = self.desk.whole(self.binding.trial, asked)
+        if whole is not None:
+            attrs["raw"] = attrs["request"]
             attrs["request"] = journal.payload(self.codec.encode_request(whole))
-            attrs["raw"] = journal.payload(self.body)
         return attrs
 
     def _finished(self) -> bool:
@@ -297,9 +306,8 @@ class Call:
             self.answered(self.status, turn)
         return self.settled
 
-    def _seen(self, turn: Turn) -> Usage:
-        reasoning = 0 if self.decoder is None else self.decoder.reasoning_bytes
-        return seen(turn, self.bound, reasoning)
+    def _reasoning(self) -> int:
+        return 0 if self.decoder is None else self.decoder.reasoning_bytes
 
     def _broken(self, outcome: Outcome, facts: dict[str, Any]) -> None:
         if self.settled:
@@ -313,7 +321,7 @@ class Call:
             self._release("never_sent", facts)
             return
         began = self.decoder is not None
-        usage = self._seen(turn) if began else None
+        usage = seen(turn, self.bound, self._reasoning()) if began else None
         self._commit(outcome, "partial" if began else "estimated", usage, turn, facts)
 
     def _release(self, reason: str, facts: dict[str, Any]) -> None:
@@ -333,11 +341,14 @@ class Call:
         turn: Turn,
         facts: dict[str, Any] | None = None,
     ) -> None:
-        """Charge and write down. `usage` None charges the whole hold: nobody knows better."""
+        """Charge and write down. `usage` None charges tokens and money as held: nobody knows."""
         self.settled = True
         context = self.desk.context
         prices = self.desk.settings.prices
-        cost = {} if usage is None else actual(usage, self.asked.model, prices)
+        service_ns = self.clock() - self.sent_ns if self.sent_ns else 0
+        cost = traffic(service_ns, len(self.body) + self.received)
+        if usage is not None:
+            cost |= actual(usage, self.asked.model, prices)
         try:
             charged = context.authority.commit(self.id, cost, source, outcome)
         except LedgerError as error:  # its hold had run out, and was charged
@@ -354,7 +365,7 @@ class Call:
             "complete": turn.complete,
             "queue_ns": self.queue_ns,
             "backoff_ns": self.backoff_ns,
-            "service_ns": self.clock() - self.sent_ns if self.sent_ns else 0,
+            "service_ns": service_ns,
         }
         if usage is not None:
             attrs["usage"] = usage

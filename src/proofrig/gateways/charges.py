@@ -2,12 +2,14 @@
 
 Rules:
 1. An estimate is never below what the call can come to. Input: the sound bound of the body, what
-   was counted for a conversation it continues by id, and `media_tokens` for every image, file or
-   sound it only refers to. Output: the request's limit, else the model's ceiling, times the
-   answers asked for.
+   was counted for a conversation it continues by id or else a model's whole context, and
+   `media_tokens` for every image, file or sound it only refers to. Output: the request's limit,
+   else the model's ceiling, times the answers asked for.
 2. What broke off is charged as seen: the input as the provider counted it or else as bounded, the
    output as counted here, reasoning too, one token per three bytes, which is on the high side.
-3. A usage that no ledger can hold, below zero or beyond its largest amount, counts as none said.
+3. Time and bytes have no such bound: an estimate names the least of them, what they came to is
+   booked at the end of every call, however it ended.
+4. A usage that no ledger can hold, below zero or beyond its largest amount, counts as none said.
    A limit beyond that amount is held as that amount: no budget has more.
 """
 
@@ -17,7 +19,7 @@ import re
 
 import msgspec
 
-from proofrig.authority.budget import MAX_AMOUNT, one_call
+from proofrig.authority.budget import MAX_AMOUNT, one_call, opening
 from proofrig.authority.prices import PriceTable, input_token_bound
 from proofrig.wire.turn import Request, Turn, Usage
 
@@ -32,6 +34,7 @@ class _Many(msgspec.Struct, gc=False):
     best_of: int | None = None
 
 
+_encode = msgspec.json.Encoder().encode
 _MANY = msgspec.json.Decoder(_Many)
 
 
@@ -68,10 +71,11 @@ def answers_in(body: bytes) -> int:
     return max(1, many.n or 1, many.best_of or 1)
 
 
-def estimate(bound: Bound, model: str, prices: PriceTable | None) -> dict[str, int]:
-    """The budget vector to reserve. Without a price table no money is booked. Raises
-    PriceUnknown, which is a denial."""
-    amounts = one_call("llm", {"tokens": min(bound.input + bound.output, MAX_AMOUNT)})
+def estimate(bound: Bound, model: str, prices: PriceTable | None, sent: int) -> dict[str, int]:
+    """The budget vector to reserve for a request of `sent` bytes. Without a price table no money
+    is booked. Raises PriceUnknown, which is a denial."""
+    amounts = one_call("llm", opening(sent))
+    amounts["tokens"] = min(bound.input + bound.output, MAX_AMOUNT)
     if prices is not None:
         cost = prices.estimate(model, bound.input, bound.output)
         amounts["usd_micro"] = min(cost, MAX_AMOUNT)
@@ -79,7 +83,7 @@ def estimate(bound: Bound, model: str, prices: PriceTable | None) -> dict[str, i
 
 
 def actual(usage: Usage, model: str, prices: PriceTable | None) -> dict[str, int]:
-    """What this usage comes to; units it does not name are charged as they were held."""
+    """What this usage comes to in tokens and money."""
     amounts = {"tokens": usage.input + usage.output}
     if prices is not None:
         amounts["usd_micro"] = prices.cost(model, usage)
@@ -109,6 +113,12 @@ def believed(turn: Turn) -> Turn:
     if usage is None or all(0 <= count <= _MOST for count in msgspec.structs.astuple(usage)):
         return turn
     return msgspec.structs.replace(turn, usage=None)
+
+
+def at_most(turn: Turn, bound: Bound, reasoning: int) -> Usage:
+    """Bounds, in input tokens, what going on from a turn adds whose usage nobody told: what bounded
+    its input, and every byte it said. reasoning: as of `seen`."""
+    return Usage(bound.input, reasoning + len(_encode(turn)))
 
 
 def seen(turn: Turn, bound: Bound, reasoning: int = 0) -> Usage:

@@ -18,6 +18,7 @@ from collections import OrderedDict
 
 import msgspec
 
+from proofrig.wire.continuation import joined
 from proofrig.wire.turn import Message, Request, Turn
 
 
@@ -50,18 +51,16 @@ class Conversations:
     def whole(self, trial: str, request: Request) -> Request | None:
         """The request with its whole conversation in place of the id it goes on from; None when
         a part of it is not, or no longer, kept."""
-        chain: list[Reply] = []
+        parts = [request.messages]
         reply_id = request.previous_id
         while reply_id:
             reply = self._replies.get((trial, reply_id))
             if reply is None:
                 return None
-            chain.append(reply)
+            parts.append((*reply.messages, reply.turn))
             reply_id = reply.before
-        before = (m for reply in reversed(chain) for m in (*reply.messages, reply.turn))
-        return msgspec.structs.replace(
-            request, messages=(*before, *request.messages), previous_id=""
-        )
+        messages = joined(reversed(parts))
+        return msgspec.structs.replace(request, messages=messages, previous_id="")
 
     def keep(self, trial: str, request: Request, turn: Turn, *, size: int) -> None:
         """A turn answered a request of `size` bytes; a later request may go on from it."""

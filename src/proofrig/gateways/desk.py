@@ -13,7 +13,7 @@ from proofrig.gateways.gateway import Context
 from proofrig.gateways.retries import Retries
 from proofrig.gateways.upstream import Upstream, UpstreamLimits
 from proofrig.providers.provider import Endpoint
-from proofrig.wire.turn import Api
+from proofrig.wire.turn import Api, Request
 
 if TYPE_CHECKING:
     from proofrig.gateways.passing import Aside
@@ -28,7 +28,8 @@ class LlmSettings:
     happens to traffic of no trial. trim: lower the limit of a request that sets none to what the
     budget still buys, down to `least_tokens`. retries: attempts the gateway adds of its own, the
     first after `backoff_s`. ask_usage: ask upstream for the usage of chat streams. media_tokens:
-    bound of one referred image, file or sound.
+    bound of one referred image, file or sound. unknown_conversation_tokens: bound of a conversation
+    that a request goes on from by an id of which nothing is held here; a model's whole context.
     """
 
     endpoints: Mapping[Api, Endpoint]
@@ -41,6 +42,7 @@ class LlmSettings:
     backoff_s: float = 0.5
     ask_usage: bool = True
     media_tokens: int = 20_000
+    unknown_conversation_tokens: int = 200_000
     limits: UpstreamLimits = field(default_factory=UpstreamLimits)
     conversation_bytes: int = 64 << 20
 
@@ -57,3 +59,16 @@ class Desk:
     retries: Retries
     hold_ns: int  # how long a reservation lives without being settled
     open: set[Call | Aside] = field(default_factory=set)
+
+    def carried(self, trial: str, asked: Request) -> tuple[int, int]:
+        """Tokens that the conversation which a request goes on from adds to its input, at most: of
+        one that is held as counted, and of one that is not, or no longer, held as assumed."""
+        held = 0
+        if asked.previous_id:
+            held = self.conversations.tokens(trial, asked.previous_id)
+        unknown = bool(asked.conversation) or (bool(asked.previous_id) and not held)
+        return held, self.settings.unknown_conversation_tokens if unknown else 0
+
+    def whole(self, trial: str, asked: Request) -> Request | None:
+        """The request with its whole conversation in it; None when a part of that is not held."""
+        return None if asked.conversation else self.conversations.whole(trial, asked)

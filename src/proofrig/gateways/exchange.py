@@ -142,6 +142,7 @@ async def _relay_whole(
         body = await answer.read()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise upstream.failure(error) from error
+    call.received = len(body)
     call.ttft_ns = call.clock() - call.sent_ns
     plain = reader_of(answer.headers.get("content-encoding", ""))
     turn = _read(call, answer.status, plain(body) if plain else body)
@@ -188,6 +189,7 @@ async def _relay_stream(
             return response
         if not chunk:
             break
+        call.received += len(chunk)
         decoder.feed(chunk if plain is None else plain(chunk))
         if call.ttft_ns < 0 and decoder.output_seen:
             call.ttft_ns = call.clock() - call.sent_ns

@@ -3,7 +3,8 @@
 Rules:
 1. Each API is served at its path, with and without `/v1`, bare and below `/t/<token>`.
 2. What an SDK asks besides turns (`models`, `count_tokens`, `input_tokens`) passes through and is
-   an action that holds nothing. Any other path is answered with a 404 that says what is served.
+   an action that costs its time and bytes. Any other path is answered with a 404 that says what is
+   served.
 3. Traffic of no live trial is a note on the history, and refused unless the settings let it pass.
 4. A trial's end gives up its open calls as unknown and frees what was kept for it.
 """

@@ -1,7 +1,8 @@
-"""What SDKs ask beside turns: models, token counts. Passed through, written down, never charged.
+"""What SDKs ask beside turns: models, token counts. Passed through and written down.
 
 Rules:
-1. Each is an action that holds nothing; its name is `llm.models`, `llm.count_tokens`, ...
+1. Each is an action that costs its time and bytes alone; its name is `llm.models`,
+   `llm.count_tokens`, ...
 2. The answer passes whole; these are small.
 3. It takes a connection of the endpoint's cap, and ends with its trial, as a turn does.
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from aiohttp import web
 
+from proofrig.authority.budget import opening, traffic
 from proofrig.authority.ledger import ReserveRequest
 from proofrig.errors import Denied, LedgerError
 from proofrig.gateways import answers
@@ -61,14 +63,16 @@ class Aside:
     channel: Channel
     id: str = ""
     settled: bool = False
+    size: int = 0  # bytes sent and received
     began_ns: int = 0
     task: asyncio.Task[object] | None = None
 
     async def carry_out(self, request: web.Request) -> web.Response:
-        """Reserve nothing, pass on, write down. Returns the answer for the agent."""
+        """Reserve, pass on, write down. Returns the answer for the agent."""
         context = self.desk.context
         self.id = context.journal.new_action()
         body = await request.read()
+        self.size = len(body)
         denied = self._begin(body)
         if denied is not None:
             return answers.denied(CODECS[self.api], denied)
@@ -76,6 +80,7 @@ class Aside:
         self.desk.open.add(self)
         try:
             answer, whole = await self._pass_on(request, body)
+            self.size += len(whole)
             facts = {"status": answer.status, "response": context.journal.payload(whole)}
             if at_fault(self.desk.upstreams[self.api].endpoint, answer.status):
                 facts["infra"] = True
@@ -103,23 +108,26 @@ class Aside:
         self.settled = True
         context = self.desk.context
         end: dict[str, Any] = {"outcome": outcome, "source": "measured"} | facts
-        end["service_ns"] = context.clock() - self.began_ns
+        end["service_ns"] = took = context.clock() - self.began_ns
+        cost = traffic(took, self.size)
         with suppress(LedgerError):
-            end["actual"] = context.authority.commit(self.id, {}, "measured", outcome)
+            end["actual"] = context.authority.commit(self.id, cost, "measured", outcome)
         self._write("commit", end)
 
     def _begin(self, body: bytes) -> Denied | None:
         context = self.desk.context
         attrs: dict[str, Any] = {"decision": "allow", "api": self.api, "channel": self.channel}
-        attrs["estimate"] = {}
+        attrs["estimate"] = held = opening(len(body))
         if body:
             attrs["request"] = context.journal.payload(body)
-        asking = ReserveRequest(self.id, self.binding.scope, name_of(self.path), {})
+        name, scope = name_of(self.path), self.binding.scope
+        asking = ReserveRequest(self.id, scope, name, held, self.desk.hold_ns)
         decision = context.authority.reserve(asking)
         if not decision.allowed:
             denied = decision.denied()
-            refused = {"code": denied.code, "at": denied.scope, "fix": denied.fix}
-            self._write("reserve", attrs | {"decision": "deny"} | refused)
+            attrs |= {"decision": "deny", "code": denied.code, "at": denied.scope}
+            attrs |= {"remaining": denied.remaining, "fix": denied.fix}
+            self._write("reserve", attrs)
             return denied
         self._write("reserve", attrs)
         self._write("start", {})

@@ -8,7 +8,8 @@ Rules:
 1. Nothing is passed on before `begin` has returned: its reservation and its start are written.
 2. Every call that began ends once: with its result, as it fails, or as unknown when nobody will
    ever see its result (`Calls.give_up`).
-3. A call is charged as one call, its milliseconds and the bytes of its result.
+3. A call is charged as one call, its milliseconds, and the bytes of its arguments (as the history
+   keeps them) and its result.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from proofrig.authority.budget import one_call
+from proofrig.authority.budget import one_call, opening, traffic
 from proofrig.authority.ledger import ReserveRequest
 from proofrig.errors import Denied, LedgerError, ProofrigError
 from proofrig.gateways.asked import canonical
@@ -27,9 +28,7 @@ from proofrig.gateways.gateway import Binding, Channel, Context
 from proofrig.gateways.identity import Identity, identify
 from proofrig.history.action import Outcome
 
-ESTIMATE = one_call("tool", {})
 HOLD_NS = 3600 * 1_000_000_000  # a call may run for long; one that is lost is given up, see rule 2
-MS_NS = 1_000_000
 
 
 class Asking(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +59,7 @@ class OpenCall(msgspec.Struct, gc=False):
     id: str
     name: str
     binding: Binding
+    sent: int  # bytes of its arguments
     started: int  # nanoseconds since the run began
 
 
@@ -83,12 +83,13 @@ class Calls:
         journal = context.journal
         name = f"tool.{asking.tool}"
         action = journal.new_action()
-        text = canonical(asking.arguments)
+        text = canonical(asking.arguments).encode()
+        held = one_call("tool", opening(len(text)))
         attrs: dict[str, Any] = {
             "decision": "allow",
-            "estimate": ESTIMATE,
+            "estimate": held,
             "server": asking.server,
-            "arguments": journal.payload(text.encode()),
+            "arguments": journal.payload(text),
             "channel": channel,
         }
         if asking.call_id:
@@ -98,7 +99,7 @@ class Calls:
             asked, how = claimed
             attrs |= {"asked_by": asked.action, "call_id": asked.call_id, "joined": how}
         authority = context.authority
-        request = ReserveRequest(action, binding.scope, name, ESTIMATE, HOLD_NS)
+        request = ReserveRequest(action, binding.scope, name, held, HOLD_NS)
         decision = authority.reserve(request)
         entry = _owner(binding)
         if not decision.allowed:
@@ -121,7 +122,7 @@ class Calls:
             with suppress(ProofrigError):
                 journal.write("release", name, **entry, id=action, attrs={"reason": str(error)})
             raise
-        call = self._open[action] = OpenCall(action, name, binding, started)
+        call = self._open[action] = OpenCall(action, name, binding, len(text), started)
         return call
 
     def end(self, call: OpenCall, ending: Ending) -> None:
@@ -131,11 +132,8 @@ class Calls:
         context = self._context
         result = ending.result
         service_ns = context.clock() - call.started
-        actual = {
-            **ESTIMATE,
-            "ms": -(-service_ns // MS_NS),
-            "bytes": 0 if result is None else len(result),
-        }
+        received = 0 if result is None else len(result)
+        actual = one_call("tool", traffic(service_ns, call.sent + received))
         attrs: dict[str, Any] = {
             "outcome": ending.outcome,
             "actual": actual,

@@ -5,14 +5,15 @@ Rules:
    forgotten. The oldest are forgotten first.
 2. Each reply keeps only what was new and points to the reply it continues, so that memory grows
    with what was said and not with how often it was read.
-3. A continuation's own system text takes the place of the one that opened the conversation;
-   tools that are not sent again stay as they were.
+3. A continuation's own system text takes the place of those before it; tools that are not sent
+   again stay as they were.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from proofrig.wire.continuation import joined
 from proofrig.wire.turn import Message, Request, Tool
 
 MOST_HELD = 50_000  # replies
@@ -55,10 +56,4 @@ def whole(request: Request, before: Held | None) -> tuple[tuple[Message, ...], t
     while held is not None:
         parts.append(held.said)
         held = held.before
-    earlier = [message for part in reversed(parts[1:]) for message in part]
-    opens_anew = request.messages and request.messages[0].role == "system"
-    if opens_anew:
-        first, *rest = request.messages
-        kept = earlier[1:] if earlier and earlier[0].role == "system" else earlier
-        return (first, *kept, *rest), request.tools or before.tools
-    return (*earlier, *request.messages), request.tools or before.tools
+    return joined(reversed(parts)), request.tools or before.tools

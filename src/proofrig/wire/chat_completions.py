@@ -24,6 +24,7 @@ from proofrig.wire.chat_completions_stream import (
     usage_fields,
 )
 from proofrig.wire.codec import WireError
+from proofrig.wire.counts import Odd
 from proofrig.wire.parts import (
     call_of,
     decode,
@@ -108,12 +109,12 @@ class _Response(msgspec.Struct):
     model: str | None = None
     created: Any = None
     choices: list[_Choice] | None = None
-    usage: WireUsage | None = None
+    usage: WireUsage | Odd = None
     error: Any = None
 
 
 class _UsageOnly(msgspec.Struct):
-    usage: WireUsage | None = None
+    usage: WireUsage | Odd = None
 
 
 _REQUEST = msgspec.json.Decoder(_Request)
@@ -172,7 +173,7 @@ class ChatCompletions:
             refusal=message.refusal or "",
             tool_calls=message.calls(),
             finish="error" if wire.error else FINISH.get(choice.finish_reason, "unknown"),
-            usage=None if wire.usage is None else wire.usage.usage(),
+            usage=wire.usage.usage() if isinstance(wire.usage, WireUsage) else None,
             complete=bool(wire.error) or choice.finish_reason is not None,
             error=error_text(wire.error) if wire.error else "",
             created=unix_seconds(wire.created),
@@ -246,7 +247,7 @@ class ChatCompletions:
             wire = _USAGE.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return None if wire.usage is None else wire.usage.usage()
+        return wire.usage.usage() if isinstance(wire.usage, WireUsage) else None
 
 
 def _read_call(call: _Call) -> ToolCall:

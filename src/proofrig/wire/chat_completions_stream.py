@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from proofrig.wire.counts import Odd, whole_counts
 from proofrig.wire.parts import error_text, json_text, pace_of, pieces, unix_seconds
 from proofrig.wire.sse import EventReader, EventSplitter, encode_event, parse_event
 from proofrig.wire.turn import Finish, ToolCall, Turn, Usage
@@ -31,32 +32,36 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _InputDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: Any = None
+    cache_write_tokens: Any = None
 
 
 class _OutputDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Any = None
 
 
 class WireUsage(msgspec.Struct, gc=False):
     """`usage` as it stands in responses and in the usage chunk."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    prompt_tokens_details: _InputDetails | Odd = None
+    completion_tokens_details: _OutputDetails | Odd = None
 
-    def usage(self) -> Usage:
+    def usage(self) -> Usage | None:
         """The same in proofrig's terms; here the input counts cached tokens already."""
         given, made = self.prompt_tokens_details, self.completion_tokens_details
-        return Usage(
-            self.prompt_tokens or 0,
-            self.completion_tokens or 0,
-            (given.cached_tokens or 0) if given else 0,
-            (given.cache_write_tokens or 0) if given else 0,
-            (made.reasoning_tokens or 0) if made else 0,
+        read, written = 0, 0
+        if isinstance(given, _InputDetails):
+            read, written = given.cached_tokens, given.cache_write_tokens
+        counts = whole_counts(
+            self.prompt_tokens,
+            self.completion_tokens,
+            read,
+            written,
+            made.reasoning_tokens if isinstance(made, _OutputDetails) else 0,
         )
+        return None if counts is None else Usage(*counts)
 
 
 class _Function(msgspec.Struct, gc=False):
@@ -91,13 +96,13 @@ class _Chunk(msgspec.Struct):
     model: str | None = None
     created: Any = None
     choices: list[_Choice] | None = None
-    usage: WireUsage | None = None
+    usage: WireUsage | Odd = None
     error: Any = None
 
 
 class _UsageChunk(msgspec.Struct):
     choices: list[msgspec.Raw] | None = None
-    usage: WireUsage | None = None
+    usage: WireUsage | Odd = None
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
@@ -154,7 +159,7 @@ class ChatStreamDecoder:
     def _take(self, chunk: _Chunk) -> None:
         if not self._head[0]:
             self._head = (chunk.id or "", chunk.model or "", unix_seconds(chunk.created))
-        if chunk.usage is not None:
+        if isinstance(chunk.usage, WireUsage):
             self._usage = chunk.usage
         if chunk.error:
             self._error = error_text(chunk.error)

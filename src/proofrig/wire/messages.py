@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from proofrig.wire.codec import UsageStripper, WireError
+from proofrig.wire.counts import Odd
 from proofrig.wire.messages_stream import (
     FINISH,
     Block,
@@ -85,12 +86,12 @@ class _Response(msgspec.Struct):
     content: list[Block] | None = None
     stop_reason: str | None = None
     stop_details: StopDetails | None = None
-    usage: WireUsage | None = None
+    usage: WireUsage | Odd = None
     error: Any = None
 
 
 class _UsageOnly(msgspec.Struct):
-    usage: WireUsage | None = None
+    usage: WireUsage | Odd = None
 
 
 _REQUEST = msgspec.json.Decoder(_Request)
@@ -158,7 +159,7 @@ class Messages:
             refusal=(wire.stop_details.explanation or "") if wire.stop_details else "",
             tool_calls=tuple([tool_call(block) for block in blocks if block.type == "tool_use"]),
             finish="error" if wire.error else FINISH.get(wire.stop_reason, "unknown"),
-            usage=None if wire.usage is None else wire.usage.usage(),
+            usage=wire.usage.usage() if isinstance(wire.usage, WireUsage) else None,
             complete=bool(wire.error) or wire.stop_reason is not None,
             error=error_text(wire.error) if wire.error else "",
         )
@@ -210,7 +211,7 @@ class Messages:
             wire = _USAGE.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return None if wire.usage is None else wire.usage.usage()
+        return wire.usage.usage() if isinstance(wire.usage, WireUsage) else None
 
 
 def _read_message(wire: _Message) -> Message:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from proofrig.wire.counts import Odd, whole_counts
 from proofrig.wire.parts import error_text, pace_of, pieces
 from proofrig.wire.sse import EventReader, encode_event
 from proofrig.wire.turn import Finish, ToolCall, Turn, Usage
@@ -37,17 +38,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _OutputDetails(msgspec.Struct, gc=False):
-    thinking_tokens: int | None = None
+    thinking_tokens: Any = None
 
 
 class WireUsage(msgspec.Struct, gc=False):
     """`usage` as it stands in responses, `message_start` and `message_delta`."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    output_tokens_details: _OutputDetails | None = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    cache_creation_input_tokens: Any = None
+    cache_read_input_tokens: Any = None
+    output_tokens_details: _OutputDetails | Odd = None
 
     def update(self, later: WireUsage) -> None:
         """Take over the totals that `later` has."""
@@ -56,18 +57,20 @@ class WireUsage(msgspec.Struct, gc=False):
             if value is not None:
                 setattr(self, name, value)
 
-    def usage(self) -> Usage:
+    def usage(self) -> Usage | None:
         """The same in proofrig's terms, where the input counts cached tokens too."""
-        read = self.cache_read_input_tokens or 0
-        write = self.cache_creation_input_tokens or 0
         made = self.output_tokens_details
-        return Usage(
-            (self.input_tokens or 0) + read + write,
-            self.output_tokens or 0,
-            read,
-            write,
-            (made.thinking_tokens or 0) if made else 0,
+        counts = whole_counts(
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_input_tokens,
+            self.cache_creation_input_tokens,
+            made.thinking_tokens if isinstance(made, _OutputDetails) else 0,
         )
+        if counts is None:
+            return None
+        fresh, output, read, write, reasoning = counts
+        return Usage(fresh + read + write, output, read, write, reasoning)
 
 
 class StopDetails(msgspec.Struct, gc=False):
@@ -97,7 +100,7 @@ class _Delta(msgspec.Struct):
 class _Message(msgspec.Struct):
     id: str | None = None
     model: str | None = None
-    usage: WireUsage | None = None
+    usage: WireUsage | Odd = None
 
 
 class _Event(msgspec.Struct):
@@ -106,7 +109,7 @@ class _Event(msgspec.Struct):
     message: _Message | None = None
     content_block: Block | None = None
     delta: _Delta | None = None
-    usage: WireUsage | None = None
+    usage: WireUsage | Odd = None
     error: Any = None
 
 
@@ -158,11 +161,13 @@ class MessagesStreamDecoder:
                 self._refusal = event.delta.stop_details.explanation or ""
         self._take_usage(event.usage)
 
-    def _take_usage(self, usage: WireUsage | None) -> None:
-        if usage is not None and self._usage is not None:
-            self._usage.update(usage)
-        elif usage is not None:
+    def _take_usage(self, usage: WireUsage | Odd) -> None:
+        if not isinstance(usage, WireUsage):
+            return
+        if self._usage is None:
             self._usage = usage
+        else:
+            self._usage.update(usage)
 
     def _take_block(self, event: _Event) -> None:
         block = event.content_block

@@ -2,7 +2,8 @@
 
 Rules:
 1. Content may be text, a list of parts or nothing; parts without text (images, files, audio, what
-   comes next year) are passed over. Parts are joined as they are, without a separator.
+   comes next year) are passed over. A message's parts are pieces of one text and joined as they
+   are. A tool result's are texts of their own, such as the elements of a list: one per line.
 2. Splicing decodes only the outermost object; the values in it keep their bytes.
 """
 
@@ -32,19 +33,14 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
         raise WireError(f"expected {what} as JSON, got {start!r}: {error}") from error
 
 
-def text_of(content: Any) -> str:
-    """The text in a message's content or in a tool's result."""
+def text_of(content: Any, between: str = "") -> str:
+    """The text in a message's content or in a tool's result, its parts joined by `between`."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
         return ""
-    texts = [part if isinstance(part, str) else _part_text(part) for part in content]
-    return texts[0] if len(texts) == 1 else "".join(texts)
-
-
-def _part_text(part: Any) -> str:
-    text = part.get("text") if isinstance(part, dict) else None
-    return text if isinstance(text, str) else ""
+    texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    return between.join([text for text in texts if isinstance(text, str)])
 
 
 def json_text(value: Any) -> str:
@@ -127,7 +123,7 @@ def call_of(identity: str | None, name: str | None, arguments: Any) -> ToolCall:
 
 def result_of(call_id: str | None, content: Any, is_error: bool | None = None) -> ToolResult:
     """A tool result from fields that may be missing."""
-    return ToolResult(call_id or "", text_of(content), is_error)
+    return ToolResult(call_id or "", text_of(content, "\n"), is_error)
 
 
 def openai_error(status: int, kind: str, message: str) -> bytes:

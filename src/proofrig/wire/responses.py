@@ -5,7 +5,8 @@ Rules:
 2. The calls right after an assistant's message belong to it: input items are joined to messages
    as the other APIs have them. Reasoning and items of tools run by the provider are passed over.
 3. A result is an item `*_call_output`; its `call_id` names the call.
-4. `previous_response_id` is the request's `previous_id`.
+4. `previous_response_id` is the request's `previous_id`; `conversation` is an id or an object that
+   holds one.
 5. A body with an `error` and no output is a turn that finished with that error.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 
 from proofrig.wire.codec import UsageStripper, WireError
+from proofrig.wire.counts import Odd
 from proofrig.wire.parts import decode, error_text, openai_error, result_of, splice, text_of
 from proofrig.wire.responses_stream import (
     Item,
@@ -53,10 +55,11 @@ class _Request(msgspec.Struct):
     stream: bool | None = None
     max_output_tokens: int | None = None
     previous_response_id: str | None = None
+    conversation: Any = None
 
 
 class _UsageOnly(msgspec.Struct):
-    usage: WireUsage | None = None
+    usage: WireUsage | Odd = None
 
 
 _REQUEST = msgspec.json.Decoder(_Request)
@@ -87,6 +90,7 @@ class Responses:
             stream=bool(wire.stream),
             max_tokens=wire.max_output_tokens,
             previous_id=wire.previous_response_id or "",
+            conversation="" if wire.conversation is None else _id_of(wire.conversation),
         )
 
     def encode_request(self, request: Request) -> bytes:
@@ -105,6 +109,8 @@ class Responses:
             fields["stream"] = True
         if request.previous_id:
             fields["previous_response_id"] = request.previous_id
+        if request.conversation:
+            fields["conversation"] = request.conversation
         return _encode(fields)
 
     def decode_response(self, body: bytes) -> Turn:
@@ -148,7 +154,14 @@ class Responses:
             wire = _USAGE.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return None if wire.usage is None else wire.usage.usage()
+        return wire.usage.usage() if isinstance(wire.usage, WireUsage) else None
+
+
+def _id_of(conversation: Any) -> str:
+    """The id of a conversation, given as text or as an object; one that cannot be read has a name
+    all the same, for the request goes on from something."""
+    given = conversation.get("id") if isinstance(conversation, dict) else conversation
+    return given if isinstance(given, str) else "unreadable"
 
 
 def _read_input(given: str | list[Item] | None) -> list[Message]:

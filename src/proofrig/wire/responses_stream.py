@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from proofrig.wire.counts import Odd, whole_counts
 from proofrig.wire.parts import call_of, error_text, pace_of, pieces, text_of, unix_seconds
 from proofrig.wire.sse import EventReader, encode_event
 from proofrig.wire.turn import Finish, ToolCall, Turn, Usage
@@ -32,32 +33,36 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _InputDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: Any = None
+    cache_write_tokens: Any = None
 
 
 class _OutputDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Any = None
 
 
 class WireUsage(msgspec.Struct, gc=False):
     """`usage` as it stands in a response object."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    input_tokens_details: _InputDetails | Odd = None
+    output_tokens_details: _OutputDetails | Odd = None
 
-    def usage(self) -> Usage:
+    def usage(self) -> Usage | None:
         """The same in proofrig's terms; here the input counts cached tokens already."""
         given, made = self.input_tokens_details, self.output_tokens_details
-        return Usage(
-            self.input_tokens or 0,
-            self.output_tokens or 0,
-            (given.cached_tokens or 0) if given else 0,
-            (given.cache_write_tokens or 0) if given else 0,
-            (made.reasoning_tokens or 0) if made else 0,
+        read, written = 0, 0
+        if isinstance(given, _InputDetails):
+            read, written = given.cached_tokens, given.cache_write_tokens
+        counts = whole_counts(
+            self.input_tokens,
+            self.output_tokens,
+            read,
+            written,
+            made.reasoning_tokens if isinstance(made, _OutputDetails) else 0,
         )
+        return None if counts is None else Usage(*counts)
 
 
 class Item(msgspec.Struct):
@@ -97,7 +102,7 @@ class WireResponse(msgspec.Struct):
     created_at: Any = None
     status: str | None = None
     output: list[Item] | None = None
-    usage: WireUsage | None = None
+    usage: WireUsage | Odd = None
     incomplete_details: _Incomplete | None = None
     error: Any = None
 
@@ -115,7 +120,7 @@ class WireResponse(msgspec.Struct):
             refusal="".join(map(_refusal_of, messages)),
             tool_calls=calls,
             finish=self._finish(bool(calls)) if ended else "unknown",
-            usage=None if self.usage is None else self.usage.usage(),
+            usage=self.usage.usage() if isinstance(self.usage, WireUsage) else None,
             complete=ended,
             error=error_text(self.error) if self.error else "",
             created=unix_seconds(self.created_at),

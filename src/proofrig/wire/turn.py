@@ -73,7 +73,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an agent asked a model. `previous_id` is the id of the reply this one continues;
-    then `messages` holds only what is new. `max_tokens` is None when the agent set none."""
+    then `messages` holds only what is new. `conversation` is the id of one that the provider keeps
+    and the request goes on in. `max_tokens` is None when the agent set none."""
 
     api: Api
     model: str
@@ -83,6 +84,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     max_tokens: int | None = None
     previous_id: str = ""
     wants_usage: bool = True  # False: a chat stream that did not ask for its usage
+    conversation: str = ""
 
 
 class Turn(msgspec.Struct, frozen=True, omit_defaults=True):
