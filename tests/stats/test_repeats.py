@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from vectors import vectors
 
 from proofrig.stats.repeats import over_cases, pass_at_k, pass_hat_k
+from vectors import vectors
 
 
 @pytest.mark.parametrize("vector", vectors("pass_k", prefix="pass_"))
