@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +11,6 @@ if TYPE_CHECKING:
     from proofrig.evaluation import Options
     from proofrig.suites import Suite
     from proofrig.trials.manifest import Manifest
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 root_option = click.option(
     "--root",

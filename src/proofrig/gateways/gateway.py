@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -115,8 +115,6 @@ class Context:
     asked: AskedCalls
     client: aiohttp.ClientSession
     clock: Clock
-    run: str = ""
-    settings: dict[str, object] = field(default_factory=dict)
 
 
 class Gateway(Protocol):

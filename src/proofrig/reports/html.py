@@ -26,7 +26,6 @@ from proofrig.results import UNMEASURED
 _FOLDER = Path(__file__).parent / "templates"
 _PLACE = "\0DATA\0"
 _MANIFEST_CHARACTERS = 40_000
-_CLASSES = ("agent", "timeout", "limit")
 
 
 def render(report: RunReport) -> bytes:

@@ -111,7 +111,7 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
             authority.set_budget(scope, amounts)
         client = open_client()
         closing.push_async_callback(client.close)
-        context = Context(journal, authority, Bindings(), AskedCalls(), client, clock, plan.run)
+        context = Context(journal, authority, Bindings(), AskedCalls(), client, clock)
         llm = LlmGateway(
             context,
             LlmSettings(

@@ -24,7 +24,7 @@ from proofrig.wire.turn import Api
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a rig needs to know before the first trial.
 
-    run_dir: where the history goes. run: the run's id. origin_ns: `time.monotonic_ns` at the
+    run_dir: where the history goes. origin_ns: `time.monotonic_ns` at the
     run's beginning. endpoints: where each model API is served. tools: tool settings as they came
     from the suite. prices: the price table. budgets: scope -> amounts. run_budget: what
     each trial's own scope gets. unattributed: what happens to traffic of no trial.
@@ -32,7 +32,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     run_dir: str
-    run: str
     origin_ns: int
     suite_dir: str
     endpoints: dict[Api, Endpoint]

@@ -38,7 +38,6 @@ from proofrig.trials.baseline import Role, role_of
 from proofrig.trials.following import Following
 from proofrig.wire.turn import Api
 
-SHARED_MODES = ("shared",)
 PAYLOAD_CAP = 1 << 18
 SECRETIVE = ("env", "headers")
 
@@ -116,7 +115,7 @@ def one_name(trial: str) -> str:
 
 def shares_a_host(suite: Suite) -> bool:
     """True when one host runs many trials, so that identity travels with each request."""
-    return getattr(suite.agent, "mode", "") in SHARED_MODES or suite.agent.type == "http"
+    return getattr(suite.agent, "mode", "") == "shared" or suite.agent.type == "http"
 
 
 def mcp_settings(suite: Suite) -> list[McpServerSettings]:
@@ -151,7 +150,6 @@ def plan_of(suite: Suite, run_dir: Path, origin_ns: int, endpoints: dict[Api, En
     prices = suite.price_table()
     return Plan(
         run_dir=str(run_dir),
-        run=run_dir.name,
         origin_ns=origin_ns,
         suite_dir=str(suite.dir),
         endpoints=endpoints,
