@@ -265,11 +265,11 @@ class Keeper:
             members = tree(own)[1:]
             members += [pid for pid in processes() if any(carries(pid, m) for m in markers)]
             alive = [pid for pid in members if parent_and_state(pid)[1] not in ("", "Z", "X")]
+            self.reap()  # what has ended leaves no zombie behind, for init or for people to find
             if not alive:
                 return
             for pid in alive:
                 kill(pid)
-            self.reap()
             time.sleep(0.005)
 
     def report(self, message: dict[str, Any]) -> None:
