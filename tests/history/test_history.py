@@ -7,7 +7,7 @@ from pathlib import Path
 from proofrig.history.action import Action, Entry
 from proofrig.history.archive import archive
 from proofrig.history.format import encoder, folder_of
-from proofrig.history.history import History, pair
+from proofrig.history.history import History, Pairing, pair
 
 
 def segment(run_dir: Path, name: str, entries: list[Entry], torn: bytes = b"") -> Path:
@@ -76,3 +76,21 @@ def test_a_segment_that_was_being_compressed_is_read_once(tmp_path: Path) -> Non
     path = segment(tmp_path, "rig-1", [entry("note", 1)])
     path.with_name("rig-1.jsonl.zst").write_bytes(b"half a frame")
     assert len(list(History(tmp_path).entries())) == 1
+
+
+def test_pairing_tells_of_each_action_as_it_ends_and_of_the_open_ones_when_asked() -> None:
+    pairing = Pairing()
+    given = [
+        entry("start", 1, "a"),
+        entry("note", 2),
+        entry("start", 3, "b"),
+        entry("fault", 4, "b"),
+        entry("commit", 5, "a", outcome="ok"),
+        entry("reserve", 6, "c", decision="deny"),
+        entry("commit", 7, "lost", outcome="ok"),
+    ]
+    told = [pairing.step(each) for each in given]
+    ids = [action.id if action else "" for action in told]
+    assert ids == ["", "", "", "", "a", "c", "lost"]
+    [left] = pairing.unfinished()
+    assert (left.id, left.outcome, len(left.faults)) == ("b", "unknown", 1)

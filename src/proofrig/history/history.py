@@ -89,26 +89,44 @@ class History:
 
 def pair(entries: Iterable[Entry]) -> Iterator[Action]:
     """Actions from entries: each as it ends, then the unfinished in the order they began."""
-    open_actions: dict[str, dict[str, Entry]] = {}
-    faults: dict[str, list[Entry]] = {}
+    pairing = Pairing()
     for entry in entries:
-        if not entry.id:
-            continue
-        if entry.kind == "reserve":
+        action = pairing.step(entry)
+        if action is not None:
+            yield action
+    yield from pairing.unfinished()
+
+
+class Pairing:
+    """Pairs entries that are handed in one by one. Entries without an id are passed over."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, dict[str, Entry]] = {}
+        self._faults: dict[str, list[Entry]] = {}
+
+    def step(self, entry: Entry) -> Action | None:
+        """The action that this entry ends; None when it ends none."""
+        id, kind = entry.id, entry.kind
+        if not id:
+            return None
+        if kind == "reserve":
             if entry.attrs.get("decision") == "deny":
-                yield _action({"reserve": entry}, ())
-            else:
-                open_actions[entry.id] = {"reserve": entry}
-        elif entry.kind == "start":
-            open_actions.setdefault(entry.id, {})["start"] = entry
-        elif entry.kind == "fault":
-            faults.setdefault(entry.id, []).append(entry)
-        elif entry.kind in ("commit", "release"):
-            parts = open_actions.pop(entry.id, {})
+                return _action({"reserve": entry}, ())
+            self._open[id] = {"reserve": entry}
+        elif kind == "start":
+            self._open.setdefault(id, {})["start"] = entry
+        elif kind == "fault":
+            self._faults.setdefault(id, []).append(entry)
+        elif kind in ("commit", "release"):
+            parts = self._open.pop(id, {})
             parts["end"] = entry
-            yield _action(parts, faults.pop(entry.id, ()))
-    for action_id, parts in open_actions.items():
-        yield _action(parts, faults.get(action_id, ()))
+            return _action(parts, self._faults.pop(id, ()) if self._faults else ())
+        return None
+
+    def unfinished(self) -> Iterator[Action]:
+        """The actions that never ended, in the order they began."""
+        for id, parts in self._open.items():
+            yield _action(parts, self._faults.get(id, ()))
 
 
 def _action(parts: dict[str, Entry], faults: Iterable[Entry]) -> Action:
