@@ -1,0 +1,1 @@
+"""Faults: one file each, what is done to agents and their surroundings, and said on the history."""
