@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 from pydantic import BaseModel
 
+from proofrig.errors import UsageError
 from proofrig.gateways.gateway import Binding
 from proofrig.history.action import Outcome
+
+if TYPE_CHECKING:
+    from proofrig.gateways.service_tool import ServiceClient, ServiceClients
 
 FailureKind = Literal[
     "unknown_tool",
@@ -38,7 +42,8 @@ class ToolContext:
 
     world: the trial's folder, None when it has none. seed: the trial's, for repeatable chance.
     state: one dict for all calls of the trial, begun as the case's `world.state` (empty where it
-    gives none) and the tools' to change. Calls of one trial may overlap in threads.
+    gives none) and the tools' to change. Calls of one trial may overlap in threads. action: the
+    tool call's on the history, empty where it is not known.
     """
 
     trial: str
@@ -46,11 +51,27 @@ class ToolContext:
     world: Path | None
     seed: int
     state: dict[str, Any] = field(default_factory=dict)
+    action: str = ""
+    binding: Binding | None = field(default=None, repr=False, compare=False)
+    services: ServiceClients | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, binding: Binding) -> ToolContext:
+    def of(cls, binding: Binding, action: str = "") -> ToolContext:
         world = Path(binding.world) if binding.world else None
-        return cls(binding.trial, binding.tenant, world, binding.seed, binding.state)
+        owner = binding.trial, binding.tenant
+        return cls(*owner, world, binding.seed, binding.state, action, binding)
+
+    def serving(self, services: ServiceClients) -> ToolContext:
+        """The same with the shared services of the rig."""
+        return replace(self, services=services)
+
+    def service(self, name: str) -> ServiceClient:
+        """A shared service of the suite, on behalf of this call: `await memory.get(key="plan")`, or
+        `memory.sync.get(key="plan")` in a plain function. Raises ServiceRefused for an unknown
+        name, UsageError outside a rig."""
+        if self.services is None:
+            raise UsageError(f"service {name!r}: expected a suite with `services:`, got none")
+        return self.services.client(name)
 
 
 class ToolFailure(Exception):

@@ -61,6 +61,8 @@ class OpenCall(msgspec.Struct, gc=False):
     binding: Binding
     sent: int  # bytes of its arguments
     started: int  # nanoseconds since the run began
+    call_id: str = ""  # the model's, where it is known
+    given_up: bool = False  # whoever asked does not wait for the result any longer
 
 
 class Calls:
@@ -70,6 +72,7 @@ class Calls:
         self._context = context
         self._open: dict[str, OpenCall] = {}
         self._noted: dict[str, set[tuple[str, str]]] = {}
+        self._latest: dict[str, dict[tuple[str, str], OpenCall]] = {}  # by trial
         context.bindings.on_end.append(self._trial_ended)
 
     def identify(self, headers: Mapping[str, str], path_token: str = "") -> Identity:
@@ -122,8 +125,24 @@ class Calls:
             with suppress(ProofrigError):
                 journal.write("release", name, **entry, id=action, attrs={"reason": str(error)})
             raise
-        call = self._open[action] = OpenCall(action, name, binding, len(text), started)
+        call = self._open[action] = OpenCall(
+            action, name, binding, len(text), started, attrs.get("call_id", "")
+        )
+        self._supersede(call, attrs["arguments"])
         return call
+
+    def _supersede(self, call: OpenCall, arguments: str) -> None:
+        """A call that is asked again after it was given up, or while it runs: its result is out of
+        date. Two equal calls that a model asked for at once are two."""
+        asked = (call.name, arguments)
+        latest = self._latest.setdefault(call.binding.trial, {})
+        before = latest.get(asked)
+        latest[asked] = call
+        if before is None:
+            return
+        again = bool(before.call_id) and call.call_id in ("", before.call_id)
+        if before.given_up or (before.id in self._open and again):
+            self.note(call.binding, "superseded", {"call": before.id, "by": call.id})
 
     def end(self, call: OpenCall, ending: Ending) -> None:
         """Commit a call. One that has ended before is left as it is."""
@@ -174,6 +193,7 @@ class Calls:
     def give_up(self, calls: Iterable[OpenCall], why: str) -> None:
         """End calls whose result nobody will see."""
         for call in list(calls):
+            call.given_up = True
             self.end(call, Ending("unknown", error=why))
 
     def close(self) -> None:
@@ -222,6 +242,7 @@ class Calls:
 
     def _trial_ended(self, binding: Binding) -> None:
         self._noted.pop(binding.trial, None)
+        self._latest.pop(binding.trial, None)
         mine = [call for call in self._open.values() if call.binding.token == binding.token]
         self.give_up(mine, "the trial ended before the call did")
 

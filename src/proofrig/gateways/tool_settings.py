@@ -1,4 +1,4 @@
-"""What a suite writes about its tools: Python functions, HTTP endpoints and MCP servers.
+"""What a suite writes about its tools: Python functions, HTTP endpoints, MCP servers and services.
 
 Rules:
 1. Only pydantic here, so that reading a suite never loads a server or a client.
@@ -116,9 +116,21 @@ class McpServerSettings(Settings):
         )
 
 
-AnyToolSettings = Annotated[
-    PythonToolSettings | HttpToolSettings | McpServerSettings, Field(discriminator="type")
-]
-tool_settings: TypeAdapter[PythonToolSettings | HttpToolSettings | McpServerSettings] = TypeAdapter(
-    AnyToolSettings
-)
+class ServiceToolSettings(CallSettings):
+    """Operations of one of the suite's shared services, each a tool."""
+
+    type: Literal["service"]
+    service: Name = Field(description="The service's name.")
+    operations: list[Name] | None = Field(
+        None, min_length=1, description="The operations that are tools; all of them by default."
+    )
+    prefix: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_.-]{0,64}$",
+        description="The tools are named `<prefix>_<operation>`; the service's name by default.",
+    )
+
+
+OneToolSettings = PythonToolSettings | HttpToolSettings | McpServerSettings | ServiceToolSettings
+AnyToolSettings = Annotated[OneToolSettings, Field(discriminator="type")]
+tool_settings: TypeAdapter[OneToolSettings] = TypeAdapter(AnyToolSettings)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -38,7 +40,7 @@ class ToolThreads:
             threading.Thread(target=self._serve, name="proofrig-tool", daemon=True).start()
         else:
             self._idle -= 1  # a debt: the next thread that ends its work is spoken for
-        self._work.put((loop, done, function))
+        self._work.put((loop, done, partial(copy_context().run, function)))
         return await done
 
     def close(self) -> None:

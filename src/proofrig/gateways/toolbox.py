@@ -14,37 +14,45 @@ from typing import Any
 
 import aiohttp
 
+from proofrig.agents.identity import IDENTITY
 from proofrig.errors import Problem, SuiteError, UsageError
 from proofrig.gateways.http_tool import HttpTool
 from proofrig.gateways.python_tool import PythonTool
+from proofrig.gateways.service_action import Asker, ServiceCalls
+from proofrig.gateways.service_tool import ServiceClients, service_tools
 from proofrig.gateways.tool import Tool, ToolContext, unknown_tool
 from proofrig.gateways.tool_modules import load_module
 from proofrig.gateways.tool_settings import (
     PYTHON_SERVER,
     HttpToolSettings,
     McpServerSettings,
+    OneToolSettings,
     PythonToolSettings,
+    ServiceToolSettings,
 )
 from proofrig.gateways.tool_threads import ToolThreads
 
-Settings = PythonToolSettings | HttpToolSettings | McpServerSettings
-
 
 class Toolbox:
-    """Python functions and HTTP endpoints. `threads` is how many blocking calls may run at once."""
+    """Python functions, HTTP endpoints and operations of `services`. `threads` is how many blocking
+    calls may run at once."""
 
-    def __init__(self, tools: Iterable[Tool], threads: ToolThreads) -> None:
+    def __init__(
+        self, tools: Iterable[Tool], threads: ToolThreads, services: ServiceCalls | None = None
+    ) -> None:
         self.tools: dict[str, Tool] = {tool.name: tool for tool in tools}
         self._threads = threads
+        self._services = services
 
     @classmethod
     def load(
         cls,
-        settings: Sequence[Settings],
+        settings: Sequence[OneToolSettings],
         suite: Path,
         client: aiohttp.ClientSession,
         *,
         threads: int = 64,
+        services: ServiceCalls | None = None,
     ) -> Toolbox:
         """The tools of a suite whose folder is `suite`; MCP servers are left to their gateways.
         Raises SuiteError with everything that is wrong."""
@@ -58,6 +66,8 @@ class Toolbox:
                         tools.append(PythonTool(function, name, one, pool))
                 elif isinstance(one, HttpToolSettings):
                     tools.append(HttpTool(one, client))
+                elif isinstance(one, ServiceToolSettings):
+                    tools += service_tools(one, services)
             except UsageError as error:
                 problems.append(Problem(str(error)))
         servers = [one.name for one in settings if isinstance(one, McpServerSettings)]
@@ -67,7 +77,7 @@ class Toolbox:
         problems += _twice("MCP server", servers)
         if problems:
             raise SuiteError(problems)
-        return cls(tools, pool)
+        return cls(tools, pool, services)
 
     def find(self, name: str) -> Tool:
         """The tool of this name. Raises ToolFailure that names those there are."""
@@ -78,7 +88,13 @@ class Toolbox:
 
     async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext) -> bytes:
         """The result as JSON text. Raises ToolFailure."""
-        return await self.find(name).call(arguments, context)
+        tool = self.find(name)
+        if self._services is not None and context.binding is not None:
+            asker = Asker(context.binding, parent=context.action)
+            context = context.serving(ServiceClients(self._services, asker))
+        if context.binding is not None:
+            IDENTITY.set((context.binding.token, context.trial))  # for observers in tools
+        return await tool.call(arguments, context)
 
     def close(self) -> None:
         """Let the threads end."""
