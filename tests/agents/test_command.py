@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from proofrig.agents.agent import Attempt, Reply
 from proofrig.agents.command import AnswerFile, CommandAgent, CommandAgentSettings, encoded
+from proofrig.agents.gate import Gate, Ticket
 from proofrig.errors import UsageError
 from proofrig.sandboxes.process import ProcessSandbox
 
@@ -130,3 +132,18 @@ async def test_a_task_that_cannot_be_an_argument(run: Run, task: str) -> None:
 )
 def test_encoded(text: str, data: bytes) -> None:
     assert encoded(text) == data
+
+
+async def test_a_command_is_started_after_the_release_and_its_time_counts_from_there(
+    suite_dir: Path, sandbox: ProcessSandbox, attempt: Callable[..., Attempt], tmp_path: Path
+) -> None:
+    agent = CommandAgent(CommandAgentSettings(argv=["touch", "begun"]), suite_dir, sandbox)
+    gate = Gate(tmp_path / "gate", 2)
+    ticket = Ticket(gate, 10_000_000)
+    running = asyncio.create_task(agent.run(attempt(n=3, ticket=ticket, timeout_s=0.3)))
+    await asyncio.sleep(0.5)
+    assert os.listdir(tmp_path / "world-3") == []
+    gate.parked()
+    assert (await running).ending == "ok"
+    assert os.listdir(tmp_path / "world-3") == ["begun"]
+    assert ticket.started_ns >= ticket.intended_ns == await gate.released() + 10_000_000

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from proofrig.agents.agent import Attempt, Reply
+from proofrig.agents.gate import Gate, Ticket
 from proofrig.agents.http import HttpAgent, HttpAgentSettings, pick
 from proofrig.errors import InfraError, UsageError
 
@@ -152,3 +154,25 @@ def test_pick_names_the_step_that_failed() -> None:
     assert pick({"a": [1, {"b": 2}]}, "a.1.b") == 2
     with pytest.raises(LookupError, match="no 'c' in keys b"):
         pick({"a": [1, {"b": 2}]}, "a.1.c")
+
+
+async def test_requests_go_out_after_the_release_in_the_order_of_their_times(
+    server: Server, attempt: Callable[..., Attempt], tmp_path: Path
+) -> None:
+    settings = HttpAgentSettings(url=server.url + "/answer/200", body="{task}", answer="")
+    agent = HttpAgent(settings, concurrency=4)
+    await agent.start()
+    gate = Gate(tmp_path / "gate", 4)
+    tickets = {"c": Ticket(gate, 80_000_000), "a": Ticket(gate), "b": Ticket(gate, 40_000_000)}
+    running = [
+        asyncio.create_task(agent.run(attempt(task, n=n, ticket=ticket)))
+        for n, (task, ticket) in enumerate(tickets.items())
+    ]
+    await asyncio.sleep(0.05)
+    assert server.asked == []
+    gate.parked()
+    await asyncio.gather(*running)
+    await agent.close()
+    assert [json.loads(body) for *_, body in server.asked] == ["a", "b", "c"]
+    released = await gate.released()
+    assert all(t.started_ns >= t.intended_ns == released + t.at_ns for t in tickets.values())

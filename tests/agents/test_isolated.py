@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from proofrig.agents.agent import Agent, Attempt, Reply
+from proofrig.agents.gate import Gate, Ticket
 from proofrig.agents.python import PythonAgentSettings, make_python_agent
 from proofrig.errors import UsageError
 from proofrig.sandboxes import keeper
@@ -260,3 +262,89 @@ async def test_path_and_environment_of_the_settings(
 async def _answer(agent: Agent, trial: Attempt) -> str:
     reply: Reply = await agent.run(trial)
     return reply.answer or reply.error
+
+
+PARKED = """
+    import os, signal, time
+
+    def begin(task):
+        if task == "hang": time.sleep(300)
+        if task == "exit": os._exit(0)
+        if task == "kill": os.kill(os.getpid(), signal.SIGKILL)
+        return time.monotonic_ns()
+"""
+
+
+async def parked(
+    write: Write,
+    suite_dir: Path,
+    sandbox: ProcessSandbox,
+    gate: Gate,
+    attempts: list[Attempt],
+) -> list[asyncio.Task[Reply]]:
+    """Start each attempt in a host of its own; all park behind `gate`."""
+    write("parked_agent.py", PARKED)
+    settings = PythonAgentSettings(target="parked_agent:begin")
+    agent = make_python_agent(settings, suite_dir, sandbox, None)
+    return [asyncio.create_task(agent.run(attempt)) for attempt in attempts]
+
+
+async def test_hosts_are_parked_and_released_together(
+    write: Write, suite_dir: Path, sandbox: ProcessSandbox, attempt: Attempts, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path / "gate", 3)
+    tickets = [Ticket(gate, at_ns) for at_ns in (0, 30_000_000)]
+    attempts = [attempt(n=n, ticket=ticket) for n, ticket in enumerate(tickets)]
+    running = await parked(write, suite_dir, sandbox, gate, attempts)
+    await asyncio.sleep(0.5)
+    assert not any(task.done() for task in running)
+    gate.parked()
+    replies = await asyncio.gather(*running)
+    released = await gate.released()
+    for reply, ticket in zip(replies, tickets, strict=True):
+        assert reply.ending == "ok"
+        assert ticket.intended_ns == released + ticket.at_ns <= ticket.started_ns
+        assert ticket.started_ns <= int(reply.answer)
+
+
+@pytest.mark.parametrize(
+    ("task", "ending", "said"),
+    [
+        ("hang", "timeout", "timed out after 0.3 s"),
+        ("exit", "error", "the agent ended its process without an answer"),
+        ("kill", "killed", "SIGKILL"),
+    ],
+)
+async def test_that_it_was_parked_is_no_answer(
+    write: Write,
+    suite_dir: Path,
+    sandbox: ProcessSandbox,
+    attempt: Attempts,
+    tmp_path: Path,
+    task: str,
+    ending: str,
+    said: str,
+) -> None:
+    """However it ends after it was parked; its time counts from its start."""
+    gate = Gate(tmp_path / "gate", 2)
+    late = attempt(task, ticket=Ticket(gate), timeout_s=0.3)
+    [running] = await parked(write, suite_dir, sandbox, gate, [late])
+    await asyncio.sleep(0.6)
+    assert not running.done()
+    gate.parked()
+    reply = await running
+    assert (reply.ending, reply.answer) == (ending, "")
+    assert said in reply.error
+
+
+async def test_a_host_that_never_parks_keeps_nobody_waiting(
+    write: Write, suite_dir: Path, sandbox: ProcessSandbox, attempt: Attempts, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path / "gate", 2)
+    broken = attempt(n=1, ticket=Ticket(gate), workdir=str(tmp_path / "no such place"))
+    running = await parked(
+        write, suite_dir, sandbox, gate, [attempt(n=0, ticket=Ticket(gate)), broken]
+    )
+    good, bad = await asyncio.gather(*running)
+    assert (good.ending, bad.ending) == ("ok", "error")
+    assert int(good.answer) >= await gate.released()

@@ -15,6 +15,7 @@ from proofrig.agents.agent import Agent
 from proofrig.agents.command import CommandAgent, CommandAgentSettings
 from proofrig.agents.http import HttpAgent, HttpAgentSettings
 from proofrig.agents.null import NullAgent, NullAgentSettings
+from proofrig.agents.probe import ProbeAgentSettings, make_probe_agent
 from proofrig.agents.python import PythonAgentSettings, make_python_agent
 from proofrig.agents.reference import ReferenceAgent, ReferenceAgentSettings
 from proofrig.sandboxes.sandbox import Sandbox
@@ -23,6 +24,7 @@ AnyAgentSettings = Annotated[
     PythonAgentSettings
     | CommandAgentSettings
     | HttpAgentSettings
+    | ProbeAgentSettings
     | NullAgentSettings
     | ReferenceAgentSettings,
     Field(discriminator="type"),
@@ -51,6 +53,8 @@ def make_agent(
             return CommandAgent(settings, suite_dir, sandbox)
         case HttpAgentSettings():
             return HttpAgent(settings, concurrency)
+        case ProbeAgentSettings():
+            return make_probe_agent(settings, sandbox, env)
         case NullAgentSettings():
             return NullAgent()
         case ReferenceAgentSettings():

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from proofrig.agents.gate import Ticket
 from proofrig.sandboxes.sandbox import Exit
 
 Ending = Literal["ok", "error", "timeout", "killed"]
@@ -27,7 +28,9 @@ class Attempt(msgspec.Struct, frozen=True):
     task: the text to do, or a list of messages `{"role", "content"}`. env: every variable of the
     trial's environment (base URLs, keys, proxy, opt-outs). workdir: the trial's world, its current
     directory. headers: what to send with HTTP requests to an HTTP agent (traceparent, baggage).
-    root: the URL of the rig's gateways that carries the trial's token; "" without a rig.
+    tenant: whose request it is. root: the URL of the rig's gateways that carries the trial's token;
+    "" without a rig.
+    ticket: when to start; adapters park the agent as near to its first line as they can.
     """
 
     trial: str
@@ -36,9 +39,11 @@ class Attempt(msgspec.Struct, frozen=True):
     env: dict[str, str]
     workdir: str
     timeout_s: float
+    tenant: str = ""
     seed: int = 0
     headers: dict[str, str] = {}
     root: str = ""
+    ticket: Ticket = msgspec.field(default_factory=Ticket)
     reference: Any = None  # the case's `reference.Reference`; only the reference agent reads it
 
 

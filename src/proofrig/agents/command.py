@@ -81,6 +81,7 @@ class CommandAgent:
             "workdir": attempt.workdir,
             "seed": str(attempt.seed),
             "trial": attempt.trial,
+            "tenant": attempt.tenant,
         }
         argv = [self._program, *self._settings.argv[1:]]
         if not any("{task_file}" in part for part in argv):
@@ -100,6 +101,7 @@ class CommandAgent:
                     f"{ARGUMENT_BYTES} bytes and more; hand it over as `stdin: "
                     '"{task}"` or by `{task_file}` in `agent.argv`'
                 )
+        await attempt.ticket.here()
         exit = await self._sandbox.run(
             Command(
                 argv=filled,

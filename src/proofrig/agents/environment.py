@@ -54,14 +54,22 @@ class EnvironmentSettings:
 
     run: the run's id, by which `sweep` finds what an earlier runner left (PROOFRIG_RUN).
     port: of the rig's gateways on 127.0.0.1. token: the trial's secret (in the shared form, the
-    host's, by which its processes are found). mcp: server name -> argv of a stdio server, or None
-    for one that is reached by URL. user: the suite's `env:`. parent: what to pass on from; the
-    runner's own environment when None.
+    host's, by which its processes are found). trial: whose process it is, "" when it is of many.
+    history: the folder that observers in the agent write to, "" where nothing is observed;
+    origin_ns: the run's beginning (`time.monotonic_ns`). files: absolute globs of files that agents
+    share, by service. redis: the ports of Redis proxies. mcp: server name -> argv of a stdio
+    server, or None for one that is reached by URL. user: the suite's `env:`. parent: what to pass
+    on from; the runner's own environment when None.
     """
 
     port: int
     token: str
     run: str = ""
+    trial: str = ""
+    history: str = ""
+    origin_ns: int = 0
+    files: Mapping[str, str] = field(default_factory=dict)
+    redis: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
     shared: bool = False
     mcp: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
@@ -88,11 +96,22 @@ def trial_environment(settings: EnvironmentSettings) -> dict[str, str]:
         ANTHROPIC_API_KEY=key,
         PROOFRIG_TOKEN=settings.token,
         PROOFRIG_TOOLS_URL=f"{root}/tools",
+        PROOFRIG_SERVICES_URL=f"{root}/services",
         PROOFRIG_SEED=str(settings.seed),
         PYTHONUNBUFFERED="1",
     )
     if settings.run:
         env["PROOFRIG_RUN"] = settings.run
+    if settings.history:
+        env["PROOFRIG_HISTORY"] = settings.history
+        env["PROOFRIG_ORIGIN_NS"] = str(settings.origin_ns)
+        if settings.trial:
+            env["PROOFRIG_TRIAL"] = settings.trial
+        if settings.files:
+            env["PROOFRIG_FILES"] = json.dumps(dict(settings.files))
+    for name, port in settings.redis.items():
+        user = "" if settings.shared else f":{settings.token}@"
+        env[mcp_variable(name, "URL", "REDIS")] = f"redis://{user}127.0.0.1:{port}/0"
     for name, argv in settings.mcp.items():
         if argv is None:
             env[mcp_variable(name, "URL")] = f"{root}/mcp/{name}"
@@ -110,9 +129,9 @@ def trial_root(port: int, token: str = "") -> str:
     return f"{root}/t/{token}" if token else root
 
 
-def mcp_variable(name: str, kind: str) -> str:
+def mcp_variable(name: str, kind: str, family: str = "MCP") -> str:
     """`PROOFRIG_MCP_<NAME>_<kind>`; what cannot stand in a variable's name becomes `_`."""
-    return f"PROOFRIG_MCP_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_{kind}"
+    return f"PROOFRIG_{family}_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_{kind}"
 
 
 def identity_headers(token: str, trial: str = "") -> dict[str, str]:

@@ -6,8 +6,9 @@ descriptor that PROOFRIG_REPLY_FD names. The agent itself finds an empty standar
 it prints goes to its own standard output.
 
 Configuration: {mode, target, paths, cap}. A job: {i, task, messages?, trial, token, seed, workdir,
-env?}, or {cancel: i}. Replies: {ready: true} or {fatal: text}, then {i, a: answer, t: truncated}
-or {i, e: error, d: traceback}.
+tenant?, env?, gate?, at?}, or {cancel: i}. Replies: {ready: true} or {fatal: text}, then {i, p:
+true} when a job with a gate is parked behind it, and {i, a: answer, t: truncated} or {i, e: error,
+d: traceback}, with s, the monotonic nanoseconds at which the agent was started.
 
 Rules:
 1. The directory of this file leaves `sys.path` first: its neighbours have the names of modules of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-EXTRAS = ("seed", "workdir", "env", "trial", "messages", "tools_url")
+EXTRAS = ("seed", "workdir", "env", "trial", "tenant", "messages", "tools_url", "prepared")
 CO_VARARGS, CO_COROUTINE = 0x04, 0x80
 
 
@@ -173,7 +174,7 @@ def extra(name: str, job: dict[str, Any]) -> Any:
     if name == "tools_url":
         url = job.get("env", {}).get("PROOFRIG_TOOLS_URL")
         return url or os.environ.get("PROOFRIG_TOOLS_URL", "")
-    return job[name]
+    return job.get(name, "")
 
 
 def answered(job: dict[str, Any], value: Any, cap: int) -> dict[str, Any]:
@@ -213,11 +214,15 @@ def write(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def run_one(function: Any, bind: Any, job: dict[str, Any], cap: int) -> dict[str, Any]:
+def run_one(
+    function: Any, bind: Any, job: dict[str, Any], cap: int, park: Callable[[], int]
+) -> dict[str, Any]:
     """Isolated mode: one job, then the end of this process."""
+    started = 0
     try:
         os.chdir(job["workdir"])
         args, kwargs = bind(job)
+        started = park()
         value = function(*args, **kwargs)
         if hasattr(value, "__await__"):
             import asyncio
@@ -226,9 +231,9 @@ def run_one(function: Any, bind: Any, job: dict[str, Any], cap: int) -> dict[str
                 return await value
 
             value = asyncio.run(wait())
-        return answered(job, value, cap)
+        return dict(answered(job, value, cap), s=started)
     except BaseException as error:
-        return failed(job, error)
+        return dict(failed(job, error), s=started)
 
 
 def is_async(function: Any) -> bool:
@@ -276,6 +281,13 @@ def main() -> None:
     own = os.getpid()
     if config["mode"] == "shared":
         load_neighbour("identity").install()
+    if os.environ.get("PROOFRIG_HISTORY"):
+        load_neighbour("observing").install()
+        if os.environ.get("PROOFRIG_FILES"):
+            __import__("proofrig.observers.files")
+            sys.modules["proofrig.observers.files"].install(os.environ["PROOFRIG_FILES"])
+    if kill := os.environ.pop("PROOFRIG_KILL", ""):
+        load_neighbour("kill_points").install(kill)
     try:
         function = load(config["target"], config["paths"])
         bind = binder(config["target"], function)
@@ -284,18 +296,33 @@ def main() -> None:
         os._exit(0)
     write(reply_fd, encode({"ready": True}))
     if config["mode"] == "shared":
+        load_neighbour("parking")
         shared_host = load_neighbour("shared_host")
         agent = shared_host.Agent(function, bind, is_async(function), config["cap"])
+        agent.prepare = getattr(function, "prepare", None)
+        if agent.prepare is not None:
+            agent.prepare_bind = binder(config["target"] + ".prepare", agent.prepare)
         shared_host.Serving(agent, sys.modules[__name__], reply_fd).run(stdin, bytes(buffer))
     elif config["mode"] == "isolated":
         job = read_line(stdin, buffer)
         os.close(stdin)
-        reply = run_one(function, bind, job, config["cap"])
+
+        def park() -> int:
+            if not job.get("gate"):
+                return 0
+            parking = load_neighbour("parking")
+            write(reply_fd, encode({"i": job["i"], "p": True}))
+            started: int = parking.wait(job["gate"], job.get("at", 0))
+            return started
+
+        reply = run_one(function, bind, job, config["cap"], park)
         if os.getpid() == own:  # a fork that came back here has no say
             write(reply_fd, encode(reply))
             import atexit
 
             atexit._run_exitfuncs()
+    if "_proofrig_observing" in sys.modules:
+        sys.modules["_proofrig_observing"].close()
     for stream in (sys.stdout, sys.stderr):
         try:  # noqa: SIM105  (contextlib would be one more import per trial)
             stream.flush()

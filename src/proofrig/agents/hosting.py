@@ -30,6 +30,9 @@ class Job(msgspec.Struct, omit_defaults=True):
     workdir: str
     messages: list[dict[str, object]] | None = None
     env: dict[str, str] = {}
+    tenant: str = ""
+    gate: str = ""
+    at: int = 0
 
 
 class HostReply(msgspec.Struct):
@@ -41,6 +44,8 @@ class HostReply(msgspec.Struct):
     e: str | None = None
     d: str = ""
     ready: bool = False
+    p: bool = False
+    s: int = 0
     fatal: str | None = None
 
     def reply(self) -> Reply:
@@ -82,6 +87,9 @@ def job(attempt: Attempt, number: int, env: dict[str, str]) -> bytes:
                 workdir=attempt.workdir,
                 messages=several,
                 env=env,
+                tenant=attempt.tenant,
+                gate=attempt.ticket.gate.path if attempt.ticket.gate else "",
+                at=attempt.ticket.at_ns,
             )
         )
         + b"\n"

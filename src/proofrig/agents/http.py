@@ -72,6 +72,7 @@ class HttpAgent:
             "task": task_text(attempt.task),
             "messages": task_messages(attempt.task),
             "trial": attempt.trial,
+            "tenant": attempt.tenant,
             "seed": attempt.seed,
             "base_url": f"{attempt.root}/v1",
             "anthropic_base_url": attempt.root,
@@ -81,6 +82,7 @@ class HttpAgent:
         headers = {name: fill_text(value, values) for name, value in settings.headers.items()}
         url = fill_text(settings.url, values)
         body = fill(settings.body, values)
+        await attempt.ticket.here()
         try:
             async with self._session.request(
                 settings.method,

@@ -15,9 +15,17 @@ import secrets
 import msgspec
 
 from proofrig.agents.agent import ANSWER_CAP, Attempt, Reply, ended_badly, tail, used
-from proofrig.agents.hosting import START_TIMEOUT_S, HostSettings, job, replies, unusable
+from proofrig.agents.gate import Ticket
+from proofrig.agents.hosting import (
+    START_TIMEOUT_S,
+    HostReply,
+    HostSettings,
+    job,
+    replies,
+    unusable,
+)
 from proofrig.errors import UsageError
-from proofrig.sandboxes.sandbox import Command, Exit, Sandbox
+from proofrig.sandboxes.sandbox import Box, Command, Exit, Sandbox
 
 LINGER_S = 2.0  # what a host may take to end once it has answered
 REPLY_CAP = 7 * ANSWER_CAP + 100_000  # bytes: every character escaped, and a traceback
@@ -54,10 +62,16 @@ class IsolatedPythonAgent:
         loop = asyncio.get_running_loop()
         timers: list[asyncio.TimerHandle] = []
 
+        ticket = attempt.ticket
+        lines = 2 if ticket.gate is None else 3
+
         def on_reply(data: bytes) -> None:
             if len(received) < REPLY_CAP:
                 received.extend(data)
-            if received.count(b"\n") >= 2 and not timers:
+            count = received.count(b"\n")
+            if count >= 2:
+                ticket.parked()
+            if count >= lines and not timers:
                 timers.append(loop.call_later(LINGER_S, box.kill))
 
         box = await self._sandbox.start(
@@ -66,20 +80,31 @@ class IsolatedPythonAgent:
                 env={**attempt.env, **self._own_env},
                 cwd=settings.cwd,
                 stdin=settings.config("isolated") + job(attempt, 0, {}),
-                timeout_s=attempt.timeout_s,
+                timeout_s=attempt.timeout_s if ticket.gate is None else float("inf"),
                 marker=attempt.token,
             ),
             on_reply=on_reply,
         )
+        limit = asyncio.create_task(self._limit(box, ticket, attempt.timeout_s))
         try:
             exit = await box.wait()
         finally:
+            limit.cancel()
+            ticket.parked()  # or it never will
             for timer in timers:
                 timer.cancel()
-        return self._reply(bytes(received), exit, attempt)
+        # That it was parked is no answer.
+        said = [reply for reply in replies(bytes(received)) if not reply.p]
+        ticket.started_ns = said[-1].s if said else 0
+        return self._reply(said[-1] if said else None, exit, attempt)
 
-    def _reply(self, received: bytes, exit: Exit, attempt: Attempt) -> Reply:
-        said = lines[-1] if (lines := replies(received)) else None
+    async def _limit(self, box: Box, ticket: Ticket, timeout_s: float) -> None:
+        """The time of an agent that is parked counts from its start."""
+        if ticket.gate is not None:
+            await asyncio.sleep(await ticket.elsewhere() + timeout_s)
+            box.expire()
+
+    def _reply(self, said: HostReply | None, exit: Exit, attempt: Attempt) -> Reply:
         if said is not None and said.i == 0:
             reply = said.reply()
             detail = reply.detail or tail(exit)

@@ -17,6 +17,7 @@ import secrets
 import msgspec
 
 from proofrig.agents.agent import Attempt, Reply, tail
+from proofrig.agents.gate import Ticket
 from proofrig.agents.hosting import (
     START_TIMEOUT_S,
     HostReply,
@@ -64,6 +65,7 @@ class SharedHost:
         self._starting = asyncio.Lock()
         self._ready: asyncio.Future[HostReply] | None = None
         self._trials: dict[int, asyncio.Future[Reply]] = {}
+        self._parking: dict[int, Ticket] = {}
         self._number = 0
         self._out: list[bytes] = []
         self._received = b""
@@ -119,18 +121,27 @@ class SharedHost:
         self._number = number = self._number + 1
         base = self._settings.env
         env = {name: value for name, value in attempt.env.items() if base.get(name) != value}
+        ticket = attempt.ticket
         trial = self._trials[number] = loop.create_future()
+        self._parking[number] = ticket
         self._send(job(attempt, number, env))
-        timer = loop.call_later(attempt.timeout_s, self._expire, number, attempt.timeout_s)
+        timer: asyncio.TimerHandle | None = None
         try:
+            wait_s = 0.0
+            if ticket.gate is not None:
+                wait_s = await ticket.elsewhere()
+            timeout_s = attempt.timeout_s
+            timer = loop.call_later(wait_s + timeout_s, self._expire, number, timeout_s)
             reply: Reply = await trial
             return reply
         except asyncio.CancelledError:
             self._cancel(number)
             raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             self._trials.pop(number, None)
+            self._parking.pop(number, None)
 
     async def close(self) -> None:
         self.alive = False
@@ -166,7 +177,13 @@ class SharedHost:
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
             said = decode(line)
-            if said.i >= 0:
+            ticket = self._parking.get(said.i)
+            if said.p:
+                if ticket is not None:
+                    ticket.parked()
+            elif said.i >= 0:
+                if ticket is not None:
+                    ticket.started_ns = said.s
                 self._settle(said.i, said.reply())
             elif self._ready is not None and not self._ready.done():
                 self._ready.set_result(said)
@@ -185,6 +202,8 @@ class SharedHost:
         detail = tail(exit)
         self.alive = False
         running = len(self._trials)
+        for ticket in list(self._parking.values()):
+            ticket.parked()  # it will not come
         for number in list(self._trials):
             self._settle(
                 number,

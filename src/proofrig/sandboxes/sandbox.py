@@ -68,6 +68,9 @@ class Box(Protocol):
     def kill(self) -> None:
         """End it and everything in it; `wait` tells when that is done."""
 
+    def expire(self) -> None:
+        """As `kill`; the exit says that it was out of time."""
+
     async def wait(self) -> Exit:
         """Wait for the end of the command and of everything it left behind."""
 
