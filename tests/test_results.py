@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
+from proofrig.checkers.checker import Checked
+from proofrig.checkers.judge import ScenarioChecked
 from proofrig.history.action import Entry
 from proofrig.results import CaseFacts, RowsFold, Summary, case_of, summarise
 
@@ -181,3 +183,39 @@ def test_traffic_of_no_trial_is_counted() -> None:
 
 def test_the_case_of_a_trial() -> None:
     assert [case_of(t) for t in ("a/b:1", "a:1~2", "a:null")] == ["a/b", "a", "a"]
+
+
+def test_the_case_of_a_scenarios_trial() -> None:
+    assert case_of("shop/list@burst:12") == case_of("shop/list@burst:12~2") == "shop/list"
+
+
+def in_scenario(name: str, failure: str = "", role: str = "subject") -> list[Entry]:
+    """The begin and end of a trial `<case>@<scenario>:<n>`."""
+    case, _, scenario = name.rpartition(":")[0].partition("@")
+    number = int(name.rpartition(":")[2])
+    attrs = {"case": case, "repeat": number, "attempt": 1, "role": role, "scenario": scenario}
+    return [note("trial", "begin", name, **attrs), end(name, failure)]
+
+
+def test_each_scenario_has_a_score_of_its_own_trials_and_all_are_in_the_overall_one() -> None:
+    fold = RowsFold()
+    entries = [
+        *in_scenario("a@sequential:1"),
+        *in_scenario("a@burst:1", "agent"),
+        *in_scenario("b@burst:2"),
+        *in_scenario("a@burst:3", role="helper"),
+    ]
+    for entry in entries:
+        fold.step(entry)
+    checked = [Checked("burst", "invalid", measures={"p99_ms": 3.0}), Checked("x", "valid")]
+    done = [
+        ScenarioChecked("sequential", {"needs": []}, []),
+        ScenarioChecked("burst", {"needs": ["burst"], "agents": 3}, checked, ended=False),
+    ]
+    found = summarise(fold, [], 1, done)
+    assert (found.overall.trials, found.overall.passed) == (3, 2)
+    alone, burst = found.scenarios
+    assert (alone.verdict, alone.score.trials, alone.score.passed) == ("valid", 1, 1)
+    assert (burst.verdict, burst.score.trials, burst.score.passed) == ("invalid", 2, 1)
+    assert (burst.complete, burst.needs, burst.measures) == (False, ["burst"], {"p99_ms": 3.0})
+    assert burst.settings["agents"] == 3

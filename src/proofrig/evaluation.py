@@ -1,6 +1,6 @@
 """The story in one file: plan, run trials, fold the history, gate, keep.
 
-    suite -> plan -> stage -> trials -> history -> rows -> summary -> gates -> store
+    suite -> plan or scenarios -> stage -> trials -> history -> rows, findings -> gates -> store
 
 `run` starts a run, `resume` runs what is missing of one, `rescore.py` judges a stored one again.
 Each ends in `conclude`, which reads nothing but the history and the manifest.
@@ -8,13 +8,9 @@ Each ends in `conclude`, which reads nothing but the history and the manifest.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
@@ -23,21 +19,23 @@ from typing import Literal
 
 import msgspec
 
+from proofrig.checkers.judge import Judge
 from proofrig.comparisons.gate import GateResult, fail_under
 from proofrig.errors import InfraError, UsageError
-from proofrig.gateways.gateway import RunClock
 from proofrig.history.archive import archive
 from proofrig.history.history import History
+from proofrig.history.payloads import PayloadReader
 from proofrig.places import default_root, run_name
 from proofrig.results import CaseFacts, Row, RowsFold, Summary, summarise
-from proofrig.suites import Planned, Suite
+from proofrig.scenarios import chosen_scenarios
+from proofrig.suites import Suite
 from proofrig.trials import manifest as manifests
-from proofrig.trials.baseline import baselines
 from proofrig.trials.manifest import Manifest
-from proofrig.trials.rundir import Finished, finished_trials, locked, new_run
-from proofrig.trials.runner import Progress, Runner, Settings
-from proofrig.trials.stage import open_stage, what_of
-from proofrig.trials.trial import attempt
+from proofrig.trials.rundir import finished_trials, locked, new_run
+from proofrig.trials.runner import Progress
+from proofrig.trials.stage import what_of
+from proofrig.trials.stopping import until_stopped
+from proofrig.trials.work import OnProgress, Work
 
 Status = Literal["finished", "interrupted", "stopped"]
 SUMMARY = "summary.json"
@@ -59,7 +57,9 @@ class ExitCode(IntEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How to run; None takes what the suite says. `root` is where runs are kept, `store` the
-    store's URL (default: a SQLite file below `root`), `only` the selected case ids."""
+    store's URL (default: a SQLite file below `root`), `only` the selected case ids. scenarios: what
+    to run instead of the plain plan, with so many `agents` and `tenants`; with baselines, the
+    sequential one too."""
 
     root: Path = field(default_factory=default_root)
     store: str = ""
@@ -69,6 +69,9 @@ class Options:
     fail_under: float | None = None
     baselines: bool = True
     only: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    agents: int | None = None
+    tenants: int | None = None
     compress: bool = True
 
     def store_url(self) -> str:
@@ -97,8 +100,9 @@ class Run:
     manifest: Manifest
     options: Options
 
-
-OnProgress = Callable[[Progress], None]
+    def work(self) -> Work:
+        """What it has to do."""
+        return Work(self.suite, self.dir, self.manifest)
 
 
 def _silent(progress: Progress) -> None:
@@ -111,7 +115,10 @@ async def run(
     """Run a suite. Raises UsageError for what the user got wrong and ProviderError for a provider
     that does not start; whatever happens after the first trial is in the conclusion."""
     _check_store(options)
+    if options.tenants is not None:
+        suite = suite.with_tenants(options.tenants)
     manifest = _new_manifest(suite, suite_path, options)
+    Work(suite, Path(), manifest).check()
     run_dir = new_run(options.root, suite.name)
     manifest.run = run_dir.name
     manifests.write(run_dir, manifest)
@@ -140,10 +147,20 @@ def _new_manifest(suite: Suite, suite_path: Path, options: Options) -> Manifest:
         seed=seed,
         baselines=options.baselines,
         only=list(options.only),
+        scenarios=_scenario_names(suite, options),
+        agents=options.agents,
+        tenants=options.tenants,
         fail_under=options.fail_under,
         what=what_of(suite),
         where=manifests.describe_host(),
     )
+
+
+def _scenario_names(suite: Suite, options: Options) -> list[str]:
+    if not options.scenarios:
+        return []
+    chosen = chosen_scenarios(suite.scenarios, options.scenarios, alone=options.baselines)
+    return [scenario.name for scenario in chosen]
 
 
 def _check_store(options: Options) -> None:
@@ -159,6 +176,8 @@ async def resume(
 ) -> Conclusion:
     """Run what is missing of a run. Raises UsageError when the suite is not what it was."""
     manifest = manifests.read(run_dir)
+    if manifest.tenants is not None:
+        suite = suite.with_tenants(manifest.tenants)
     was, now = manifest.what.get("suite_digest"), suite.digest()
     if was != now:
         raise UsageError(
@@ -171,76 +190,21 @@ async def resume(
 async def _run_missing(held: Run, on_progress: OnProgress) -> Conclusion:
     with locked(held.dir):
         before = finished_trials(held.dir)
-        missing = missing_trials(held, before)
+        work = held.work()
+        missing = work.missing(before)
         status: Status = "finished"
         problems = list(before.problems)
         if missing:
-            settings = Settings(
-                concurrency=held.manifest.concurrency,
-                retries=held.suite.retries.infra,
-                retry_budget=max(10, len(missing) // 5),
-                first_attempt={trial: began + 1 for trial, began in before.attempts.items()},
-            )
-            status, trouble = await _run_trials(held, missing, settings, on_progress)
-            problems += trouble
+            worker = await until_stopped(partial(work.do, missing, before, on_progress))
+            if worker is None or worker.stopped:
+                status = "interrupted"
+            if worker is not None and worker.failure is not None:
+                status = "stopped"
+                problems.append(_with_resume(str(worker.failure), held.dir))
         conclusion = conclude(held, status, problems)
         if held.options.compress and status == "finished":
             archive(held.dir)
         return conclusion
-
-
-async def _run_trials(
-    held: Run, missing: list[Planned], settings: Settings, on_progress: OnProgress
-) -> tuple[Status, list[str]]:
-    """Set the stage, run the work, take the stage down. Ctrl-C and SIGTERM stop it gracefully,
-    also while the stage is being set."""
-    clock, seed = clock_of(held.manifest), held.manifest.seed
-    setting = asyncio.current_task()
-    assert setting is not None
-    with _signals() as signals:
-        signals.stop = setting.cancel
-        try:
-            async with open_stage(held.suite, held.dir, clock, settings.concurrency, seed) as stage:
-                runner = Runner(partial(attempt, stage), settings, on_progress)
-                signals.stop = runner.stop
-                await runner.run(missing)
-                signals.close()  # from here on a signal ends the process at once
-        except asyncio.CancelledError:
-            if not signals.came:
-                raise
-            while setting.cancelling():
-                setting.uncancel()
-            return "interrupted", []
-    if runner.failure is not None:
-        return "stopped", [_with_resume(str(runner.failure), held.dir)]
-    return ("interrupted", []) if runner.stopped else ("finished", [])
-
-
-@dataclass(slots=True)
-class _Signals:
-    """What Ctrl-C and SIGTERM do; `came`: one of them did."""
-
-    stop: Callable[[], object] = lambda: None
-    came: bool = False
-
-    def act(self) -> None:
-        self.came = True
-        self.stop()
-
-    def close(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().remove_signal_handler(number)
-
-
-@contextmanager
-def _signals() -> Iterator[_Signals]:
-    signals = _Signals()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, signals.act)
-    try:
-        yield signals
-    finally:
-        signals.close()
 
 
 def _with_resume(why: str, run_dir: Path) -> str:
@@ -249,29 +213,18 @@ def _with_resume(why: str, run_dir: Path) -> str:
     return why if "proofrig resume" in why else f"{why.rstrip('.')}. {safe}"
 
 
-def clock_of(manifest: Manifest) -> RunClock:
-    """The run's clock in this process, also when another process began the run."""
-    return RunClock(time.monotonic_ns() - (time.time_ns() - manifest.started_ns))
-
-
-def missing_trials(held: Run, before: Finished) -> list[Planned]:
-    """What of the plan has not come to its end."""
-    return [planned for planned in _plan(held) if planned.trial not in before.done]
-
-
-def _plan(held: Run) -> list[Planned]:
-    """Every trial of the run, baselines first: a case that they show to be broken shows at once."""
-    manifest = held.manifest
-    chosen = held.suite.select(cases=manifest.only) if manifest.only else held.suite
-    plan = list(baselines(chosen)) if manifest.baselines else []
-    return [*plan, *chosen.plan(manifest.repeats, manifest.seed)]
-
-
 def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
     """Fold the history, gate, and keep the result beside it and in the store."""
     history, fold = History(held.dir), RowsFold()
-    history.fold(fold)
-    summary = summarise(fold, case_facts(held.suite), held.manifest.repeats)
+    if held.manifest.scenarios:
+        judge = Judge(PayloadReader(held.dir).get)
+        history.fold(fold, judge)
+        scenarios = judge.result()
+    else:
+        history.fold(fold)
+        scenarios = []
+    repeats = 1 if held.manifest.scenarios else held.manifest.repeats
+    summary = summarise(fold, case_facts(held.suite), repeats, scenarios)
     conclusion = Conclusion(
         run=held.manifest.run,
         status=status,
@@ -310,9 +263,11 @@ def _exit_code(conclusion: Conclusion) -> ExitCode:
         return ExitCode.NOTHING_RAN
     if not overall.measured:
         return ExitCode.STOPPED
-    if "fail" in states:
+    verdicts = {scenario.verdict for scenario in conclusion.summary.scenarios}
+    if "fail" in states or "invalid" in verdicts:
         return ExitCode.GATE_FAILED
-    return ExitCode.INCONCLUSIVE if "inconclusive" in states else ExitCode.PASS
+    open_question = "inconclusive" in states or "unknown" in verdicts
+    return ExitCode.INCONCLUSIVE if open_question else ExitCode.PASS
 
 
 VERDICTS = {
@@ -320,6 +275,10 @@ VERDICTS = {
     ExitCode.GATE_FAILED: "fail",
     ExitCode.INCONCLUSIVE: "inconclusive",
 }
+
+
+def _is_judged(conclusion: Conclusion) -> bool:
+    return bool(conclusion.gates or conclusion.summary.scenarios)
 
 
 def _keep(held: Run, conclusion: Conclusion, rows: list[Row]) -> None:
@@ -335,7 +294,7 @@ def _keep(held: Run, conclusion: Conclusion, rows: list[Row]) -> None:
         started_ns=manifest.started_ns,
         finished_ns=time.time_ns(),
         status=conclusion.status,
-        verdict=VERDICTS.get(ExitCode(conclusion.exit_code), "") if conclusion.gates else "",
+        verdict=VERDICTS.get(ExitCode(conclusion.exit_code), "") if _is_judged(conclusion) else "",
         exit_code=conclusion.exit_code,
         manifest=msgspec.to_builtins(manifest),
     )

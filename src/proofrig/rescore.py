@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from proofrig.errors import UsageError
-from proofrig.evaluation import Conclusion, Options, Run, clock_of, conclude, missing_trials
+from proofrig.evaluation import Conclusion, Options, Run, conclude
 from proofrig.history.action import Entry
 from proofrig.history.archive import archive
 from proofrig.history.history import History, pair
@@ -35,8 +35,10 @@ from proofrig.trials.failure import (
     suite_mistake,
     unresolved_infra,
 )
+from proofrig.trials.planting import Planting
 from proofrig.trials.rundir import finished_trials, locked
 from proofrig.trials.trial import judgement
+from proofrig.trials.work import clock_of
 from proofrig.verifiers.verifier import judge
 
 
@@ -46,11 +48,14 @@ def rescore(suite: Suite, run_dir: Path, options: Options) -> Conclusion:
     Raises UsageError when the suite lacks a case of the run.
     """
     manifest = manifests.read(run_dir)
+    if manifest.tenants is not None:
+        suite = suite.with_tenants(manifest.tenants)
     cases = {case.id: case for case in suite.cases}
     with locked(run_dir):
         payloads = PayloadReader(run_dir)
+        planting = Planting(suite, manifest.seed)
         judged = [
-            (end, _judge_again(_case(cases, end), end, entries, payloads, run_dir))
+            (end, _judge_again(_case(cases, end, planting), end, entries, payloads, run_dir))
             for end, entries in ended_trials(History(run_dir))
             if end.attrs["verdicts"] and not end.attrs.get("retried")
         ]
@@ -86,18 +91,18 @@ def ended_trials(history: History) -> Iterator[tuple[Entry, list[Entry]]]:
 def _missing(held: Run) -> int:
     """How many trials of the agent the run lacks, of the cases that it was begun with."""
     begun_with = held.manifest.what.get("cases", {})
-    missing = missing_trials(held, finished_trials(held.dir))
+    missing = held.work().missing(finished_trials(held.dir))
     return sum(role_of(trial) == "subject" and trial.case in begun_with for trial in missing)
 
 
-def _case(cases: dict[str, Case], end: Entry) -> Case:
-    name = end.trial.rpartition(":")[0]
+def _case(cases: dict[str, Case], end: Entry, planting: Planting) -> Case:
+    name = end.trial.rpartition(":")[0].partition("@")[0]
     if name not in cases:
         raise UsageError(
             f"the run has trials of case {name!r}, which the suite does not have any more; "
             "rescore with the suite it was run with, or with one that adds to it"
         )
-    return cases[name]
+    return planting.case(cases[name], end.tenant)
 
 
 def _judge_again(

@@ -4,7 +4,8 @@ Rules:
 1. A trial's row is its last attempt; what earlier attempts cost is kept apart as waste.
 2. The denominator is the measured trials: passed, or failed by agent, timeout or limit.
    Infra and harness failures stand beside it; missing evidence is "not measured", never 0.
-3. The null and the reference agent's trials stand next to the score, never in it.
+3. The null and the reference agent's trials stand next to the score, never in it; nor do the
+   helpers of a scenario (who fills a cache, probes it, or is killed).
 4. Money is micro-dollars, times are nanoseconds, both integers, until they are shown.
 """
 
@@ -15,14 +16,17 @@ from typing import Any, Literal
 
 import msgspec
 
+from proofrig.checkers.checker import Checked, Verdict
+from proofrig.checkers.judge import ScenarioChecked
 from proofrig.history.action import Entry
 from proofrig.stats.intervals import Interval, clustered_wilson
 from proofrig.stats.repeats import over_cases
 from proofrig.stats.tails import quantile
 
-Role = Literal["subject", "null", "reference"]
+Role = Literal["subject", "null", "reference", "helper"]
 Failure = Literal["", "agent", "infra", "timeout", "limit", "harness"]
 UNMEASURED = ("infra", "harness")
+BASELINES = ("null", "reference")
 
 
 class Row(msgspec.Struct, omit_defaults=True, gc=False):
@@ -36,6 +40,7 @@ class Row(msgspec.Struct, omit_defaults=True, gc=False):
     attempt: int = 1
     role: Role = "subject"
     tenant: str = ""
+    scenario: str = ""
     passed: bool | None = None
     failure: Failure = ""
     score: float = 0.0
@@ -99,6 +104,7 @@ class RowsFold:
             row = self._rows.setdefault(entry.trial, Row(entry.trial, attrs["case"]))
             row.case, row.repeat, row.attempt = attrs["case"], attrs["repeat"], attrs["attempt"]
             row.role, row.tenant = attrs.get("role", "subject"), entry.tenant
+            row.scenario = attrs.get("scenario", "")
             return
         row = self._rows[entry.trial]
         if attrs.get("retried"):
@@ -154,8 +160,8 @@ class RowsFold:
 
 
 def case_of(trial: str) -> str:
-    """The case of a trial id `<case>:<repeat>[~<attempt>]`."""
-    return trial.rpartition(":")[0] or trial
+    """The case of a trial id `<case>[@<scenario>]:<repeat>[~<attempt>]`."""
+    return (trial.rpartition(":")[0] or trial).partition("@")[0]
 
 
 class Score(msgspec.Struct, omit_defaults=True):
@@ -185,8 +191,27 @@ class Score(msgspec.Struct, omit_defaults=True):
     duration_ns: dict[str, float] = {}  # p50, p95, p99 of a trial
 
 
+class ScenarioResult(msgspec.Struct, omit_defaults=True):
+    """What a scenario came to. `needs`: the checkers it is about; of the others, `unknown` only
+    says that what they look for was not exercised. `settings`: the note it began with."""
+
+    name: str
+    verdict: Verdict
+    score: Score
+    checked: list[Checked] = []
+    needs: list[str] = []
+    settings: dict[str, Any] = {}
+    complete: bool = True
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """The figures of all its checkers by name."""
+        return {name: value for one in self.checked for name, value in one.measures.items()}
+
+
 class Summary(msgspec.Struct, omit_defaults=True):
-    """What a run came to: overall, by case, by tag, by difficulty."""
+    """What a run came to: overall, by case, by tag, by difficulty, and by scenario where it had
+    any: their trials are all in the overall score."""
 
     overall: Score
     by_case: list[Score] = []
@@ -195,6 +220,7 @@ class Summary(msgspec.Struct, omit_defaults=True):
     latency_ns: dict[str, float] = {}  # p50, p95, p99 of an answered model call
     wasted_usd_micro: int = 0
     wasted_attempts: int = 0
+    scenarios: list[ScenarioResult] = []
     unattributed: int = 0
     baseline_usd_micro: int = 0  # what the null and reference agents spent
     null_declared: list[str] = []  # the cases in which doing nothing is right
@@ -210,8 +236,13 @@ class CaseFacts(msgspec.Struct, frozen=True):
     null_passes: bool = False  # declared: who does nothing is right
 
 
-def summarise(fold: RowsFold, cases: Iterable[CaseFacts], repeats: int) -> Summary:
-    """The summary of a run whose entries went through `fold`."""
+def summarise(
+    fold: RowsFold,
+    cases: Iterable[CaseFacts],
+    repeats: int,
+    scenarios: Iterable[ScenarioChecked] = (),
+) -> Summary:
+    """The summary of a run whose entries went through `fold`, and `scenarios` through a `Judge`."""
     facts = {case.id: case for case in cases}
     rows = fold.result()
     by_case = _grouped(rows, lambda row: [row.case], repeats, facts)
@@ -231,8 +262,22 @@ def summarise(fold: RowsFold, cases: Iterable[CaseFacts], repeats: int) -> Summa
         wasted_usd_micro=wasted_usd_micro,
         wasted_attempts=wasted_attempts,
         unattributed=fold.unattributed,
+        scenarios=[_scenario(one, rows, repeats) for one in scenarios],
         null_declared=sorted(case.id for case in facts.values() if case.null_passes),
-        baseline_usd_micro=sum(row.usd_micro for row in rows if row.role != "subject"),
+        baseline_usd_micro=sum(row.usd_micro for row in rows if row.role in BASELINES),
+    )
+
+
+def _scenario(done: ScenarioChecked, rows: list[Row], repeats: int) -> ScenarioResult:
+    own = [row for row in rows if row.scenario == done.name]
+    return ScenarioResult(
+        name=done.name,
+        verdict=done.verdict,
+        score=score(done.name, own, repeats),
+        checked=done.checked,
+        needs=done.needs,
+        settings=done.begun,
+        complete=done.ended,
     )
 
 

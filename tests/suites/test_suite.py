@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from proofrig.errors import UsageError
+from proofrig.scenarios.scenario import FactsOfCase, Start
 from proofrig.suites.case import Case
 from proofrig.suites.suite import Defaults, Planned, Suite, near
 
@@ -149,3 +150,43 @@ def test_prices_lie_over_the_bundled_ones(tmp_path: Path) -> None:
         "prices: {m: {input: 0.1, output: 1, source: there, as_of: 2026-01-31}}"
     )
     assert suite(prices="p.yaml").at(tmp_path).price_table().price("m").input == 100_000
+
+
+def test_scenarios_know_of_a_suites_cases_tenants_and_seed() -> None:
+    messages = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "help"}]
+    talk = {"id": "talk", "messages": messages, "verify": VERIFY, "tenant": "acme"}
+    whole = suite(case("a", tags=["x"]), talk, tenants={"acme": 2, "globex": 1}, seed=5)
+    facts = whole.facts()
+    assert facts.cases == (
+        FactsOfCase("a", ("x",), "do a", ""),
+        FactsOfCase("talk", (), "help", "acme"),
+    )
+    assert (facts.tenants, facts.seed, whole.facts(9).seed) == ({"acme": 2, "globex": 1}, 5, 9)
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "found"),
+    [
+        ({"acme": 3, "globex": 1}, 1, {"acme": 3}),
+        ({"acme": 3, "globex": 1}, 2, {"acme": 3, "globex": 1}),
+        ({"acme": 3}, 3, {"acme": 3, "tenant-1": 1, "tenant-2": 1}),
+        ({"tenant-2": 4, "tenant-1": 1}, 3, {"tenant-2": 4, "tenant-1": 1, "tenant-3": 1}),
+    ],
+)
+def test_another_number_of_tenants(
+    given: dict[str, int], count: int, found: dict[str, int]
+) -> None:
+    assert suite(tenants=given).with_tenants(count).tenants == found
+
+
+def test_the_topology_is_what_services_and_the_suite_declare() -> None:
+    services = [{"type": "kv", "name": "memory", "max_entries": 5}]
+    pool = {"max_connections": 10}
+    declared = suite(services=services, topology={"httpx:1": pool}).declared_topology()
+    assert declared["httpx:1"] == pool
+    assert (declared["memory"]["type"], declared["memory"]["max_entries"]) == ("kv", 5)
+
+
+def test_a_trial_that_a_scenario_launches_is_planned_like_any_other() -> None:
+    start = Start(trial="a/b@burst:12", case="a/b", tenant="acme", seed=4, scenario="burst")
+    assert Planned.of(start) == Planned("a/b@burst:12", "a/b", 12, "acme", 4, start)

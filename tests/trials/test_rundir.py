@@ -74,3 +74,17 @@ def test_a_directory_that_cannot_be_locked_says_what_to_do(tmp_path: Path) -> No
     (tmp_path / "lock").mkdir()
     with pytest.raises(InfraError, match="cannot write to the run's directory"), locked(tmp_path):
         pass
+
+
+def test_a_scenario_is_finished_when_its_end_is_on_the_history(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "scenario", count().__next__)
+    for scenario, states in (("sequential", ("begin", "end")), ("burst", ("begin",))):
+        for state in states:
+            journal.write("note", "scenario", attrs={"scenario": scenario, "state": state})
+    begin(journal, "a@burst:1")
+    end(journal, "a@burst:1", failure="agent")
+    begin(journal, "a@burst:2", 2)
+    journal.close()
+    found = finished_trials(tmp_path)
+    assert found.scenarios == {"sequential"}
+    assert found.attempts == {"a@burst:1": 1, "a@burst:2": 2}

@@ -67,7 +67,7 @@ def conclude(
         click.echo(msgspec.json.format(text, indent=2).decode())
     elif quiet:
         verdict = verdict_of(report)
-        click.echo(f"{verdict.word}: {verdict.why}")
+        click.echo(f"{verdict.word}: {verdict.says}")
     else:
         from proofrig.reports.console import make_console
         from proofrig.reports.terminal import print_summary

@@ -15,6 +15,15 @@ from proofrig.cli.options import output_option, root_option, store_option
 @click.option("-n", "--repeat", type=click.IntRange(1), help="Repeats per case.")
 @click.option("-j", "--concurrency", type=click.IntRange(1), help="Trials at the same time.")
 @click.option("--seed", type=click.IntRange(0), help="The seed all chance is drawn from.")
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME[,NAME]",
+    help="Run scenarios instead of the plain plan; `all`: those the suite declares. Repeatable.",
+)
+@click.option("--agents", type=click.IntRange(1), help="Agents of each scenario.")
+@click.option("--tenants", type=click.IntRange(1), help="How many tenants they belong to.")
 @click.option("--case", "cases", multiple=True, help="Only this case; * and ? match. Repeatable.")
 @click.option("--tag", "tags", multiple=True, help="Only cases with this tag. Repeatable.")
 @click.option("-k", "--grep", default="", help="Only cases whose id matches this expression.")
@@ -35,6 +44,9 @@ def command(
     repeat: int | None,
     concurrency: int | None,
     seed: int | None,
+    scenarios: tuple[str, ...],
+    agents: int | None,
+    tenants: int | None,
     cases: tuple[str, ...],
     tags: tuple[str, ...],
     grep: str,
@@ -58,6 +70,8 @@ def command(
     from proofrig.suites.load import find_suite
 
     check_outputs(outputs)
+    names = tuple(name for given in scenarios for name in given.split(",") if name)
+    check_scenario_options(names, agents, tenants)
     path = find_suite(suite)
     loaded = load_suite(path, to_run=True)
     only: tuple[str, ...] = ()
@@ -75,7 +89,20 @@ def command(
         fail_under=fail_under,
         baselines=baselines,
         only=only,
+        scenarios=names,
+        agents=agents,
+        tenants=tenants,
     )
     with Reporter(loaded.name, silent=quiet or as_json) as reporter:
         run_dir, conclusion = asyncio.run(run(loaded, path, options, reporter.update))
     return conclude(loaded, run_dir, conclusion, options, outputs, as_json=as_json, quiet=quiet)
+
+
+def check_scenario_options(names: tuple[str, ...], agents: int | None, tenants: int | None) -> None:
+    """Raises UsageError for what means nothing without a scenario."""
+    if names or not (agents or tenants):
+        return
+    from proofrig.errors import UsageError
+
+    given = "--agents" if agents else "--tenants"
+    raise UsageError(f"{given} belongs to scenarios; name one, for example `--scenario burst`")

@@ -30,7 +30,7 @@ from proofrig.gateways.charges import (
     seen,
 )
 from proofrig.gateways.gateway import Binding, Channel
-from proofrig.gateways.retries import FIRST, Attempt, Failed
+from proofrig.gateways.retries import FIRST, Attempt, Failed, count_said
 from proofrig.gateways.upstream import UpstreamError, at_fault
 from proofrig.history.action import Outcome
 from proofrig.wire.codec import Codec, StreamDecoder, WireError
@@ -274,10 +274,8 @@ class Call:
             "channel": self.channel,
             "attempt": self.attempt.number,
         }
-        if self.attempt.retry_of:
-            attrs["retry_of"] = self.attempt.retry_of
-        if self.trace:
-            attrs["trace"] = self.trace
+        told = {"retry_of": self.attempt.retry_of, "trace": self.trace}
+        attrs |= {name: value for name, value in told.items() if value} | count_said(self.said)
         journal = self.desk.context.journal
         asked: Request | None = getattr(self, "asked", None)
         attrs["request"] = journal.payload(self.body)

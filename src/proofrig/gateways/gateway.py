@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 from proofrig.agents.environment import trace_id
+from proofrig.faults.disorder import Disorder
+from proofrig.faults.kill import Kill
 
 if TYPE_CHECKING:
     import aiohttp
@@ -37,7 +39,8 @@ Channel = Literal["path", "baggage", "trace", "key", "none"]
 class Binding(msgspec.Struct, frozen=True):
     """A live trial as gateways know it. `token` is its secret; `scope` its authority path
     tenant/workflow/agent/run; `world` its directory or "". `state` is what its tools keep, the one
-    part that changes; `keep_state` says that its end is written down."""
+    part that changes; `keep_state` says that its end is written down. `kill`, `disorder`: what is
+    done to it in its scenario. `gated`: its first request is written down as its arrival."""
 
     token: str
     trial: str
@@ -47,6 +50,9 @@ class Binding(msgspec.Struct, frozen=True):
     seed: int = 0
     state: dict[str, Any] = {}
     keep_state: bool = False
+    kill: Kill | None = None
+    disorder: Disorder | None = None
+    gated: bool = False
 
 
 class Bindings:

@@ -54,7 +54,7 @@ class Retries:
     def attempt(self, trial: str, body: bytes, said: str | None, now_ns: int) -> Attempt:
         """Which attempt this request is. `said` is the client's own count of retries, if any."""
         failed = self._failed.get(trial)
-        count = int(said) if said is not None and _COUNT.fullmatch(said) else 0
+        count = count_said(said).get("said", 0)
         if not failed:
             return Attempt(count + 1) if count else FIRST
         waiting = failed.get(canonical_digest(body))
@@ -85,6 +85,11 @@ class Retries:
     def end(self, trial: str) -> None:
         """Forget a trial."""
         self._failed.pop(trial, None)
+
+
+def count_said(said: str | None) -> dict[str, int]:
+    """What the history keeps of a client's own count of retries: `{"said": count}`, or nothing."""
+    return {"said": int(said)} if said is not None and _COUNT.fullmatch(said) else {}
 
 
 def canonical_digest(body: bytes) -> str:

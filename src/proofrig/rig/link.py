@@ -37,6 +37,7 @@ class Rig:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.port = 0
+        self.proxies: dict[str, int] = {}
         self.segment = ""
         self._process: asyncio.subprocess.Process | None = None
         self._waiting: dict[tuple[type, str], asyncio.Future[Begun | Ended]] = {}
@@ -63,7 +64,7 @@ class Rig:
             await self.close()
             raise ERRORS[answer.kind](answer.message)
         assert isinstance(answer, Ready)
-        self.port, self.segment = answer.port, answer.segment
+        self.port, self.segment, self.proxies = answer.port, answer.segment, answer.proxies
         self._reader = asyncio.create_task(self._read())
 
     async def begin(self, binding: Binding) -> None:

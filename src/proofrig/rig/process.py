@@ -23,12 +23,14 @@ from aiohttp import web
 from proofrig.authority.authority import recover
 from proofrig.authority.prices import PriceTable
 from proofrig.errors import InfraError, ProofrigError, UsageError
+from proofrig.gateways.arrival import Arrivals, stamped
 from proofrig.gateways.asked import AskedCalls
 from proofrig.gateways.gateway import Binding, Bindings, Context, Gateway, RunClock
 from proofrig.gateways.llm import LlmGateway, LlmSettings
 from proofrig.gateways.mcp_http import HttpServer, McpHttpGateway
 from proofrig.gateways.mcp_serve import McpServe
 from proofrig.gateways.mcp_stdio import McpStdioGateway
+from proofrig.gateways.services import ServicesGateway
 from proofrig.gateways.tool import state_json
 from proofrig.gateways.tool_action import Calls
 from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings, tool_settings
@@ -36,6 +38,7 @@ from proofrig.gateways.toolbox import Toolbox
 from proofrig.gateways.tools import ToolsGateway
 from proofrig.gateways.upstream import open_client
 from proofrig.history.journal import Journal
+from proofrig.rig.lag import watch_lag
 from proofrig.rig.protocol import (
     Begin,
     Begun,
@@ -50,6 +53,7 @@ from proofrig.rig.protocol import (
     plan_decoder,
 )
 from proofrig.rig.recovery import settle_open
+from proofrig.rig.shared import disorders, observe, open_proxies, service_calls
 
 FLUSH_S = 0.05
 SWEEP_S = 1.0
@@ -60,16 +64,26 @@ PAYLOAD_CAP = 8 << 20  # a request that is cut cannot be read into a trajectory
 class Desk:
     """Carries out the runner's orders."""
 
-    def __init__(self, context: Context, plan: Plan, llm: LlmGateway) -> None:
+    def __init__(
+        self,
+        context: Context,
+        plan: Plan,
+        llm: LlmGateway,
+        arrivals: Arrivals,
+        proxies: dict[str, int],
+    ) -> None:
+        self.proxies = proxies
         self._context = context
         self._plan = plan
         self._llm = llm
+        self._arrivals = arrivals
 
     def begin(self, binding: Binding) -> Begun:
         """Make a trial known, with its own budget."""
         if self._plan.run_budget:
             self._context.authority.set_budget(binding.scope, self._plan.run_budget)
         self._context.bindings.add(binding)
+        self._arrivals.expect(binding)
         return Begun(binding.token)
 
     def end(self, token: str) -> Ended:
@@ -121,19 +135,23 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
             ),
         )
         gateways: list[Gateway] = [*_tool_gateways(context, plan, closing), llm]
-        app = web.Application(client_max_size=MAX_LINE)
+        arrivals = Arrivals(context)
+        seen = [arrivals.middleware()] if plan.lab else []
+        app = web.Application(client_max_size=MAX_LINE, middlewares=seen)
         for gateway in gateways:
             app.add_routes(gateway.routes())
         runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0
         )
         await runner.setup()
+        stamped(runner)
         closing.push_async_callback(runner.cleanup)
         for gateway in gateways:  # before the cleanup, so that open calls are given up at once
             closing.push_async_callback(gateway.close)
         await _listen(runner, plan)
         port: int = runner.addresses[0][1]
-        yield Desk(context, plan, llm), context, port
+        proxies = await open_proxies(context, plan.services, closing)
+        yield Desk(context, plan, llm, arrivals, proxies), context, port
 
 
 async def _listen(runner: web.AppRunner, plan: Plan) -> None:
@@ -154,7 +172,9 @@ def _tool_gateways(context: Context, plan: Plan, closing: AsyncExitStack) -> lis
     settings = [tool_settings.validate_python(tool) for tool in plan.tools]
     calls = Calls(context)
     closing.callback(calls.close)
-    toolbox = Toolbox.load(settings, suite, context.client)
+    services = service_calls(context, plan.services, plan.seed)
+    observe(plan)
+    toolbox = Toolbox.load(settings, suite, context.client, services=services)
     servers = {
         tool.name: HttpServer.at(tool.url, tool.headers)
         for tool in settings
@@ -165,7 +185,8 @@ def _tool_gateways(context: Context, plan: Plan, closing: AsyncExitStack) -> lis
         closing.push_async_callback(own.close)
         servers[PYTHON_SERVER] = HttpServer(own.url, own=True)
     return [
-        ToolsGateway(context, toolbox, calls),
+        ToolsGateway(context, toolbox, calls, disorders(context)),
+        ServicesGateway(context, services),
         McpHttpGateway(context, calls, servers),
         McpStdioGateway(context, calls),
     ]
@@ -174,11 +195,14 @@ def _tool_gateways(context: Context, plan: Plan, closing: AsyncExitStack) -> lis
 async def serve(plan: Plan, orders: asyncio.StreamReader) -> None:
     """Serve until the runner's end of the line closes."""
     async with opened(plan) as (desk, context, port):
-        _say(Ready(port, context.journal.segment))
+        _say(Ready(port, context.journal.segment, desk.proxies))
         ticking = asyncio.create_task(_tick(context))
         reading = asyncio.create_task(_obey(desk, orders))
-        done, _ = await asyncio.wait({ticking, reading}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (ticking, reading):
+        tasks = {ticking, reading}
+        if plan.lab:
+            tasks.add(asyncio.create_task(watch_lag(context.journal)))
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
             task.cancel()
         for task in done:
             task.result()

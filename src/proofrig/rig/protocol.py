@@ -28,7 +28,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     run's beginning. endpoints: where each model API is served. tools: tool settings as they came
     from the suite. prices: the price table. budgets: scope -> amounts. run_budget: what
     each trial's own scope gets. unattributed: what happens to traffic of no trial.
-    port: where to listen; 0 takes a free one.
+    port: where to listen; 0 takes a free one. services: settings of the shared services, their
+    seeds filled. lab: a scenario runs, so that arrivals and the loop's lag are written down.
     """
 
     run_dir: str
@@ -41,6 +42,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     budgets: dict[str, dict[str, int]] = {}
     run_budget: dict[str, int] = {}
     unattributed: Literal["refuse", "pass"] = "refuse"
+    services: list[dict[str, Any]] = []
+    seed: int = 0
+    lab: bool = False
     host: str = "127.0.0.1"
     port: int = 0
 
@@ -58,10 +62,12 @@ class End(msgspec.Struct, frozen=True, tag="end"):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """The rig listens at `port`; its history segment is `segment`."""
+    """The rig listens at `port`; its history segment is `segment`. `proxies`: the port of each
+    proxy by the name of its service."""
 
     port: int
     segment: str
+    proxies: dict[str, int] = {}
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):

@@ -5,6 +5,7 @@ Rules:
    charges is on the history.
 2. The end may be lost, as entries wait in a buffer for moments. The ledger's word stands for it:
    its journal is never behind. So both always come to the same sums.
+3. What an observer saw begin and not end stays open: nobody knows how it ended.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def settle_open(run_dir: Path, journal: Journal, authority: Authority) -> int:
     open holds are ended first. Call it before the first action of this rig."""
     authority.sweep(everything=True)
     left = [action for action in History(run_dir).actions() if not action.denied]
-    left = [action for action in left if action.end is None]
+    left = [action for action in left if action.end is None and action.reserve is not None]
     ends = authority.ends({action.id for action in left})
     for action in left:
         kind, attrs = _end(ends.get(action.id))

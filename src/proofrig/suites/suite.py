@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from itertools import accumulate
 from math import gcd
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 from pydantic import Field, PrivateAttr
@@ -30,6 +30,9 @@ from proofrig.authority.prices import PriceTable, default_prices, load_prices, p
 from proofrig.errors import UsageError
 from proofrig.gateways.tool_settings import AnyToolSettings
 from proofrig.providers import AnyProviderSettings
+from proofrig.scenarios import Scenarios
+from proofrig.scenarios.scenario import Facts, FactsOfCase, Start
+from proofrig.services import AnyServiceSettings
 from proofrig.suites.budgets import Budgets, Prices
 from proofrig.suites.case import Case, Count, InsidePath, Seconds, Settings, Tag
 from proofrig.suites.digest import digest_of
@@ -40,13 +43,21 @@ Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
-    """One trial to run. `trial` is `<case>:<repeat>`; repeats count from 1."""
+    """One trial to run. `trial` is `<case>:<repeat>`; repeats count from 1. `start`: what its
+    scenario says of it, None for one of the plain plan."""
 
     trial: str
     case: str
     repeat: int
     tenant: str
     seed: int  # in [0, 2**53): every JSON reader holds it exactly
+    start: Start | None = None
+
+    @classmethod
+    def of(cls, start: Start) -> Planned:
+        """The trial that a scenario launches."""
+        number = int(start.trial.rpartition(":")[2])
+        return cls(start.trial, start.case, number, start.tenant, start.seed, start)
 
 
 class TrialLimits(Settings):
@@ -115,6 +126,16 @@ class Suite(Settings):
         strict=True,
         description="Where the gateways listen on 127.0.0.1, for an agent that is already "
         "deployed; 0: a free port.",
+    )
+    services: tuple[AnyServiceSettings, ...] = Field(
+        default=(), description="What the rig holds for all agents to share."
+    )
+    topology: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="What is known of other things that agents share: name -> caps, TTLs, ...",
+    )
+    scenarios: Scenarios = Field(
+        default=Scenarios(), description="Parameters of the scenarios that `--scenario` runs."
     )
     limits: TrialLimits = TrialLimits()
     retries: Retries = Retries()
@@ -206,6 +227,36 @@ class Suite(Settings):
             and (not cases or case.id in exact or any(fnmatchcase(case.id, w) for w in globs))
         )
         return self.model_copy(update={"cases": kept})
+
+    def facts(self, seed: int | None = None) -> Facts:
+        """What scenarios may know of the suite."""
+        cases = tuple(
+            FactsOfCase(case.id, case.tags, case.prompt(), case.tenant or "") for case in self.cases
+        )
+        return Facts(cases, self.tenants, self.seed if seed is None else seed)
+
+    def declared_topology(self) -> dict[str, dict[str, Any]]:
+        """What is declared of everything that agents share, by its name."""
+        declared = {service.name: service.topology() for service in self.services}
+        return declared | self.topology
+
+    def shared_files(self) -> dict[str, str]:
+        """Absolute globs of the files that agents share, by their name in the topology."""
+        root = self._dir.absolute()
+        return {
+            name: str(root / declared["path"])
+            for name, declared in self.topology.items()
+            if declared.get("type") == "files" and isinstance(declared.get("path"), str)
+        }
+
+    def with_tenants(self, count: int) -> Self:
+        """The suite with `count` tenants: the first of its own, and `tenant-<n>` of weight 1 where
+        it has fewer."""
+        given = dict(list(self.tenants.items())[:count])
+        for number in range(1, count + 1):
+            if len(given) < count:
+                given.setdefault(f"tenant-{number}", 1)
+        return self.model_copy(update={"tenants": given})
 
     def plan(self, repeats: int | None = None, seed: int | None = None) -> tuple[Planned, ...]:
         """Every trial, in the order to launch: the first repeat of all cases, then the second."""

@@ -11,11 +11,13 @@ from typing import Literal
 
 from proofrig.suites import Planned, Suite
 
-Role = Literal["subject", "null", "reference"]
+Role = Literal["subject", "null", "reference", "helper"]
 
 
 def role_of(planned: Planned) -> Role:
-    """Which agent runs a planned trial."""
+    """Which agent runs a planned trial; a helper of a scenario is the subject itself, unscored."""
+    if planned.start is not None:
+        return planned.start.role
     name = planned.trial.rpartition(":")[2]
     return "null" if name == "null" else "reference" if name == "reference" else "subject"
 

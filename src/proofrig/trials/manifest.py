@@ -27,6 +27,9 @@ class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
     seed: int
     baselines: bool = True
     only: list[str] = []  # the selected cases; empty: all
+    scenarios: list[str] = []  # in the order in which they run; empty: the plain plan
+    agents: int | None = None  # of each scenario, instead of its own number
+    tenants: int | None = None  # how many, instead of the suite's
     fail_under: float | None = None  # percent, where it was asked for beside the suite
     what: dict[str, Any] = {}
     where: dict[str, Any] = {}

@@ -81,11 +81,13 @@ def runs_below(root: Path) -> list[Path]:
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """What an earlier process left. `attempts`: how many attempts of each trial began."""
+    """What an earlier process left. `attempts`: how many attempts of each trial began;
+    `scenarios`: those that came to their end."""
 
     done: frozenset[str]
     attempts: dict[str, int]
     problems: tuple[str, ...]
+    scenarios: frozenset[str] = frozenset()
 
 
 def finished_trials(run_dir: Path) -> Finished:
@@ -93,8 +95,11 @@ def finished_trials(run_dir: Path) -> Finished:
     ended for infra reasons was never measured: it is missing, and may be run again."""
     history = History(run_dir)
     done: set[str] = set()
+    scenarios: set[str] = set()
     attempts: dict[str, int] = {}
     for entry in history.entries():
+        if entry.kind == "note" and entry.name == "scenario" and entry.attrs["state"] == "end":
+            scenarios.add(entry.attrs["scenario"])
         if entry.kind != "trial":
             continue
         trial = entry.trial.partition("~")[0]
@@ -102,4 +107,4 @@ def finished_trials(run_dir: Path) -> Finished:
             attempts[trial] = max(attempts.get(trial, 0), entry.attrs["attempt"])
         elif entry.attrs.get("failure") != "infra":
             done.add(trial)
-    return Finished(frozenset(done), attempts, tuple(history.problems))
+    return Finished(frozenset(done), attempts, tuple(history.problems), frozenset(scenarios))

@@ -61,6 +61,7 @@ class Runner:
         attempt: Callable[[Planned, int, bool], Awaitable[Outcome]],
         settings: Settings,
         on_change: Callable[[Progress], None] = lambda progress: None,
+        progress: Progress | None = None,
     ) -> None:
         self._attempt = attempt
         self._settings = settings
@@ -68,7 +69,8 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._retries_left = settings.retry_budget
         self._infra_in_a_row = 0
-        self.progress = Progress()
+        self.progress = progress or Progress()
+        self._counted = progress is not None  # whoever hands it in knows the total
         self.stopped = False
         self.failure: InfraError | None = None
 
@@ -81,7 +83,8 @@ class Runner:
     async def run(self, planned: Iterable[Planned]) -> None:
         """Run them all, or until `stop` or a failure of the history (then `failure` is set)."""
         queue = deque(planned)
-        self.progress.total += len(queue)
+        if not self._counted:
+            self.progress.total += len(queue)
         workers = min(self._settings.concurrency, len(queue))
         self._tasks = {asyncio.create_task(self._work(queue)) for _ in range(workers)}
         results = await asyncio.gather(*self._tasks, return_exceptions=True)

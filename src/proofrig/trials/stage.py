@@ -15,17 +15,23 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from proofrig.agents import make_agent
 from proofrig.agents.agent import Agent
 from proofrig.agents.environment import EnvironmentSettings, trial_environment
 from proofrig.agents.null import NullAgent
 from proofrig.agents.reference import ReferenceAgent
+from proofrig.canaries.canary import Canary
+from proofrig.faults.kill import IN_THE_AGENT
 from proofrig.gateways.gateway import RunClock
 from proofrig.gateways.tap_command import TapPlace, tap_command, write_shims
 from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings
+from proofrig.history.format import folder_of
 from proofrig.history.journal import Journal
 from proofrig.history.payloads import PayloadReader, digest_of
 from proofrig.providers import make_provider
@@ -34,12 +40,31 @@ from proofrig.rig.link import Rig
 from proofrig.rig.protocol import Plan
 from proofrig.sandboxes.process import ProcessSandbox, sweep
 from proofrig.suites import Case, Planned, Suite
-from proofrig.trials.baseline import Role, role_of
+from proofrig.trials.baseline import role_of
 from proofrig.trials.following import Following
+from proofrig.trials.planting import Planting, service_settings
 from proofrig.wire.turn import Api
 
 PAYLOAD_CAP = 1 << 18
 SECRETIVE = ("env", "headers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSetting:
+    """What a stage is set up for. lab: a scenario, whose contention is observed: the rig writes
+    down arrivals and its lag, agents what they do to what they share."""
+
+    suite: Suite
+    run_dir: Path
+    clock: RunClock
+    concurrency: int
+    seed: int
+    lab: bool = False
+
+    @property
+    def observed(self) -> str:
+        """The folder that observers in agents write to; "" when nothing is observed."""
+        return str(folder_of(self.run_dir).absolute()) if self.lab else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +75,28 @@ class Stage:
     suite: Suite
     cases: dict[str, Case]
     rig: Rig
-    agents: dict[Role, Agent]
+    agents: dict[str, Agent]
     journal: Journal
     following: Following
     payloads: PayloadReader
     scratch: Path
     provider: Provider | None
+    planting: Planting
+    clock: RunClock
+    observed: str = ""  # where observers inside agents write; nothing is observed when empty
+
+    def agent_of(self, planned: Planned) -> Agent:
+        """Who runs the trial. One that is to be killed is alone in its process."""
+        role = role_of(planned)
+        if role in ("null", "reference"):
+            return self.agents[role]
+        killed = planned.start is not None and planned.start.kill is not None
+        return self.agents["victim" if killed else "subject"]
 
     def environment(self, token: str, planned: Planned, world: str, trial: str) -> dict[str, str]:
         """The variables of one trial's agent. In a process of its own, an agent that starts a
         stdio server by its bare name gets it behind the tap: a shim stands first on its PATH."""
-        shared = role_of(planned) == "subject" and shares_a_host(self.suite)
+        shared = shares_a_host(self.suite) and self.agent_of(planned) is self.agents["subject"]
         place = tap_place(self.suite, token, self.rig.port, world)
         user = dict(getattr(self.suite.agent, "env", {}))
         named = [server for server in mcp_settings(self.suite) if server.bare_name]
@@ -68,10 +104,18 @@ class Stage:
             shims = self.folder(trial) / "bin"
             write_shims(named, place, shims)
             user["PATH"] = f"{shims}{os.pathsep}{user.get('PATH', os.environ.get('PATH', ''))}"
+        kill = planned.start.kill if planned.start is not None else None
+        if kill is not None and kill.point in IN_THE_AGENT:
+            user["PROOFRIG_KILL"] = msgspec.json.encode(kill).decode()
         settings = EnvironmentSettings(
             port=self.rig.port,
             token=token,
             run=self.run_dir.name,
+            trial="" if shared else trial,
+            history=self.observed,
+            origin_ns=self.clock.origin_ns,
+            files=self.suite.shared_files(),
+            redis=self.rig.proxies,
             seed=planned.seed,
             shared=shared,
             mcp=mcp_servers(self.suite, place),
@@ -115,7 +159,7 @@ def one_name(trial: str) -> str:
 
 def shares_a_host(suite: Suite) -> bool:
     """True when one host runs many trials, so that identity travels with each request."""
-    return getattr(suite.agent, "mode", "") == "shared" or suite.agent.type == "http"
+    return getattr(suite.agent, "mode", "") == "shared" or suite.agent.type in ("http", "probe")
 
 
 def mcp_settings(suite: Suite) -> list[McpServerSettings]:
@@ -139,8 +183,11 @@ def mcp_servers(suite: Suite, place: TapPlace) -> dict[str, list[str] | None]:
     return found
 
 
-def plan_of(suite: Suite, run_dir: Path, origin_ns: int, endpoints: dict[Api, Endpoint]) -> Plan:
+def plan_of(
+    setting: StageSetting, endpoints: dict[Api, Endpoint], services: list[dict[str, Any]]
+) -> Plan:
     """What the rig needs to know."""
+    suite = setting.suite
     budgets: dict[str, dict[str, int]] = {}
     if tenant := suite.budgets.tenant.amounts():
         below = "suite/" if suite.budgets.suite.amounts() else ""
@@ -149,8 +196,8 @@ def plan_of(suite: Suite, run_dir: Path, origin_ns: int, endpoints: dict[Api, En
         budgets["suite"] = whole
     prices = suite.price_table()
     return Plan(
-        run_dir=str(run_dir),
-        origin_ns=origin_ns,
+        run_dir=str(setting.run_dir),
+        origin_ns=setting.clock.origin_ns,
         suite_dir=str(suite.dir),
         endpoints=endpoints,
         tools=[tool.model_dump(mode="json", by_alias=True) for tool in suite.tools],
@@ -159,15 +206,23 @@ def plan_of(suite: Suite, run_dir: Path, origin_ns: int, endpoints: dict[Api, En
         budgets=budgets,
         run_budget=suite.budgets.run.amounts(),
         port=suite.gateway_port,
+        services=services,
+        seed=setting.seed,
+        lab=setting.lab,
     )
 
 
-def _host_environment(suite: Suite, run: str, port: int) -> dict[str, str]:
+def _host_environment(setting: StageSetting, rig: Rig) -> dict[str, str]:
     """What a host of many trials is started with; its token only marks its processes."""
+    suite, port = setting.suite, rig.port
     settings = EnvironmentSettings(
         port=port,
         token=secrets.token_urlsafe(16),
-        run=run,
+        run=setting.run_dir.name,
+        history=setting.observed,
+        origin_ns=setting.clock.origin_ns,
+        files=suite.shared_files(),
+        redis=rig.proxies,
         shared=True,
         mcp=mcp_servers(suite, tap_place(suite, "", port, "")),
         user=getattr(suite.agent, "env", {}),
@@ -184,6 +239,7 @@ def what_of(suite: Suite) -> dict[str, Any]:
         "agent": _shown(suite.agent.model_dump(mode="json")),
         "model": suite.model.model_dump(mode="json") if suite.model else None,
         "tools": [_shown(tool.model_dump(mode="json", by_alias=True)) for tool in suite.tools],
+        "services": [service.topology() | {"name": service.name} for service in suite.services],
         "tenants": suite.tenants,
         "budgets": suite.budgets.model_dump(mode="json", exclude_none=True),
         "limits": suite.limits.model_dump(mode="json"),
@@ -191,6 +247,11 @@ def what_of(suite: Suite) -> dict[str, Any]:
         "isolation": ProcessSandbox.level,
         "redirection": "base-url",
     }
+
+
+def _note_canary(journal: Journal, canary: Canary) -> None:
+    journal.write("note", "canary", tenant=canary.tenant, attrs=canary.attrs)
+    journal.flush()
 
 
 def _shown(settings: dict[str, Any]) -> dict[str, Any]:
@@ -205,35 +266,41 @@ def _shown(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_stage(
-    suite: Suite, run_dir: Path, clock: RunClock, concurrency: int, seed: int
-) -> AsyncIterator[Stage]:
-    """Set everything up for trials of `suite`. Raises UsageError for what the user got wrong,
+async def open_stage(setting: StageSetting) -> AsyncIterator[Stage]:
+    """Set everything up for trials of a suite. Raises UsageError for what the user got wrong,
     ProviderError or SandboxError for what cannot be started."""
-    sweep(f"PROOFRIG_RUN={run_dir.name}")  # what an earlier process of this run left behind
+    suite, run_dir, clock = setting.suite, setting.run_dir, setting.clock
+    sweep(run_dir.name)  # what an earlier process of this run left behind
     async with AsyncExitStack() as closing:
         endpoints: dict[Api, Endpoint] = {}
-        provider = make_provider(suite.model, suite.dir, seed) if suite.model else None
+        provider = make_provider(suite.model, suite.dir, setting.seed) if suite.model else None
         if provider is not None:
             closing.push_async_callback(provider.close)
             endpoints = await provider.start()
         whole = max(PAYLOAD_CAP, suite.limits.answer_bytes)  # a cut answer is judged otherwise
         journal = Journal(run_dir, "runner", clock, payload_cap=whole)
         closing.callback(journal.close)
-        rig = Rig(plan_of(suite, run_dir, clock.origin_ns, endpoints))
+        planting = Planting(suite, setting.seed, partial(_note_canary, journal))
+        services = [service_settings(service, planting, suite) for service in suite.services]
+        rig = Rig(plan_of(setting, endpoints, services))
         closing.push_async_callback(rig.close)
         await rig.start()
         sandbox = ProcessSandbox()
         closing.push_async_callback(sandbox.close)
-        host = _host_environment(suite, run_dir.name, rig.port)
-        agents: dict[Role, Agent] = {
-            "subject": make_agent(suite.agent, suite.dir, sandbox, concurrency, host),
+        host = _host_environment(setting, rig)
+        alone = suite.agent
+        if getattr(alone, "mode", "") == "shared":
+            alone = alone.model_copy(update={"mode": "isolated"})
+        agents: dict[str, Agent] = {
+            "subject": make_agent(suite.agent, suite.dir, sandbox, setting.concurrency, host),
+            "victim": make_agent(alone, suite.dir, sandbox, setting.concurrency, host),
             "null": NullAgent(),
             "reference": ReferenceAgent(sandbox),
         }
-        for agent in agents.values():
+        for role, agent in agents.items():
             closing.push_async_callback(agent.close)
-            await agent.start()
+            if role != "victim":  # the same agent as the subject, which shows whether it is there
+                await agent.start()
         scratch = run_dir / "trials"
         scratch.mkdir(exist_ok=True)
         yield Stage(
@@ -247,4 +314,7 @@ async def open_stage(
             payloads=PayloadReader(run_dir),
             scratch=scratch,
             provider=provider,
+            planting=planting,
+            clock=clock,
+            observed=setting.observed,
         )

@@ -24,12 +24,14 @@ import msgspec
 
 from proofrig.agents.agent import Attempt, Reply
 from proofrig.agents.environment import identity_headers, trial_root
+from proofrig.agents.gate import Gate, Ticket
 from proofrig.errors import InfraError, JournalError, ProviderError
 from proofrig.gateways.gateway import Binding
 from proofrig.history.action import Action, Entry
 from proofrig.history.history import pair
 from proofrig.rig.link import RigLost
 from proofrig.suites import Case, Planned, WorldStart, build_world
+from proofrig.trials import launched
 from proofrig.trials.baseline import role_of
 from proofrig.trials.evidence import gather, state_note
 from proofrig.trials.failure import (
@@ -73,6 +75,8 @@ class _Ran:
     infra: str = ""
     harness: str = ""
     mistake: str = ""  # of the suite's author
+    ticket: Ticket = field(default_factory=Ticket)
+    ended_ns: int = 0  # when the agent had answered, `time.monotonic_ns`
 
     def error(self, failure: FailureClass) -> str:
         """Why the attempt ended as it did, for people."""
@@ -87,32 +91,43 @@ class _Ran:
         journal.flush()
 
 
-async def attempt(stage: Stage, planned: Planned, number: int, last: bool) -> Outcome:
+async def attempt(
+    stage: Stage, planned: Planned, number: int, last: bool, gate: Gate | None = None
+) -> Outcome:
     """Run attempt `number` (from 1). Unless it is the `last` one allowed, an infra failure is
-    written down as to be retried. Raises JournalError and RigLost, which end the run."""
+    written down as to be retried. Behind a `gate` the agent is parked until all others are there.
+    Raises JournalError and RigLost, which end the run."""
     trial = planned.trial if number == 1 else f"{planned.trial}~{number}"
-    case = stage.cases[planned.case]
+    case = stage.planting.case(stage.cases[planned.case], planned.tenant)
     ran = _Ran(stage, planned, case, trial, stage.scope(planned, trial))
-    ran.write(
-        "begin",
-        {
-            "case": planned.case,
-            "repeat": planned.repeat,
-            "attempt": number,
-            "seed": planned.seed,
-            "role": role_of(planned),
-        },
-    )
-    await _run_agent(ran)
+    if planned.start is not None:
+        ran.ticket = Ticket(gate, planned.start.at_ns if gate else 0)
+    began = {
+        "case": planned.case,
+        "repeat": planned.repeat,
+        "attempt": number,
+        "seed": planned.seed,
+        "role": role_of(planned),
+    }
+    ran.write("begin", began | (launched.of_begin(planned.start) if planned.start else {}))
+    if planned.start is not None:
+        launched.write_probe(stage, ran, planned.start)
+    try:
+        await _run_agent(ran)
+    finally:
+        ran.ticket.parked()  # whatever happened, the others need not wait for it
+    if planned.start is not None:
+        launched.write_notes(stage, ran, planned.start)
     if stage.provider is not None and (why := stage.provider.lost()):
         raise ProviderError(why)
-    verdicts = [] if ran.infra or ran.harness else await _judged(ran)
+    judging = not (ran.infra or ran.harness or launched.is_unjudged(planned.start))
+    verdicts = await _judged(ran) if judging else []
     failure = classify(
         Facts(
             ending=ran.reply.ending,
             infra_error=bool(ran.infra),
             harness_error=bool(ran.harness),
-            passed=overall(verdicts),
+            passed=overall(verdicts) if judging else launched.passed_unjudged(planned, ran.reply),
             misconfigured=bool(ran.mistake),
             limited=limited(ran.actions),
             infra_unresolved=unresolved_infra(ran.actions),
@@ -139,9 +154,10 @@ async def _run_agent(ran: _Ran) -> None:
         world = str(ran.started.path) if ran.started.path else ""
         await stage.rig.begin(_binding(ran, world))
         try:
-            reply = await stage.agents[role_of(planned)].run(_task(ran, world))
+            reply = await stage.agent_of(planned).run(_task(ran, world))
             ran.reply = _cut(reply, stage.suite.limits.answer_bytes)
         finally:
+            ran.ended_ns = time.monotonic_ns()
             await stage.rig.end(ran.token)
             stage.tidy(ran.trial)
     except (JournalError, RigLost):
@@ -161,6 +177,7 @@ async def _run_agent(ran: _Ran) -> None:
 def _binding(ran: _Ran, world: str) -> Binding:
     """The trial as the gateways see it."""
     state = ran.case.world.state if ran.case.world else None
+    start = ran.planned.start
     return Binding(
         token=ran.token,
         trial=ran.trial,
@@ -170,6 +187,9 @@ def _binding(ran: _Ran, world: str) -> Binding:
         seed=ran.planned.seed,
         state=state or {},
         keep_state=state is not None,
+        kill=start.kill if start else None,
+        disorder=start.disorder if start else None,
+        gated=ran.ticket.gate is not None,
     )
 
 
@@ -185,16 +205,19 @@ def _cut(reply: Reply, limit: int) -> Reply:
 def _task(ran: _Ran, world: str) -> Attempt:
     """The trial as the agent sees it."""
     stage, role, reference = ran.stage, role_of(ran.planned), ran.case.reference
+    asked = launched.asked(stage, ran.planned)
     return Attempt(
         trial=ran.trial,
-        task=ran.case.messages_or_task(),
+        task=ran.case.messages_or_task() if asked is None else asked,
         token=ran.token,
         env=stage.environment(ran.token, ran.planned, world, ran.trial),
         workdir=world or stage.empty_workdir(ran.trial),
         timeout_s=stage.suite.timeout_of(ran.case),
+        tenant=ran.planned.tenant,
         seed=ran.planned.seed,
         headers=identity_headers(ran.token, ran.trial),
         root=trial_root(stage.rig.port, ran.token),
+        ticket=ran.ticket,
         reference=reference.model_dump() if reference and role == "reference" else None,
     )
 

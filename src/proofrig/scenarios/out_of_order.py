@@ -1,0 +1,33 @@
+"""Tool results that come late or in another order than they were asked for: one that is out of
+date is rejected, not believed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from proofrig.faults.disorder import Disorder, Disordering
+from proofrig.scenarios.launch import co_launch
+from proofrig.scenarios.scenario import Casting, Count, Facts, Phase, Positive, Scenario
+
+
+class OutOfOrder(Scenario):
+    """`agents` at once, a share of whose tool results is disordered at the tool gateway."""
+
+    name: ClassVar[str] = "out_of_order"
+    needs: ClassVar[tuple[str, ...]] = ("stale_result",)
+
+    agents: Count = 20
+    kinds: tuple[Disordering, ...] = Field(
+        default=("late", "swapped"), min_length=1, description="What is done to results."
+    )
+    rate: float = Field(default=0.3, gt=0, le=1, description="To what share of them.")
+    late_s: Positive = Field(default=2.0, description="How late a late one comes, at most.")
+
+    def phases(self, facts: Facts) -> list[Phase]:
+        disorder = Disorder(self.kinds, self.rate, self.late_s, facts.seed)
+        starts = Casting(self.name, facts).starts(
+            self.chosen(facts), co_launch(self.agents), disorder=disorder
+        )
+        return [Phase(name="disorder", starts=starts)]

@@ -1,0 +1,166 @@
+"""Carries out a scenario: a stage of its own, its phases one after another, and the notes that tell
+where it begins and ends.
+
+Rules:
+1. A scenario has fresh shared instances: its own rig, provider, hosts and services. A phase whose
+   trials are to be `fresh` gives each of them a stage of its own.
+2. Trials of a scenario are not tried again after infra failures: what they would meet then is
+   another contention. A scenario that was cut off is run again as a whole.
+3. Ctrl-C and lost rigs end it as they end any run; it then has no end on the history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace as replace_in
+
+from proofrig.agents.gate import Gate
+from proofrig.errors import InfraError
+from proofrig.history.journal import Journal
+from proofrig.scenarios.scenario import Phase, Scenario
+from proofrig.suites import Planned
+from proofrig.trials.runner import Progress, Runner, Settings
+from proofrig.trials.stage import Stage, StageSetting, open_stage
+from proofrig.trials.stopping import Stopping
+from proofrig.trials.trial import Outcome, attempt
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class Performance:
+    """Scenarios on their way. `progress` counts over all of them; `failure` and `stopped` say why
+    it ended early."""
+
+    setting: StageSetting
+    attempts: dict[str, int]
+    on_progress: OnProgress
+    progress: Progress
+    runner: Runner | None = None
+    stopped: bool = False
+    failure: InfraError | None = None
+
+    async def perform_all(self, scenarios: Iterable[Scenario], stopping: Stopping) -> None:
+        """Carry them out one after another, until one is stopped or fails."""
+        cancel = stopping.act
+        for scenario in scenarios:
+            stopping.act = partial(self._stop, cancel)
+            await self.perform(scenario)
+            if self.stopped or self.failure is not None:
+                break
+        stopping.close()
+
+    def _stop(self, cancel: Callable[[], object]) -> None:
+        """Start nothing new and cancel what runs: trials, or the setting of a stage."""
+        self.stopped = True
+        if self.runner is not None:
+            self.runner.stop()
+        else:
+            cancel()
+
+    async def perform(self, scenario: Scenario) -> None:
+        """Carry out one. Raises UsageError when the suite has not what it takes."""
+        setting = self.setting
+        phases = scenario.phases(setting.suite.facts(setting.seed))
+        most = max(len(phase.starts) if not phase.workers else phase.workers for phase in phases)
+        staging = replace(setting, concurrency=max(most, setting.concurrency))
+        journal = Journal(setting.run_dir, "scenario", setting.clock)
+        try:
+            note = partial(_note, journal)
+            note("scenario", {"state": "begin"} | describe(scenario, phases, setting))
+            async with AsyncExitStack() as closing:
+                stage: Stage | None = None
+                for number, phase in enumerate(phases):
+                    if stage is None and not phase.fresh:
+                        stage = await closing.enter_async_context(open_stage(staging))
+                    note("phase", {"phase": phase.name, "state": "begin"} | _targets(phase))
+                    await self._phase(phase, stage, setting.run_dir / f"gate-{number}")
+                    note("phase", {"phase": phase.name, "state": "end"})
+                    if self.stopped or self.failure is not None:
+                        return
+            note("scenario", {"state": "end", "scenario": scenario.name})
+        finally:
+            journal.close()
+
+    async def _phase(self, phase: Phase, stage: Stage | None, gate: Path) -> None:
+        starts = [Planned.of(replace_in(start, phase=phase.name)) for start in phase.starts]
+        workers = phase.workers or len(starts)
+        behind = None if phase.workers else Gate(gate, len(starts))
+        settings = Settings(concurrency=workers, retries=0, first_attempt=self._first(starts))
+        runner = self.runner = Runner(
+            self._attempting(phase, stage, behind), settings, self.on_progress, self.progress
+        )
+        try:
+            if not self.stopped:
+                await runner.run(starts)
+        finally:
+            if behind is not None:
+                behind.release()  # a run that was stopped may have left it closed
+        self.runner = None
+        self.failure = self.failure or runner.failure
+
+    def _first(self, starts: list[Planned]) -> dict[str, int]:
+        began = self.attempts
+        return {one.trial: began[one.trial] + 1 for one in starts if one.trial in began}
+
+    def _attempting(
+        self, phase: Phase, stage: Stage | None, gate: Gate | None
+    ) -> Callable[[Planned, int, bool], Any]:
+        if phase.fresh:
+            return self._fresh
+        assert stage is not None
+        if gate is not None:
+            return partial(_gated, stage, gate)
+
+        async def thinking(planned: Planned, number: int, last: bool) -> Outcome:
+            if planned.start is not None and planned.start.at_ns:
+                await asyncio.sleep(planned.start.at_ns / 1e9)
+            return await attempt(stage, planned, number, last)
+
+        return thinking
+
+    async def _fresh(self, planned: Planned, number: int, last: bool) -> Outcome:
+        async with open_stage(self.setting) as stage:
+            return await attempt(stage, planned, number, last)
+
+
+async def _gated(stage: Stage, gate: Gate, planned: Planned, number: int, last: bool) -> Outcome:
+    try:
+        return await attempt(stage, planned, number, last, gate=gate)
+    except Exception:
+        gate.release()  # this ends the run: the others need not wait for what never parks
+        raise
+
+
+def describe(scenario: Scenario, phases: list[Phase], setting: StageSetting) -> dict[str, Any]:
+    """The attributes of the note that a scenario begins with."""
+    suite = setting.suite
+    return {
+        "scenario": scenario.name,
+        "agents": scenario.agents,
+        "trials": sum(len(phase.starts) for phase in phases),
+        "tenants": suite.tenants,
+        "params": scenario.params(),
+        "needs": list(scenario.needs),
+        "topology": suite.declared_topology(),
+        "seed": setting.seed,
+    }
+
+
+def _targets(phase: Phase) -> dict[str, Any]:
+    """The spreads that a phase asks for, and whether its trials share nothing."""
+    asked = {"target_ns": phase.spread_ms, "arrival_target_ns": phase.arrival_ms}
+    spreads = {name: round(ms * 1e6) for name, ms in asked.items() if ms}
+    return spreads | ({"fresh": True} if phase.fresh else {})
+
+
+def _note(journal: Journal, name: str, attrs: dict[str, Any]) -> None:
+    journal.write("note", name, attrs=attrs)
+    journal.flush()

@@ -1,0 +1,14 @@
+"""Out of order: everyone's tool results are disordered, by the run's seed."""
+
+from __future__ import annotations
+
+from proofrig.faults.disorder import Disorder
+from proofrig.scenarios.out_of_order import OutOfOrder
+from scenario_facts import facts, shape, starts
+
+
+def test_all_results_are_under_one_disorder() -> None:
+    phases = OutOfOrder(agents=4, kinds=("late",), rate=0.5, late_s=0.1).phases(facts(seed=3))
+    assert shape(phases) == [("disorder", 4, 0, None)]
+    assert {start.disorder for start in starts(phases)} == {Disorder(("late",), 0.5, 0.1, 3)}
+    assert {start.at_ns for start in starts(phases)} == {0}
