@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from proofrig.checkers.judge import ScenarioChecked
 from proofrig.comparisons.gate import GateResult, fail_under
 from proofrig.history.history import History
 from proofrig.history.journal import Journal
@@ -75,6 +76,7 @@ class Recorder:
         self.journal = Journal(run_dir, "rig", lambda: self.now)
         self.facts: dict[str, CaseFacts] = {}
         self.cursor = 0
+        self.scenarios: list[ScenarioChecked] = []
 
     def write(self, at: int, kind: str, name: str, **more: Any) -> None:
         self.events.append((at, len(self.events), kind, name, more))
@@ -87,14 +89,16 @@ class Recorder:
         self, case: str, repeat: int = 1, failure: str = "", *, at: int | None = None, **end: Any
     ) -> Iterator[Trial]:
         """A trial that begins at `at` (or after the last one) and ends when the block does.
-        `end` goes into its end entry, but for `role`, `attempt` and `facts`."""
-        role = end.pop("role", "subject")
+        `end` goes into its end entry, but for `role`, `attempt`, `facts`, `tenant`, `scenario`."""
+        role, scenario = end.pop("role", "subject"), end.pop("scenario", "")
         attempt = end.pop("attempt", 1)
         self.facts.setdefault(case, end.pop("facts", CaseFacts(case)))
         name = f"{case}:{repeat}" if role == "subject" else f"{case}:{role}"
+        name = f"{case}@{scenario}:{repeat}" if scenario else name
         name += f"~{attempt}" if attempt > 1 else ""
-        trial = Trial(self, name, self.cursor if at is None else at)
+        trial = Trial(self, name, self.cursor if at is None else at, end.pop("tenant", "acme"))
         begin = {"case": case, "repeat": repeat, "attempt": attempt, "seed": 42, "role": role}
+        begin |= {"scenario": scenario} if scenario else {}
         trial.write("trial", "begin", **begin)
         yield trial
         passed = None if failure in ("infra", "harness") else not failure
@@ -115,7 +119,7 @@ class Recorder:
         fold = RowsFold()
         History(self.dir).fold(fold)
         facts = list(self.facts.values())
-        summary = summarise(fold, facts, self.manifest["repeats"])
+        summary = summarise(fold, facts, self.manifest["repeats"], self.scenarios)
         gates = more.pop("gates", [])
         percent = more.pop("fail_under", None)
         gates += [] if percent is None else [fail_under(summary.overall, percent)]
@@ -128,12 +132,12 @@ class Recorder:
 class Trial:
     """Writes a trial's actions one after the other."""
 
-    def __init__(self, run: Recorder, name: str, at: int) -> None:
-        self.run, self.name, self.t, self.began = run, name, at, at
+    def __init__(self, run: Recorder, name: str, at: int, tenant: str) -> None:
+        self.run, self.name, self.t, self.began, self.tenant = run, name, at, at, tenant
         self.actions = 0
 
     def write(self, kind: str, name: str, id: str = "", **attrs: Any) -> None:
-        who = {"trial": self.name, "tenant": "acme", "scope": "acme/desk/subject/x"}
+        who = {"trial": self.name, "tenant": self.tenant, "scope": f"{self.tenant}/desk/subject/x"}
         self.run.write(self.t, kind, name, **who, id=id, attrs=attrs)
 
     def llm(self, text: str = "", calls: Any = (), *, asked: str = "hello", **attrs: Any) -> None:
@@ -188,6 +192,17 @@ class Trial:
             "service_ns": ms * MS,
         }
         self._action(f"tool.{name}", reserve, commit | attrs, ms * MS, fault)
+
+    def shared(self, name: str, *, ms: float = 2, **attrs: Any) -> str:
+        """An action on something shared, as an observer writes it; `start` holds the attributes of
+        its start, the rest are its commit's. Its id."""
+        self.actions += 1
+        action, begun = f"{self.name}/{self.actions}", attrs.pop("start", {})
+        self.write("start", name, action, **begun)
+        self.t += int(ms * MS)
+        self.write("commit", name, action, **({"outcome": "ok"} | attrs))
+        self.t += MS // 4
+        return action
 
     def _action(
         self, name: str, reserve: dict[str, Any], commit: dict[str, Any], ns: int, fault: str

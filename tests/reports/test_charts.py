@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from contention_report_runs import a_contended_run
 from proofrig.comparisons.gate import GateResult
 from proofrig.reports.charts import HEIGHT, MARGIN, MOST_POINTS, accuracy, markers, trends
 from proofrig.results import Score
@@ -58,3 +61,14 @@ def test_lines_that_no_scenario_measured_say_so() -> None:
     ]
     assert [bool(line.missing) for line in lines] == [False, True, True, True]
     assert not any(line.line or line.latest for line in lines[1:])
+
+
+def test_contention_is_drawn_by_scenario_with_its_worst_figure(tmp_path: Path) -> None:
+    scenarios = a_contended_run(tmp_path).report().summary.scenarios
+    _, limited, leak, wait = trends([], "r", scenarios)
+    assert (limited.latest, leak.latest, wait.latest) == ("57.1 %", "3.1 %", "1.88 s")
+    assert [label for *_, label in limited.dots] == ["sequential: 0.0 %", "burst: 57.1 %"]
+    assert (wait.top, wait.bottom) == ("1.88 s", "0")
+    assert wait.since.startswith("at most, in long_stream")
+    nothing = trends([], "r", scenarios[2:3])[1]
+    assert nothing.missing == "not measured in this run: nothing in its scenarios measures it"

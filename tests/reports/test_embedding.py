@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from contention_report_runs import a_contended_run
 from proofrig.reports.embedding import MOST, allowance, embed, to_json
 from proofrig.reports.report import RunReport
 from report_runs import Recorder, a_run
@@ -83,3 +84,26 @@ def test_what_is_said_again_in_later_turns_is_in_once(tmp_path: Path) -> None:
     steps = data_of(run.report())["traces"]["a:1"]["steps"]
     heard = [[said["text"] for said in step.get("heard", [])] for step in steps]
     assert heard == [["You are a support agent.", "the task"], [], []]
+
+
+def test_scenarios_have_their_time_phases_marks_and_command(tmp_path: Path) -> None:
+    data = data_of(a_contended_run(tmp_path).report())
+    names = [scene[0] for scene in data["scenes"]]
+    assert names == ["sequential", "tenant_probe", "interleaved", "burst", "long_stream"]
+    _, begin, end, verdict, command, phases, marks = data["scenes"][3]
+    assert begin < end and verdict == "invalid" and "--scenario burst" in command
+    assert [phase[0] for phase in phases] == ["launch", "drain"] and marks == []
+    kinds = [mark[2:] for mark in data["scenes"][2][6]]
+    assert ["kill", "killed after write"] in kinds
+    assert ["lock_expired", "its lock stock/12 expired and was freed"] in kinds
+
+
+def test_trials_in_findings_keep_their_traces_before_failed_ones(tmp_path: Path) -> None:
+    report = a_contended_run(tmp_path).report()
+    embedded = embed(report, 980_000 - 60_000)
+    data = json.loads(embedded.json)
+    evident = {flag[0] for flag in data["flags"]}
+    kept = list(data["traces"])
+    assert 4 < len(kept) < len(report.rows)
+    assert set(kept[: len(evident)]) <= evident
+    assert "those in findings and failed ones first" in embedded.left_out[-1]

@@ -6,9 +6,12 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from contention_report_runs import a_contended_run, a_sound_run
+from proofrig.checkers.checker import Evidence, Finding
 from proofrig.reports.html import render
 from proofrig.results import CaseFacts
 from report_runs import MS, Recorder, a_run, a_trend
@@ -136,3 +139,80 @@ def test_a_run_in_which_nothing_ran_is_a_page_too(tmp_path: Path) -> None:
     page = Page(render(Recorder(tmp_path).report(5)).decode())
     assert "Nothing ran" in page
     assert "not measured" in page
+
+
+def data_of(text: str) -> dict[str, Any]:
+    found = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def contended(run_dir: Path, **more: Any) -> str:
+    return render(a_contended_run(run_dir, **more).report(0)).decode()
+
+
+def test_findings_stand_before_the_score_and_the_worst_is_named(tmp_path: Path) -> None:
+    page = Page(contended(tmp_path))
+    words = [" ".join(word.split()) for word in page.words if word.strip()]
+    order = ("19 findings", "Contention", "Findings", "What was checked", "Contention metrics")
+    places = [words.index(word) for word in (*order, "Pass rate")]
+    assert places == sorted(places)
+    assert "in 4 of 5 scenarios, the worst: cross tenant leak in tenant_probe" in page
+
+
+def test_scenarios_stand_beside_the_sequential_one(tmp_path: Path) -> None:
+    page = Page(contended(tmp_path))
+    beside = "75.0 % 25.6 to 96.3 % 91.7 % 63.2 to 98.6 % −16.7 points"
+    assert f"interleaved failed 14 findings 24 3 {beside}" in page
+
+
+def test_evidence_links_to_its_action_in_the_trace(tmp_path: Path) -> None:
+    text = contended(tmp_path)
+    page, data = Page(text), data_of(text)
+    links = [attrs for _, attrs in page.tags if attrs.get("data-action")]
+    assert len(links) > 20
+    for link in links:
+        trace = data["traces"][link["data-trial"]]
+        assert link["data-action"] in [step.get("id") for step in trace["steps"]]
+    numbers = {attrs["id"] for tag, attrs in page.tags if attrs.get("class") == "finding"}
+    assert {f"finding-{number}" for _, _, number, _ in data["flags"]} == numbers
+    command = "--scenario interleaved --agents 24 --tenants 3 --seed 7"
+    assert command in page and command in data["scenes"][2][4]
+
+
+def test_what_was_not_exercised_or_not_measured_is_said(tmp_path: Path) -> None:
+    page = Page(contended(tmp_path))
+    assert "Not exercised: 2" in page
+    assert "lost_update: no updates were seen, so nothing can be said" in page
+    assert "24 updates, 1 keys" in page
+    assert "Stale results accepted" + " not measured" * 5 in page
+    assert "Tool calls answered 429 0.0 % not measured not measured 57.1 % not measured" in page
+    assert "httpx:1.max_connections long_stream 100.0 % reached" in page
+    sound = Page(render(a_sound_run(tmp_path / "sound").report(0)).decode())
+    assert "no findings, but drain could not be told" in sound
+
+
+def test_a_run_without_scenarios_has_nothing_of_them(text: str) -> None:
+    page = Page(text)
+    assert not [tag for tag, attrs in page.tags if attrs.get("class") in ("contention", "finding")]
+    assert "m-flag" not in text and ".finding" not in text.partition("</style>")[0]
+    assert data_of(text)["scenes"] == [] and "Contention metrics" not in page
+
+
+def test_text_of_a_checker_is_only_ever_text(tmp_path: Path) -> None:
+    report = a_contended_run(tmp_path).report(0)
+    for one in report.summary.scenarios[1].checked:
+        one.says = EVIL
+        one.findings = [
+            Finding(EVIL, EVIL, (Evidence(1, EVIL, EVIL, EVIL, EVIL, EVIL),)) for _ in one.findings
+        ]
+    page = Page(render(report).decode())
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert not any(tag == "img" or "onerror" in attrs for tag, attrs in page.tags)
+
+
+def test_a_thousand_agents_stay_within_a_megabyte_per_thousand_trials(tmp_path: Path) -> None:
+    report = a_contended_run(tmp_path, agents=500).report(0)
+    assert len(report.rows) > 2_000
+    assert len(render(report)) < 1_000_000 * len(report.rows) // 1_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from contention_report_runs import a_contended_run
 from proofrig.reports import machine
 from report_runs import Recorder, a_run, a_trend
 
@@ -35,3 +36,16 @@ def test_defaults_are_written_and_what_was_not_measured_is_null(tmp_path: Path) 
 def test_a_run_in_which_nothing_ran_is_a_document(tmp_path: Path) -> None:
     document = json.loads(machine.render(Recorder(tmp_path).report(5)))
     assert (document["trials"], document["exit_code"]) == ([], 5)
+
+
+def test_scenarios_are_whole_and_can_be_run_again(tmp_path: Path) -> None:
+    found = machine.document(a_contended_run(tmp_path / "runs" / "r").report())
+    scenario = found["summary"]["scenarios"][2]
+    assert scenario["checked"][0]["found"] == 14 and len(scenario["checked"][0]["findings"]) == 11
+    witness = scenario["checked"][0]["findings"][0]["witness"]
+    assert [one["trial"] for one in witness] == [
+        "stock_count@interleaved:2",
+        "refund@interleaved:3",
+    ]
+    assert found["reproduce"]["burst"].endswith("--scenario burst --agents 24 --tenants 3 --seed 7")
+    assert found["verdict"]["why"].startswith("in 4 of 5 scenarios")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from contention_report_runs import a_contended_run, a_sound_run
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
 from proofrig.places import root_option, run_name
@@ -162,3 +163,24 @@ def test_names_are_found_and_near_ones_are_offered(tmp_path: Path) -> None:
         reading.find_case(report, "refnd")
     with pytest.raises(UsageError, match="did you mean 'refund:1'"):
         reading.find_row(report, "refund:7")
+
+
+def test_a_scenario_is_run_again_with_its_agents_tenants_and_cases(tmp_path: Path) -> None:
+    run = a_contended_run(tmp_path / "runs" / "r", only=["a b", "c"])
+    report = run.report()
+    assert reading.reproduce(report, scenario=report.summary.scenarios[3]) == (
+        f"proofrig run 'suites/support desk.yaml'{root_option(run.dir)}"
+        " --scenario burst --agents 24 --tenants 3 --case 'a b' --case c --seed 7"
+    )
+    assert reading.scenario_of(report, "none") is None
+
+
+def test_findings_and_doubts_change_what_the_verdict_looks_like(tmp_path: Path) -> None:
+    report = a_contended_run(tmp_path / "a").report(0)
+    verdict = reading.verdict_of(report)
+    assert (verdict.word, verdict.tone) == ("19 findings", "bad")
+    assert verdict.says.startswith("in 4 of 5 scenarios, the worst: cross tenant leak")
+    failed = reading.verdict_of(a_contended_run(tmp_path / "b").report(1, fail_under=99))
+    assert failed.word == "Failed" and failed.says.startswith("19 findings in 4 of 5 scenarios")
+    unsure = reading.verdict_of(a_sound_run(tmp_path / "c").report(0))
+    assert (unsure.word, unsure.tone) == ("Finished", "unsure")

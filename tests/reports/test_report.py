@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from contention_report_runs import a_contended_run
 from proofrig.errors import InfraError, UsageError
 from proofrig.reports.report import MEMBERS, gather_report, write_report
 from report_runs import Recorder, a_run, a_trend
@@ -65,3 +67,9 @@ def test_a_directory_that_is_no_run_is_said(tmp_path: Path) -> None:
     concluded = Recorder(tmp_path / "run").report()
     with pytest.raises(InfraError, match=r"manifest\.json"):
         gather_report(tmp_path / "other", concluded)
+
+
+def test_the_times_of_the_scenarios_are_gathered(tmp_path: Path) -> None:
+    scenes = a_contended_run(tmp_path).report().scenes
+    assert [scene.name for scene in scenes][:2] == ["sequential", "tenant_probe"]
+    assert all(one.end_ns < two.begin_ns for one, two in pairwise(scenes))

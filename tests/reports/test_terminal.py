@@ -126,3 +126,12 @@ def test_runs_are_listed_with_their_verdicts() -> None:
     left = RunRecord(run="r-2", suite="desk", status="cut off", **facts)
     lines = printed(terminal.print_runs, [left, record], width=100).splitlines()
     assert lines[-1].split() == ["Go", "on", "proofrig", "resume", "/kept/runs/r-2"]
+
+
+def test_a_case_of_very_many_trials_shows_how_many_ended_how(tmp_path: Path) -> None:
+    run = Recorder(tmp_path, repeats=1_200)
+    for repeat in range(1_200):
+        with run.trial("a", repeat, "agent" if repeat % 100 == 0 else ""):
+            pass
+    text = printed(terminal.print_run, run.report(), width=100)
+    assert "12 ✗  1,188 ✓" in text

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from contention_report_runs import a_contended_run
 from proofrig.errors import UsageError
 from proofrig.reports.console import make_console
 from proofrig.reports.terminal_trace import print_trial
@@ -77,3 +78,13 @@ def test_an_unknown_trial_is_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(UsageError, match="did you mean 'refund:1'"):
         printed(run, "refund:11")
+
+
+def test_a_trial_of_a_scenario_shows_shared_actions_and_the_scenarios_command(
+    tmp_path: Path,
+) -> None:
+    run = a_contended_run(tmp_path / "runs" / "r")
+    text = printed(run, "stock_count@interleaved:5")
+    assert "memory · key stock/12 · value 50 · version 10" in text
+    assert "killed at after write" in text
+    assert text.rstrip().endswith("--scenario interleaved --agents 24 --tenants 3 --seed 7")

@@ -6,10 +6,13 @@ from array import array
 from pathlib import Path
 
 from proofrig.history.history import History
+from proofrig.reports.actions import KINDS
 from proofrig.reports.timeline import (
     DENIED,
     FAILED,
     FAULT,
+    FLAGGED,
+    LIMITED,
     MODEL,
     TOOL,
     UNENDED,
@@ -84,3 +87,27 @@ def test_too_many_lanes_are_thinned_evenly() -> None:
     drawing = draw([lane(str(n), 1) for n in range(1_000)], most_lanes=10)
     assert [held.trial for held, _ in drawing.lanes] == [str(n) for n in range(0, 1_000, 100)]
     assert "10 of 1,000 trials" in drawing.left_out()
+
+
+def test_shared_actions_have_their_kind_their_wait_and_their_refusals(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    with run.trial("a", 1) as trial:
+        trial.shared("lock.acquire", ms=30, waited_ns=28 * MS)
+        refused = trial.shared("quota.take", ms=1, outcome="fail", status=429)
+    fold = TimelineFold({refused})
+    History(run.report().run_dir).fold(fold)
+    (lane,) = fold.result()
+    quota = KINDS.index("quota") | FAILED | LIMITED | FLAGGED
+    assert [bar[1:] for bar in lane.bars()] == [
+        (28 * MS, 2 * MS, 30 * MS, KINDS.index("lock")),
+        (0, 1 * MS, 1 * MS, quota),
+    ]
+
+
+def test_evidence_stays_before_all_else() -> None:
+    busy = lane("a", 50)
+    for place in range(20):
+        busy.flat[5 * place + 4] = MODEL | FAILED
+    busy.flat[5 * 20 + 4] = MODEL | FLAGGED
+    ((_, bars),) = draw([busy], bars=3).lanes
+    assert (20, 0, 0, 0, MODEL | FLAGGED) in bars

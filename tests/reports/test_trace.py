@@ -9,7 +9,7 @@ from proofrig.history.format import packs_of
 from proofrig.history.history import History
 from proofrig.history.payloads import PayloadReader, redact
 from proofrig.reports.trace import GONE, Limits, TraceFold, read_trace
-from report_runs import Recorder
+from report_runs import MS, Recorder
 
 
 def recorded(tmp_path: Path) -> Recorder:
@@ -97,3 +97,17 @@ def test_an_action_that_never_ended_says_so(tmp_path: Path) -> None:
     step = read_trace(tmp_path, "a:1", Limits()).steps[0]
     assert step.outcome == "unknown"
     assert "never ended" in step.other
+
+
+def test_shared_actions_say_what_they_touched_and_notes_stand_among_them(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    with run.trial("a", 1, at=5 * MS) as trial:
+        id = trial.shared("kv.put", start={"service": "memory", "key": "k"}, version=3)
+        trial.write("note", "kill", point="after_write", at=id)
+        trial.write("note", "launch", phase="x")
+    trace = read_trace(run.report().run_dir, "a:1", Limits())
+    assert trace.began_ns == 5 * MS
+    assert [(step.name, step.id, step.about) for step in trace.steps] == [
+        ("kv.put", id, "memory · key k · version 3"),
+        ("note.kill", "", "killed at after write"),
+    ]

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proofrig.comparisons.gate import GateResult
+from proofrig.reports.contention import figure, figures_of
 from proofrig.reports.words import percent
-from proofrig.results import Score
+from proofrig.results import ScenarioResult, Score
 
 WIDTH, HEIGHT, MARGIN = 300, 96, 10
 MOST_POINTS = 40
@@ -42,6 +43,9 @@ class Trend:
     second: str = ""  # SVG points of pass^k
     second_label: str = ""
     dots: list[tuple[float, float, str]] = field(default_factory=list)
+    stems: bool = False  # the dots stand on lines, for they are no course of time
+    top: str = "100 %"
+    bottom: str = "0 %"
 
 
 def markers(score: Score, gates: Sequence[GateResult]) -> list[Marker]:
@@ -98,11 +102,51 @@ def accuracy(points: Sequence[dict[str, Any]], run: str) -> Trend:
     )
 
 
-def trends(points: Sequence[dict[str, Any]], run: str) -> list[Trend]:
-    """The four lines of a run. The contention lines need a scenario that measures them."""
-    missing = "not measured yet in this run: no contention scenario ran"
-    contention = ("429 rate under burst", "Leak rate", "Pool wait p99")
-    return [accuracy(points, run), *(Trend(title, missing=missing) for title in contention)]
+_CONTENTION = (
+    ("429 rate under burst", ("tool_429_rate", "llm_429_rate")),
+    ("Leak rate", ("leak_rate",)),
+    ("Pool wait p99", ("pool_wait_p99_ms",)),
+)
+
+
+def trends(
+    points: Sequence[dict[str, Any]], run: str, scenarios: Sequence[ScenarioResult] = ()
+) -> list[Trend]:
+    """The four lines of a run: accuracy over the runs, and what contention measured in each of
+    this run's scenarios."""
+    contention = [_by_scenario(title, names, scenarios) for title, names in _CONTENTION]
+    return [accuracy(points, run), *contention]
+
+
+def _by_scenario(title: str, names: Sequence[str], scenarios: Sequence[ScenarioResult]) -> Trend:
+    if not scenarios:
+        return Trend(title, missing="not measured yet in this run: no contention scenario ran")
+    found = []
+    for one in scenarios:
+        measured = figures_of(one)
+        values = [measured[name] for name in names if name in measured]
+        if values:
+            found.append((one.name, max(values)))
+    if not found:
+        return Trend(
+            title, missing="not measured in this run: nothing in its scenarios measures it"
+        )
+    share = names[0].endswith("_rate")
+    full = 1.0 if share else max(max(value for _, value in found), 1.0)
+    dots = [
+        (x, _y(min(1.0, value / full)), f"{name}: {figure(names[0], value)}")
+        for x, (name, value) in zip(_spread(len(found)), found, strict=True)
+    ]
+    name, worst = max(found, key=lambda pair: pair[1])
+    return Trend(
+        title,
+        latest=figure(names[0], worst),
+        since=f"at most, in {name}; this run by scenario: {', '.join(name for name, _ in found)}",
+        dots=dots,
+        stems=True,
+        top="100 %" if share else figure(names[0], full),
+        bottom="0 %" if share else "0",
+    )
 
 
 def _or(value: float | None, otherwise: float) -> float:

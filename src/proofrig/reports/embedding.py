@@ -3,13 +3,14 @@
 Rules:
 1. Every trial is in the page with its outcome. Its bars and its trace are in as long as there is
    room; what is left out is counted and said.
-2. Traces of failed trials come first, one of every case before the second of any.
+2. Traces of trials that are evidence come first, then of failed ones, one of every case before the
+   second of any.
 3. The JSON is safe inside a script element: no `<`, `>` or `&` is left in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ import msgspec
 from proofrig.history.history import History
 from proofrig.history.payloads import PayloadReader
 from proofrig.places import run_name
-from proofrig.reports.reading import cases_of, reproduce, why
+from proofrig.reports.contention import EVIDENCE, Shown, kinds_of, on_page
+from proofrig.reports.reading import cases_of, reproduce, scenario_of, why
 from proofrig.reports.report import RunReport
 from proofrig.reports.timeline import BARS, Drawing, TimelineFold, draw
 from proofrig.reports.trace import Limits, Trace, TraceFold
@@ -55,18 +57,31 @@ def embed(report: RunReport, taken: int) -> Embedded:
     room = whole * 98 // 100 - taken
     base = _base(report, room * 4 // 10)
     used = len(to_json(base).encode())
-    timeline = TimelineFold()
-    candidates = _candidates(report.rows, min(TRACES, max(0, room - used) // _TRACE_BYTES))
+    findings = on_page(kinds_of(report))
+    base |= {"scenes": _scenes(report), "flags": _flags(findings)}
+    flagged = {id for *_, id in base["flags"] if id}
+    timeline = TimelineFold(flagged)
+    evident = {trial for trial, *_ in base["flags"]}
+    most = min(TRACES, max(0, room - used) // _TRACE_BYTES)
+    candidates = _candidates(report.rows, most, evident)
     traces = TraceFold([row.trial for row in candidates], _limits(candidates, room - used))
     History(report.run_dir).fold(timeline, traces)
     drawing = draw(timeline.result(), min(BARS, max(0, room - used) // 2 // _BAR_BYTES))
     base["lanes"] = _lanes(drawing)
     used = len(to_json(base).encode())
-    kept = _traces(traces, candidates, PayloadReader(report.run_dir), room - used)
+    reader = PayloadReader(report.run_dir)
+    kept = dict[str, str]()
+    for row in candidates:
+        text = to_json(_lean(traces.trace(row.trial, reader), flagged))
+        used += len(text.encode()) + len(row.trial) + 8
+        if used > room:
+            break
+        kept[row.trial] = text
     left_out = [text for text in [drawing.left_out()] if text]
     if len(kept) < len(report.rows):
+        first = "those in findings and failed ones" if flagged else "failed ones"
         left_out.append(
-            f"Traces: {len(kept):,} of {len(report.rows):,} trials, failed ones first, to keep "
+            f"Traces: {len(kept):,} of {len(report.rows):,} trials, {first} first, to keep "
             f"this file small. All of them: proofrig show {run_name(report.run_dir)} TRIAL"
         )
     parts = ",".join(f"{to_json(trial)}:{text}" for trial, text in kept.items())
@@ -147,35 +162,50 @@ def _limits(rows: list[Row], room: int) -> Limits:
     return Limits(text=min(max(text, _TEXTS[0]), _TEXTS[1]), entries=300)
 
 
-def _candidates(rows: Iterable[Row], most: int) -> list[Row]:
-    """The trials worth a trace: failed, unmeasured, passed; one of every case before the next."""
+def _candidates(rows: Iterable[Row], most: int, evident: Collection[str]) -> list[Row]:
+    """The trials worth a trace: those in findings, failed, unmeasured, passed; one of every case
+    before the next."""
     seen: dict[tuple[str, bool | None], int] = {}
     ranked = []
     for place, row in enumerate(rows):
         kind = (row.case, row.passed)
         seen[kind] = seen.get(kind, 0) + 1
         state = {False: 0, None: 1, True: 2}[row.passed]
-        ranked.append((row.role != "subject", state, seen[kind], place, row))
-    return [row for *_, row in sorted(ranked, key=lambda item: item[:4])[:most]]
+        rank = (row.trial not in evident, row.role != "subject", state, seen[kind], place)
+        ranked.append((rank, row))
+    return [row for _, row in sorted(ranked, key=lambda item: item[0])[:most]]
 
 
-def _traces(fold: TraceFold, rows: list[Row], payloads: PayloadReader, room: int) -> dict[str, str]:
-    kept: dict[str, str] = {}
-    for row in rows:
-        text = to_json(_lean(fold.trace(row.trial, payloads)))
-        size = len(text.encode()) + len(row.trial) + 8
-        if size > room:
-            break
-        room -= size
-        kept[row.trial] = text
-    return kept
+def _scenes(report: RunReport) -> list[list[Any]]:
+    """Each scenario as [name, begin, end, verdict, command, phases, marks], times in ticks."""
+    found: list[list[Any]] = []
+    for scene in report.scenes:
+        result = scenario_of(report, scene.name)
+        command = reproduce(report, scenario=result) if result else ""
+        phases = [[name, begin // TICK_NS, end // TICK_NS] for name, begin, end in scene.phases]
+        marks = [[mark.trial, mark.t // TICK_NS, mark.kind, mark.says] for mark in scene.marks]
+        span = [scene.begin_ns // TICK_NS, scene.end_ns // TICK_NS]
+        verdict = result.verdict if result else "unknown"
+        found.append([scene.name, *span, verdict, command, phases[:200], marks])
+    return found
 
 
-def _lean(trace: Trace) -> Trace:
+def _flags(findings: Iterable[Shown]) -> list[list[Any]]:
+    """Each piece of evidence of a trial as [trial, time, number of the finding, action]."""
+    return [
+        [one.trial, one.t // TICK_NS, shown.number, one.id]
+        for shown in findings
+        for one in shown.witness(EVIDENCE)
+        if one is not None and one.trial
+    ]
+
+
+def _lean(trace: Trace, flagged: Collection[str]) -> Trace:
     """The trace with everything said once: a prompt comes back in every turn, and the result of a
-    tool in the turn after it."""
+    tool in the turn after it. Only evidence keeps its id."""
     known: set[str] = set()
     for step in trace.steps:
+        step.id = step.id if step.id in flagged else ""
         step.heard = [said for said in step.heard if said.text not in known]
         known.update(said.text for said in step.heard)
         known.add(step.result)

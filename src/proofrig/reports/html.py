@@ -18,7 +18,7 @@ import msgspec
 from markupsafe import Markup
 
 from proofrig.places import run_name
-from proofrig.reports import charts, reading, words
+from proofrig.reports import charts, contention, reading, words
 from proofrig.reports.embedding import embed
 from proofrig.reports.report import RunReport
 from proofrig.results import UNMEASURED
@@ -26,6 +26,8 @@ from proofrig.results import UNMEASURED
 _FOLDER = Path(__file__).parent / "templates"
 _PLACE = "\0DATA\0"
 _MANIFEST_CHARACTERS = 40_000
+_STYLES = ("report.css", "contention.css")
+_CAPS = 40
 
 
 def render(report: RunReport) -> bytes:
@@ -48,7 +50,16 @@ def _page(report: RunReport, left_out: list[str], data: str) -> str:
         worst=reading.worst_first(reading.cases_of(report))[:5],
         why=reading.why,
         markers=charts.markers(overall, report.gates),
-        trends=charts.trends(report.trend, report.run),
+        trends=charts.trends(report.trend, report.run, report.summary.scenarios),
+        contention=contention,
+        scenarios=report.summary.scenarios,
+        figures={one.name: contention.figures_of(one) for one in report.summary.scenarios},
+        sequential=contention.sequential_of(report),
+        kinds=contention.kinds_of(report),
+        caps=contention.caps_of(report.summary.scenarios)[:_CAPS],
+        reproduce=reading.reproduce,
+        scenario_of=reading.scenario_of,
+        trials={row.trial for row in report.rows},
         classes=_classes(report),
         groups=_groups(report),
         facts=_facts(report),
@@ -57,10 +68,14 @@ def _page(report: RunReport, left_out: list[str], data: str) -> str:
         baseline=reading.baseline,
         words=words,
         chart=charts,
-        css=Markup((_FOLDER / "report.css").read_text()),
-        js=Markup((_FOLDER / "report.js").read_text()),
+        css=_read(*_STYLES[: None if report.summary.scenarios else 1]),
+        js=_read("report.js", "timeline.js"),
         data=Markup(data),
     )
+
+
+def _read(*names: str) -> Markup:
+    return Markup("".join((_FOLDER / name).read_text() for name in names))
 
 
 def _template() -> jinja2.Template:

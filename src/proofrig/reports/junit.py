@@ -1,4 +1,5 @@
-"""The JUnit XML report: one testcase per case, its repeats inside it.
+"""The JUnit XML report: one testcase per case, its repeats inside it, then one
+per checker of each scenario.
 
 Rules:
 1. A case passes when all its measured repeats passed, fails (`<failure>`: agent, timeout, limit)
@@ -14,6 +15,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
+from proofrig.reports import junit_contention
 from proofrig.reports.reading import (
     CaseResult,
     cases_of,
@@ -39,6 +41,7 @@ def render(report: RunReport) -> bytes:
         "errors": sum(case.state == "unmeasured" for case in cases),
         "skipped": 0,
     }
+    counts = {key: count + junit_contention.counts(report)[key] for key, count in counts.items()}
     given = {name: str(count) for name, count in counts.items()}
     given["time"] = f"{report.duration_ns / _SECOND_NS:.3f}"
     name = clean(report.suite) or "proofrig"
@@ -49,6 +52,7 @@ def render(report: RunReport) -> bytes:
     _properties(suite, _suite_properties(report))
     for case in cases:
         _testcase(suite, name, case, report)
+    junit_contention.add_checkers(suite, name, report)
     ET.indent(root)
     xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return xml + b"\n"
@@ -58,7 +62,7 @@ def _suite_properties(report: RunReport) -> dict[str, object]:
     verdict, overall = verdict_of(report), report.summary.overall
     found: dict[str, object] = {
         "run": report.run,
-        "verdict": f"{verdict.word}: {verdict.why}",
+        "verdict": f"{verdict.word}: {verdict.says}",
         "exit_code": report.exit_code,
         "seed": report.manifest.get("seed", ""),
         "trials": overall.trials,

@@ -10,6 +10,11 @@
                 score has name, cases, trials, measured, passed, rate {estimate, low, high} or null
                 when nothing was measured, k, k_cases, pass_at and pass_hat by k, failures by
                 class, the baselines (null: did not run), cost, tokens, calls, duration_ns quantiles
+                scenarios: [{name, verdict, score, checked, needs, settings, complete}]; a verdict
+                is valid | unknown | invalid; a checked has checker, verdict, says, exposure, found,
+                findings [{kind, says, witness [{t, name, says, id, trial, tenant}]}], measures,
+                series; `found` counts all findings, of which the first are listed
+    reproduce   per scenario: the command that runs it again
     trials      one row per trial, baselines included (role): passed is null when not measured
     facts       per case: difficulty, tags
     trend       the suite's stored runs, oldest first
@@ -28,7 +33,7 @@ from typing import Any
 
 import msgspec
 
-from proofrig.reports.reading import cautions, verdict_of
+from proofrig.reports.reading import cautions, reproduce, verdict_of
 from proofrig.reports.report import RunReport
 
 SCHEMA = "proofrig.report/1"
@@ -43,10 +48,13 @@ def document(report: RunReport) -> dict[str, Any]:
         "suite": report.suite,
         "status": report.status,
         "exit_code": report.exit_code,
-        "verdict": {"word": verdict.word, "tone": verdict.tone, "why": verdict.why},
+        "verdict": {"word": verdict.word, "tone": verdict.tone, "why": verdict.says},
         "cautions": cautions(report),
         "gates": _plain(report.gates),
         "summary": _plain(report.summary),
+        "reproduce": {
+            one.name: reproduce(report, scenario=one) for one in report.summary.scenarios
+        },
         "trials": _plain(report.rows),
         "facts": {
             fact.id: {"difficulty": fact.difficulty, "tags": list(fact.tags)}

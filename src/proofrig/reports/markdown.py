@@ -7,9 +7,9 @@ Rules:
 
 from __future__ import annotations
 
-import re
-
 from proofrig.places import run_name
+from proofrig.reports.markdown_contention import scenarios
+from proofrig.reports.markdown_text import code, escaped
 from proofrig.reports.reading import (
     CaseResult,
     baseline,
@@ -21,28 +21,27 @@ from proofrig.reports.reading import (
     worst_first,
 )
 from proofrig.reports.report import RunReport
-from proofrig.reports.words import big, duration, line, money, percent, plural
+from proofrig.reports.words import big, duration, money, percent, plural
 from proofrig.results import Score
 
 MOST = 64_000
 _TEXT = 300
 _MARKS = {"good": "✅", "bad": "❌", "unsure": "⚠️", "plain": "☑️"}
 _GATES = {"pass": "✅", "fail": "❌", "inconclusive": "⚠️"}
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 
 
 def render(report: RunReport) -> bytes:
     """The report as GitHub-flavoured Markdown, UTF-8."""
     verdict = verdict_of(report)
-    head = [f"## {_MARKS[verdict.tone]} {verdict.word}: {_escaped(verdict.why, 400)}", ""]
-    head += [f"Suite {_code(report.suite)}, run {_code(report.run)}", ""]
+    head = [f"## {_MARKS[verdict.tone]} {verdict.word}: {escaped(verdict.says, 400)}", ""]
+    head += [f"Suite {code(report.suite)}, run {code(report.run)}", ""]
     if len(report.gates) > 1:
         head += [
-            f"- {_GATES[g.state]} {_escaped(g.rule)}: {_escaped(g.message)}" for g in report.gates
+            f"- {_GATES[g.state]} {escaped(g.rule)}: {escaped(g.message)}" for g in report.gates
         ] + [""]
-    head += [*_score(report), ""]
-    head += [f"> {_escaped(text, 300)}" for text in cautions(report)[:10]]
-    head += [f"> {_escaped(text, 300)}" for text in report.problems[:10]]
+    head += [*scenarios(report), *_score(report), ""]
+    head += [f"> {escaped(text, 300)}" for text in cautions(report)[:10]]
+    head += [f"> {escaped(text, 300)}" for text in report.problems[:10]]
     return _with_cases("\n".join(head).rstrip() + "\n", report)
 
 
@@ -92,7 +91,7 @@ def _with_cases(text: str, report: RunReport) -> bytes:
         parts.append(part)
         shown += 1
     if shown < len(missed):
-        show = _code(f"proofrig show {run_name(report.run_dir)}", 400)
+        show = code(f"proofrig show {run_name(report.run_dir)}", 400)
         parts.append(f"\nand {len(missed) - shown} more: {show}\n")
     return "".join(parts).encode()
 
@@ -103,31 +102,17 @@ def _case(case: CaseResult, report: RunReport) -> str:
     passed = f"{score.passed} of {score.measured} passed{flaky}"
     if case.state == "unmeasured":
         passed = f"none of {score.trials} measured"
-    lines = [f"- {_code(case.id, 200)}: {passed}"]
+    lines = [f"- {code(case.id, 200)}: {passed}"]
     if first is not None:
         verdict = failing_verdict(first)
         if first.error:
-            lines.append(f"  - {first.failure}: {_code(first.error, _TEXT)}")
+            lines.append(f"  - {first.failure}: {code(first.error, _TEXT)}")
         if verdict and (verdict["expected"] or verdict["got"]):
             lines.append(
-                f"  - {_code(verdict['verifier'], 80)} expected {_code(verdict['expected'])}"
+                f"  - {code(verdict['verifier'], 80)} expected {code(verdict['expected'])}"
             )
-            lines.append(f"  - got {_code(verdict['got'] or '(nothing)')}")
+            lines.append(f"  - got {code(verdict['got'] or '(nothing)')}")
         if verdict and verdict["why"]:
-            lines.append(f"  - {_code(verdict['verifier'], 80)}: {_code(verdict['why'])}")
-    lines.append(f"  - {_code(reproduce(report, case.id), 400)}")
+            lines.append(f"  - {code(verdict['verifier'], 80)}: {code(verdict['why'])}")
+    lines.append(f"  - {code(reproduce(report, case.id), 400)}")
     return "\n".join(lines) + "\n"
-
-
-def _code(text: str, limit: int = _TEXT) -> str:
-    """A code span that its text cannot leave."""
-    said = line(text, limit) or " "
-    longest = max((len(run) for run in re.findall("`+", said)), default=0)
-    fence = "`" * (longest + 1)
-    pad = " " if longest else ""
-    return f"{fence}{pad}{said}{pad}{fence}"
-
-
-def _escaped(text: str, limit: int = _TEXT) -> str:
-    """Plain text with nothing in it that Markdown would act on."""
-    return _SPECIAL.sub(r"\\\1", line(text, limit)).replace("@", "@\u2060")  # no mention

@@ -4,13 +4,14 @@ Rules:
 1. One place words the verdict, so every form of the report says the same.
 2. Without a gate there is no pass and no fail: the run has finished, and its score is shown.
 3. A case is flaky when some of its measured repeats passed and some did not.
+4. Findings stand before the score, and a run with findings never looks like one that passed.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +19,10 @@ from typing import Any, Literal
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
 from proofrig.places import root_option, run_name, shortest
+from proofrig.reports.contention import agents_of, found_in, headline, tenants_of
 from proofrig.reports.report import RunReport
 from proofrig.reports.words import line, percent, plural
-from proofrig.results import Row, Score
+from proofrig.results import Row, ScenarioResult, Score
 
 Tone = Literal["good", "bad", "unsure", "plain"]
 State = Literal["passed", "failed", "unmeasured"]
@@ -36,11 +38,17 @@ MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the run came to, in a word and a sentence."""
+    """What the run came to, in a word and a sentence. `found`: what its scenarios came to."""
 
     word: str
     tone: Tone
     why: str
+    found: str = ""
+
+    @property
+    def says(self) -> str:
+        """All of it in one sentence."""
+        return f"{self.found}; {self.why}" if self.found else self.why
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,21 @@ class CaseResult:
 
 
 def verdict_of(report: RunReport) -> Verdict:
-    """The run's verdict, from its exit code and its gates."""
+    """The run's verdict, from its exit code, its gates and what its scenarios found."""
+    verdict, scenarios = _outcome(report), report.summary.scenarios
+    found = sum(map(found_in, scenarios))
+    verdict = replace(verdict, found=headline(report))
+    if found and verdict.tone in ("plain", "good"):
+        word = plural(found, "finding")
+        return replace(
+            verdict, word=word, tone="bad", found=verdict.found.removeprefix(word).strip()
+        )
+    if verdict.tone in ("plain", "good") and any(one.verdict == "unknown" for one in scenarios):
+        return replace(verdict, tone="unsure")
+    return verdict
+
+
+def _outcome(report: RunReport) -> Verdict:
     overall = report.summary.overall
     measured = f"{overall.passed} of {overall.measured} measured trials passed"
     gates = {state: [g for g in report.gates if g.state == state] for state in _STATES}
@@ -215,12 +237,25 @@ def baseline(passed: int | None, trials: int) -> str:
     return "did not run" if passed is None else f"{passed} of {trials} ({percent(passed / trials)})"
 
 
-def reproduce(report: RunReport, case: str) -> str:
-    """The command that runs a case again with the run's seed."""
-    path = report.manifest.get("suite_path")
-    suite = shortest(Path(path)) if path else report.suite or "SUITE"
-    words = f"proofrig run {shlex.quote(suite)}{root_option(report.run_dir)}"
-    return f"{words} --case {shlex.quote(case)} --seed {report.manifest.get('seed', 0)}"
+def reproduce(report: RunReport, case: str = "", scenario: ScenarioResult | None = None) -> str:
+    """The command that runs a case, or a scenario over the same cases, again with the run's
+    seed; quoted for a shell."""
+    manifest = report.manifest
+    path = manifest.get("suite_path")
+    words = ["proofrig run", shlex.quote(shortest(Path(path)) if path else report.suite or "SUITE")]
+    words[1] += root_option(report.run_dir)
+    if scenario is not None:
+        words.append(f"--scenario {shlex.quote(scenario.name)} --agents {agents_of(scenario)}")
+        words += [f"--tenants {count}" for count in [tenants_of(scenario)] if count]
+    words += [
+        f"--case {shlex.quote(one)}" for one in ([case] if case else manifest.get("only", []))
+    ]
+    return " ".join([*words, f"--seed {manifest.get('seed', 0)}"])
+
+
+def scenario_of(report: RunReport, name: str) -> ScenarioResult | None:
+    """The scenario of this name."""
+    return next((one for one in report.summary.scenarios if one.name == name), None)
 
 
 def find_case(report: RunReport, name: str) -> CaseResult:

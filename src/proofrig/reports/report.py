@@ -22,6 +22,7 @@ from proofrig.comparisons.gate import GateResult
 from proofrig.errors import InfraError, UsageError
 from proofrig.history.action import Entry
 from proofrig.history.history import History
+from proofrig.reports.scenes import Scene, ScenesFold
 from proofrig.results import CaseFacts, Row, RowsFold, Summary
 
 MANIFEST = "manifest.json"
@@ -52,7 +53,7 @@ class RunReport:
     rows: one per trial, baselines included. manifest: `manifest.json` as it is. trend: the points
     of `Store.trend(suite)`, oldest first. facts: tags and difficulty per case id, where known.
     duration_ns: from the run's start to its last entry, pauses before a resume included; judging it
-    again takes no part in it.
+    again takes no part in it. scenes: when each scenario was.
     """
 
     run: str
@@ -67,6 +68,7 @@ class RunReport:
     trend: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, CaseFacts] = field(default_factory=dict)
     duration_ns: int = 0
+    scenes: list[Scene] = field(default_factory=list)
 
     @property
     def suite(self) -> str:
@@ -83,8 +85,8 @@ def gather_report(
 ) -> RunReport:
     """Gather a run from its directory: one pass over its history. Raises InfraError when its
     manifest cannot be read."""
-    fold, clock = RowsFold(), _LastTime()
-    History(run_dir).fold(fold, clock)
+    fold, clock, scenes = RowsFold(), _LastTime(), ScenesFold()
+    History(run_dir).fold(fold, clock, scenes)
     return RunReport(
         run=concluded.run,
         run_dir=run_dir,
@@ -98,6 +100,7 @@ def gather_report(
         trend=list(trend),
         facts={fact.id: fact for fact in facts},
         duration_ns=clock.result(),
+        scenes=scenes.result(),
     )
 
 

@@ -22,6 +22,7 @@ from proofrig.places import run_name
 from proofrig.reports.console import STYLES, Glyphs, glyphs_of
 from proofrig.reports.reading import (
     CaseResult,
+    State,
     baseline,
     cases_of,
     cautions,
@@ -33,25 +34,32 @@ from proofrig.reports.reading import (
     worst_first,
 )
 from proofrig.reports.report import RunReport
+from proofrig.reports.terminal_contention import print_contention
 from proofrig.reports.words import big, clean, duration, line, money, percent, plural
 from proofrig.results import Score
 from proofrig.store import RunRecord
 
 _TONES = {"good": "bold green", "bad": "bold red", "unsure": "bold yellow", "plain": "bold blue"}
 _WIDE = 96
+_DOTS = 60
+_STATES: tuple[State, ...] = ("failed", "unmeasured", "passed")
 _VERDICTS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 
 
-def print_summary(console: Console, report: RunReport, written: Sequence[Path] = ()) -> None:
-    """The end of a run, at a glance. `written`: the reports that were written."""
+def print_summary(
+    console: Console, report: RunReport, written: Sequence[Path] = (), *, everything: bool = False
+) -> None:
+    """The end of a run, at a glance. `written`: the reports that were written. `everything`: each
+    finding that was kept, not only the first of its kind."""
     verdict, signs, overall = verdict_of(report), glyphs_of(console), report.summary.overall
     tone = _TONES[verdict.tone]
     sign = {"good": signs.passed, "bad": signs.failed, "plain": signs.passed}.get(verdict.tone, "!")
-    console.print(Text.assemble((f"{sign} {verdict.word}", tone), "  ", clean(verdict.why)))
+    console.print(Text.assemble((f"{sign} {verdict.word}", tone), "  ", clean(verdict.says)))
     size = f"{plural(overall.cases, 'case')} {signs.times} {plural(overall.k or 1, 'repeat')}"
     console.print(Text(f"  {line(report.suite)}, {size}, {duration(report.duration_ns)}", "dim"))
     console.print()
     _pairs(console, [*_gates(report, signs), *_numbers(report, signs)])
+    print_contention(console, report, everything=everything)
     _cautions(console, [*cautions(report), *report.problems[:5]])
     _worst(console, report, signs)
     console.print()
@@ -61,7 +69,7 @@ def print_summary(console: Console, report: RunReport, written: Sequence[Path] =
 
 def print_run(console: Console, report: RunReport) -> None:
     """A stored run: its summary, its groups, all its cases."""
-    print_summary(console, report)
+    print_summary(console, report, everything=True)
     for title, scores in (
         ("Difficulty", report.summary.by_difficulty),
         ("Tag", report.summary.by_tag),
@@ -256,16 +264,23 @@ def _groups(console: Console, title: str, scores: Sequence[Score]) -> None:
 def _cases(console: Console, cases: Sequence[CaseResult], signs: Glyphs) -> None:
     table = _table("Case", "Repeats", "Cost", "Why")
     for case in cases:
-        dots = Text()
-        for row in case.rows:
-            state = state_of(row)
-            dots.append(signs.state(state), STYLES[state])
+        dots = _dots([state_of(row) for row in case.rows], signs)
         name = Text(clean(case.id))
         if case.flaky:
             name.append(" flaky", "yellow")
         first = case.first
         table.add_row(name, dots, money(case.score.usd_micro), Text(why(first) if first else ""))
     console.print(table)
+
+
+def _dots(states: Sequence[State], signs: Glyphs) -> Text:
+    """A sign per trial; of very many, how many there are of each."""
+    if len(states) <= _DOTS:
+        signed = [(signs.state(state), STYLES[state]) for state in states]
+        return Text.assemble(*signed)
+    counts = [(state, states.count(state)) for state in _STATES if state in states]
+    signed = [(f"{count:,} {signs.state(state)}  ", STYLES[state]) for state, count in counts]
+    return Text.assemble(*signed)
 
 
 def _pairs(console: Console, pairs: Sequence[tuple[str, Text]]) -> None:

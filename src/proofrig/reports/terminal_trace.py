@@ -7,10 +7,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from proofrig.reports.console import STYLES, glyphs_of
-from proofrig.reports.reading import find_row, reproduce, state_of
+from proofrig.reports.reading import find_row, reproduce, scenario_of, state_of
 from proofrig.reports.report import RunReport
 from proofrig.reports.trace import Limits, Step, Trace, read_trace
 from proofrig.reports.words import clean, duration, money
+from proofrig.results import Row
 
 _LIMITS = Limits(text=4_000, entries=3_000)
 
@@ -34,8 +35,13 @@ def print_trial(console: Console, report: RunReport, name: str, limits: Limits =
     if trace.left_out:
         console.print(Text(f"\n  {trace.left_out:,} more entries are left out", "yellow"))
     _ending(console, trace)
-    again = clean(reproduce(report, row.case))
+    again = clean(_again(report, row))
     console.print(Text.assemble(("\n  Again     ", "dim"), again), soft_wrap=True)
+
+
+def _again(report: RunReport, row: Row) -> str:
+    scenario = scenario_of(report, row.scenario) if row.scenario else None
+    return reproduce(report, "" if scenario else row.case, scenario)
 
 
 def _step(console: Console, step: Step, known: set[str]) -> None:
@@ -63,6 +69,7 @@ def _step(console: Console, step: Step, known: set[str]) -> None:
         if said.text not in known:  # what comes back in later turns is printed once
             known.add(said.text)
             _block(console, said.who, said.text)
+    _block(console, "", step.about)
     _block(console, "said", step.text)
     for call in step.asked:
         _block(console, f"asks for {call.name}", call.arguments)

@@ -1,8 +1,9 @@
 """Agents x actions over time, as data to draw: one lane per attempt at a trial, a bar per action.
 
 Rules:
-1. A bar is (start, queue, service, total, code), nanoseconds from the lane's begin; the code is the
-   kind of action (0 model, 1 tool, 2 other) plus marks: 4 failed, 8 denied, 16 fault, 32 unended.
+1. A bar is (start, wait, service, total, code), nanoseconds from the lane's begin; the code is the
+   place of the action's kind in `actions.KINDS` plus marks: 16 failed, 32 denied, 64 fault,
+   128 unended, 256 answered 429, 512 evidence of a finding.
 2. Above the cap, every lane gives up its shortest unmarked bars, the fullest lanes first; what was
    left out is counted and said.
 3. Memory is five integers a bar, whatever the history says.
@@ -11,16 +12,17 @@ Rules:
 from __future__ import annotations
 
 from array import array
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from proofrig.history.action import Entry
+from proofrig.reports.actions import KINDS, kind_of, limited, wait_of
 
-MODEL, TOOL, OTHER = 0, 1, 2
-FAILED, DENIED, FAULT, UNENDED = 4, 8, 16, 32
+MODEL, TOOL, OTHER = (KINDS.index(name) for name in ("llm", "tool", "other"))
+FAILED, DENIED, FAULT, UNENDED, LIMITED, FLAGGED = 16, 32, 64, 128, 256, 512
 BARS = 20_000
 LANES = 10_000
 _WIDTH = 5
-_KINDS = {"llm": MODEL, "tool": TOOL}
 
 Bar = tuple[int, int, int, int, int]
 
@@ -70,9 +72,10 @@ class Drawing:
 
 
 class TimelineFold:
-    """Folds a history into lanes."""
+    """Folds a history into lanes. `flagged`: the actions that are evidence."""
 
-    def __init__(self) -> None:
+    def __init__(self, flagged: Collection[str] = ()) -> None:
+        self._flagged = flagged
         self._lanes: dict[str, Lane] = {}
         self._open: dict[str, tuple[str, int, int]] = {}  # action -> trial, time, code
         self._last = 0
@@ -85,8 +88,8 @@ class TimelineFold:
         if lane is None:
             lane = self._lanes[entry.trial] = Lane(entry.trial, entry.t, entry.t)
         lane.end_ns = max(lane.end_ns, entry.t)
-        if entry.kind == "reserve":
-            self._reserve(lane, entry)
+        if entry.kind == "reserve" or (entry.kind == "start" and entry.id not in self._open):
+            self._open_bar(lane, entry)
         elif entry.kind == "fault" and entry.id in self._open:
             trial, at, code = self._open[entry.id]
             self._open[entry.id] = (trial, at, code | FAULT)
@@ -103,22 +106,26 @@ class TimelineFold:
         self._open.clear()
         return sorted(self._lanes.values(), key=lambda lane: lane.begin_ns)
 
-    def _reserve(self, lane: Lane, entry: Entry) -> None:
-        code = _KINDS.get(entry.name.partition(".")[0], OTHER)
+    def _code(self, entry: Entry) -> int:
+        return kind_of(entry.name) | (FLAGGED if entry.id in self._flagged else 0)
+
+    def _open_bar(self, lane: Lane, entry: Entry) -> None:
+        code = self._code(entry)
         if entry.attrs.get("decision") == "deny":
             lane.flat.extend((entry.t - lane.begin_ns, 0, 0, 0, code | DENIED))
         else:
             self._open[entry.id] = (lane.trial, entry.t, code)
 
     def _end(self, lane: Lane, entry: Entry) -> None:
-        kind = _KINDS.get(entry.name.partition(".")[0], OTHER)
-        _, at, code = self._open.pop(entry.id, (lane.trial, entry.t, kind))
+        _, at, code = self._open.pop(entry.id, (lane.trial, entry.t, self._code(entry)))
         attrs = entry.attrs
         if entry.kind == "release" or attrs.get("outcome") != "ok" or attrs.get("is_error"):
             code |= FAILED
+        if limited(attrs):
+            code |= LIMITED
         total = entry.t - at
-        queue = min(total, attrs.get("queue_ns", 0))
-        service = min(total - queue, attrs.get("service_ns", 0))
+        queue = min(total, wait_of(attrs))
+        service = min(total - queue, attrs.get("service_ns", total - queue))
         lane.flat.extend((at - lane.begin_ns, queue, service, total, code))
 
 
@@ -138,5 +145,5 @@ def draw(lanes: list[Lane], bars: int = BARS, most_lanes: int = LANES) -> Drawin
 def _thin(bars: list[Bar], most: int) -> list[Bar]:
     if len(bars) <= most:
         return bars
-    ranked = sorted(bars, key=lambda bar: (bar[4] < FAILED, -bar[3]))
+    ranked = sorted(bars, key=lambda bar: (bar[4] < FLAGGED, bar[4] < FAILED, -bar[3]))
     return sorted(ranked[:most])

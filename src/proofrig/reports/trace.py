@@ -19,6 +19,7 @@ from proofrig.history.action import Action, Entry
 from proofrig.history.history import History, pair
 from proofrig.history.payloads import PayloadReader
 from proofrig.reports import excerpts
+from proofrig.reports.actions import about, noted, wait_of
 from proofrig.reports.excerpts import Asked, Said
 from proofrig.reports.reading import told
 from proofrig.reports.words import cut
@@ -35,9 +36,11 @@ class Limits(msgspec.Struct, frozen=True):
 
 class Step(msgspec.Struct, omit_defaults=True):
     """One action. Times are nanoseconds; `at_ns` counts from the trial's begin. outcome: ok, fail,
-    unknown, denied, released. `other` holds what a denial, an error or a note says."""
+    unknown, denied, released. `other` holds what a denial, an error or a note says; `about` what
+    an action on something shared touched."""
 
     name: str
+    id: str = ""
     at_ns: int = 0
     total_ns: int = 0
     queue_ns: int = 0
@@ -59,12 +62,14 @@ class Step(msgspec.Struct, omit_defaults=True):
     is_error: bool = False
     faults: list[str] = []
     other: str = ""
+    about: str = ""
 
 
 class Trace(msgspec.Struct, omit_defaults=True):
     """A trial from begin to end."""
 
     trial: str
+    began_ns: int = 0  # since the run began
     seed: int = 0
     tenant: str = ""
     ending: str = ""
@@ -134,8 +139,12 @@ def trace_of(
         elif entry.kind == "note" and entry.name == "rescored":
             found.verdicts = _verdicts(entry, limits)
     reading = _Reading(payloads, limits, began)
+    found.began_ns = began
     actions = sorted(pair(entries), key=_at)
-    found.steps = [reading.step(action) for action in actions]
+    notes = [
+        Step(f"note.{e.name}", at_ns=e.t - began, about=said) for e in entries if (said := noted(e))
+    ]
+    found.steps = sorted([*map(reading.step, actions), *notes], key=lambda step: step.at_ns)
     return found
 
 
@@ -179,9 +188,10 @@ class _Reading:
         last = action.end or action.start or action.reserve
         step = Step(
             name=action.name,
+            id=action.id,
             at_ns=at - self._began,
             total_ns=(last.t - at) if last else 0,
-            queue_ns=action.attr("queue_ns", 0),
+            queue_ns=wait_of(action.end.attrs) if action.end else 0,
             backoff_ns=action.attr("backoff_ns", 0),
             service_ns=action.attr("service_ns", 0),
             outcome=_outcome(action),
@@ -195,6 +205,7 @@ class _Reading:
             is_error=bool(action.attr("is_error", False)),
             faults=[fault.name for fault in action.faults],
             other=cut(_other(action), self._text),
+            about=about(action),
         )
         self._read(step, action)
         return step

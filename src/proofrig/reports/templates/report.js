@@ -1,7 +1,5 @@
-"use strict";
-// Draws the cases, the timeline and the traces from the data in the page.
+// Draws the cases and the traces from the data in the page; timeline.js, in the same scope, the rest.
 // Rules: text is set as text, never as markup; nothing is fetched; every control works by keyboard.
-(() => {
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const STATES = ["passed", "failed", "unmeasured"];
@@ -43,6 +41,10 @@ const many = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"
 // Trials and cases
 const trials = data.trials.map(([id, place, repeat, role, state, failure, usd, tokens, ticks, llm, tools, denied, retries, why]) =>
   ({ id, place, repeat, role, state: STATES[state], failure, usd, tokens, ns: ticks * data.tick_ns, llm, tools, denied, retries, why }));
+const scenes = data.scenes.map(([name, begin, end, verdict, command, phases, marks]) => ({ name, begin, end, verdict, command, phases, marks }));
+const sceneNamed = new Map(scenes.map((scene) => [scene.name, scene]));
+const sceneOf = (id) => sceneNamed.get((/@([^@:]+):[^:]*$/.exec(id) || [])[1]);
+const flags = data.flags.map(([trial, t, number, action]) => ({ trial, t, number, action }));
 const trialOf = new Map(trials.map((trial) => [trial.id, trial]));
 const cases = data.cases.map((given) => ({ ...given, trials: [], baselines: [] }));
 for (const trial of trials) {
@@ -81,9 +83,17 @@ const PAGE = 60;
 let order = { column: 2, up: true }, shown = PAGE;
 
 function dot(trial) {
-  const said = `repeat ${trial.repeat}: ${trial.state === "unmeasured" ? "not measured" : trial.state}` +
+  const scene = sceneOf(trial.id);
+  const said = `${scene ? scene.name + " " : "repeat "}${trial.repeat}: ${trial.state === "unmeasured" ? "not measured" : trial.state}` +
     (trial.failure ? ` (${trial.failure})` : "");
   return el("button", { type: "button", class: "dot", "aria-label": said, title: said, "data-trial": trial.id }, mark(trial.state));
+}
+// So many dots that they would say nothing: the failed first, the rest counted.
+const DOTS = 48, WORST = { failed: 0, unmeasured: 1, passed: 2 };
+function dots(c) {
+  if (c.trials.length <= DOTS + 12) return c.trials.map(dot);
+  const ranked = [...c.trials].sort((a, b) => WORST[a.state] - WORST[b.state]);
+  return [ranked.slice(0, DOTS).map(dot), el("span", { class: "say" }, `and ${(c.trials.length - DOTS).toLocaleString("en")} more`)];
 }
 function baselineMark(c, role) {
   const trial = c.baselines.find((one) => one.role === role);
@@ -101,7 +111,7 @@ function rowOf(c) {
   const tags = [c.difficulty, ...c.tags].filter(Boolean).map((tag) => el("span", { class: "tag" }, tag));
   return el("tr", {},
     el("td", { class: "name" }, c.id, c.flaky ? [" ", el("span", { class: "tag flaky" }, "flaky")] : "", tags.length ? el("div", {}, tags) : ""),
-    el("td", { class: "wide" }, el("div", { class: "dots", style: `min-width:${Math.min(8, c.trials.length) * 21}px` }, c.trials.map(dot))),
+    el("td", { class: "wide" }, el("div", { class: "dots", style: `min-width:${Math.min(8, c.trials.length) * 21}px` }, dots(c))),
     el("td", { class: "r", "data-label": "passed" }, rate),
     el("td", { class: "r", "data-label": "null" }, baselineMark(c, "null")),
     el("td", { class: "r", "data-label": "reference" }, baselineMark(c, "reference")),
@@ -183,8 +193,10 @@ function stepOf(step, whole) {
     step.input_tokens || step.output_tokens ? `${step.input_tokens || 0} in, ${step.output_tokens || 0} out` : "",
     step.finish && step.finish !== "unknown" ? step.finish : "", step.status >= 300 ? `status ${step.status}` : "",
   ].filter(Boolean).join(" · ");
-  return el("li", { class: `step ${kind}${wrong ? " wrong" : ""}` },
+  const proofs = step.id ? [...new Set(flags.filter((flag) => flag.action === step.id).map((flag) => flag.number))] : [];
+  return el("li", { class: `step ${kind}${wrong ? " wrong" : ""}${proofs.length ? " evident" : ""}`, "data-step": step.id || false, "data-at": at, tabindex: "-1" },
     el("header", {}, el("b", {}, kind === "tool" ? step.name.slice(5) : step.model || step.name),
+      proofs.map((n) => el("button", { type: "button", class: "link", "data-finding": n }, `evidence of finding ${n}`)),
       step.retry ? el("span", { class: "tag" }, `retry ${step.retry}`) : "",
       (step.faults || []).map((fault) => el("span", { class: "tag flaky" }, "fault: " + fault)),
       wrong ? el("span", { class: "wrongly" }, OUTCOMES[outcome] || "error") : "",
@@ -194,18 +206,16 @@ function stepOf(step, whole) {
       el("i", { style: left(at + queue) + (100 * Math.max(0, total - queue)) / whole + "%" })),
     (step.heard || []).map((said) => (said.who === "system"
       ? el("details", {}, el("summary", {}, "system prompt"), el("pre", {}, said.text)) : block(said.who, said.text))),
+    step.about ? el("p", { class: "num" }, step.about) : "",
     block("said", step.text),
     (step.asked || []).map((call) => block(`asked for ${call.name}`, call.arguments)),
     block("arguments", step.arguments), block(step.is_error ? "error result" : "result", step.result),
     step.other ? el("p", { class: wrong ? "wrongly" : "say" }, step.other) : "");
 }
-function copyButton(text) {
-  const button = el("button", { type: "button", class: "button" }, "Copy");
-  button.addEventListener("click", async () => {
-    try { await navigator.clipboard.writeText(text); button.textContent = "Copied"; }
-    catch { getSelection().selectAllChildren(button.previousSibling); }
-  });
-  return button;
+async function copy(button) {
+  const held = button.previousElementSibling;
+  try { await navigator.clipboard.writeText(held.textContent); button.textContent = "Copied"; }
+  catch { getSelection().selectAllChildren(held); }
 }
 function quoted(text) { return /^[\w@%+=:,./-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\"'\"'") + "'"; }
 function traceOf(trial) {
@@ -216,7 +226,8 @@ function traceOf(trial) {
   }
   const steps = trace.steps || [];
   const whole = Math.max(1, trial.ns, ...steps.map((step) => (step.at_ns || 0) + (step.total_ns || 0)));
-  const command = `${data.command} --case ${quoted(held ? held.id : trial.id)} --seed ${data.seed}`;
+  const scene = sceneOf(trial.id);
+  const command = scene ? scene.command : `${data.command} --case ${quoted(held ? held.id : trial.id)} --seed ${data.seed}`;
   return [
     el("dl", { class: "facts tight" }, fact("Took", time(trial.ns)), fact("Cost", money(trial.usd)),
       fact("Tokens", String(trial.tokens)), fact("Ended by", trace.ending), fact("Exit code", trace.exit_code == null ? "" : String(trace.exit_code)),
@@ -224,12 +235,13 @@ function traceOf(trial) {
     trace.verdicts ? [el("h3", {}, "Verdicts"), checks(trace.verdicts)] : "",
     trace.error ? [el("h3", {}, "Error"), el("pre", {}, trace.error), trace.detail ? el("details", {}, el("summary", {}, "Detail"), el("pre", {}, trace.detail)) : ""] : "",
     trace.answer ? [el("h3", {}, "Final answer"), el("pre", {}, trace.answer)] : "",
-    el("h3", {}, "Reproduce"), el("div", { class: "cmd" }, el("pre", {}, command), copyButton(command)),
+    el("h3", {}, "Reproduce"), el("div", { class: "cmd" }, el("pre", {}, command), el("button", { type: "button", class: "button", "data-copy": true }, "Copy")),
     el("h3", {}, many(steps.length, "action")), el("ol", { class: "steps" }, steps.map((step) => stepOf(step, whole))),
     trace.left_out ? el("p", { class: "say" }, `${many(trace.left_out, "further history entry").replace("entrys", "entries")} left out.`) : "",
   ];
 }
-function openTrial(id) {
+// `at`: the action to show, or the time of the run (nanoseconds) that it lies nearest before.
+function openTrial(id, at) {
   const trial = trialOf.get(id);
   if (!trial) return;
   const listed = chosenCases().flatMap((c) => c.trials), place = listed.findIndex((one) => one.id === id);
@@ -245,193 +257,45 @@ function openTrial(id) {
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
   byId("trace-title").focus();
-  history.replaceState(null, "", "#trial=" + encodeURIComponent(id));
+  history.replaceState(null, "", "#trial=" + encodeURIComponent(id) + (at && at.action ? "&action=" + encodeURIComponent(at.action) : ""));
+  if (at) showStep(id, at);
+}
+function showStep(id, at) {
+  const steps = [...byId("trace-body").querySelectorAll(".step")], since = at.t - ((data.traces[id] || {}).began_ns || 0);
+  const step = steps.find((one) => at.action && one.dataset.step === at.action)
+    || (at.t ? steps.filter((one) => +one.dataset.at <= since).pop() : null);
+  if (!step) return;
+  step.classList.add("shown");
+  step.focus({ preventScroll: true });
+  step.scrollIntoView({ block: "center" });
+}
+function openFinding(number) {
+  const held = byId("finding-" + number);
+  if (!held) return;
+  if (dialog.open) dialog.close();
+  for (let outer = held; outer; outer = outer.parentElement) if (outer.tagName === "DETAILS") outer.open = true;
+  for (const other of document.querySelectorAll(".finding.shown")) other.classList.remove("shown");
+  held.classList.add("shown");
+  held.scrollIntoView({ block: "start" });
+  held.firstElementChild.focus({ preventScroll: true });
+  history.replaceState(null, "", "#finding-" + number);
 }
 dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-trial]");
-  if (button) openTrial(button.dataset.trial);
+  const button = event.target.closest("[data-trial],[data-finding],[data-copy]");
+  if (!button) return;
+  const { trial, finding, action, t } = button.dataset;
+  if (finding) openFinding(finding);
+  else if (trial) openTrial(trial, t ? { action, t: +t } : null);
+  else copy(button);
 });
-function fromHash() { if (location.hash.startsWith("#trial=")) openTrial(decodeURIComponent(location.hash.slice(7))); }
+for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+function fromHash() {
+  const [, trial, action] = /^#trial=([^&]*)(?:&action=(.*))?$/.exec(location.hash) || [];
+  if (trial) openTrial(decodeURIComponent(trial), action ? { action: decodeURIComponent(action) } : null);
+  const number = /^#finding-(\d+)$/.exec(location.hash);
+  if (number) openFinding(number[1]);
+}
 addEventListener("hashchange", fromHash);
 
-// The timeline
-const canvas = byId("tl-canvas"), frame = byId("tl"), tip = byId("tip");
-const AXIS = 24, FAILED = 4, DENIED = 8, FAULT = 16;
-const lanes = data.lanes.map(([id, begin, length, retried, flat]) => ({ id, begin, end: begin + length, retried, flat, trial: trialOf.get(id) }));
-let picked = [], view = { from: 0, to: 1 }, focus = -1, drag = null;
-
-byId("tl-pick").append(...cases.slice(0, 500).map((c) => el("option", { value: c.id }, c.id)));
-const baseline = (lane) => (lane.trial ? lane.trial.role !== "" : /[:@](null|reference)(~\d+)?$/.test(lane.id));
-const caseOf = (lane) => (lane.trial ? cases[lane.trial.place].id : lane.id.slice(0, lane.id.lastIndexOf(":")));
-function pick() {
-  const value = byId("tl-pick").value;
-  const fits = {
-    "": (lane) => !baseline(lane), "!baseline": baseline,
-    "!failed": (lane) => lane.trial && !lane.trial.role && lane.trial.state === "failed",
-  }[value] || ((lane) => !baseline(lane) && caseOf(lane) === value);
-  picked = lanes.filter(fits);
-  focus = -1;
-  whole();
-}
-function whole() {
-  view = { from: Math.min(...picked.map((lane) => lane.begin)), to: Math.max(...picked.map((lane) => lane.end)) };
-  if (!picked.length) view = { from: 0, to: 1 };
-  if (view.to <= view.from) view.to = view.from + 1;
-  drawTimeline();
-}
-const laneHeight = () => (picked.length <= 24 ? 18 : picked.length <= 120 ? 9 : 5);
-const gutter = () => (laneHeight() >= 18 && frame.clientWidth > 640 ? 170 : 14);
-const place = (t) => gutter() + ((t - view.from) / (view.to - view.from)) * (frame.clientWidth - gutter() - 10);
-const timeAt = (x) => view.from + ((x - gutter()) / (frame.clientWidth - gutter() - 10)) * (view.to - view.from);
-function ticks() {
-  const span = ((view.to - view.from) * data.tick_ns) / 1e9, rough = span / Math.max(2, frame.clientWidth / 130);
-  const power = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].find((n) => n * power >= rough) * power;
-  const from = (view.from * data.tick_ns) / 1e9, found = [];
-  for (let n = Math.ceil(from / step); n * step <= from + span && found.length < 40; n++) found.push([(n * step * 1e9) / data.tick_ns, n * step * 1e9]);
-  return found;
-}
-function drawTimeline() {
-  const width = frame.clientWidth, high = laneHeight(), full = AXIS + picked.length * high + 6;
-  const height = Math.min(full, 438), ratio = devicePixelRatio || 1;
-  canvas.width = width * ratio; canvas.height = height * ratio; canvas.style.height = height + "px";
-  byId("tl-space").style.height = Math.max(0, full - height) + "px";
-  const pen = canvas.getContext("2d"), style = getComputedStyle(document.documentElement);
-  const color = (name) => style.getPropertyValue("--" + name).trim();
-  const colors = Object.fromEntries(["accent", "tool", "queue", "bad", "unsure", "good", "rule", "soft", "faint", "panel", "track", "accent-soft"].map((name) => [name, color(name)]));
-  pen.scale(ratio, ratio);
-  pen.fillStyle = colors.panel; pen.fillRect(0, 0, width, height);
-  pen.font = "11px system-ui,sans-serif"; pen.textBaseline = "middle";
-  const first = Math.max(0, Math.floor(frame.scrollTop / high)), last = Math.min(picked.length, first + Math.ceil(height / high) + 1);
-  pen.strokeStyle = colors.rule;
-  for (const [at] of ticks()) { pen.beginPath(); pen.moveTo(place(at), AXIS - 4); pen.lineTo(place(at), height); pen.stroke(); }
-  for (let n = first; n < last; n++) drawLane(pen, colors, picked[n], AXIS + n * high - frame.scrollTop, high, n === focus);
-  pen.fillStyle = colors.panel; pen.fillRect(0, 0, width, AXIS - 3);
-  pen.fillStyle = colors.faint; pen.textAlign = "center";
-  for (const [at, ns] of ticks()) if (place(at) < width - 24) pen.fillText(ns ? time(ns) : "0", Math.max(16, place(at)), AXIS / 2);
-  if (drag && drag.moved) { pen.globalAlpha = 0.25; pen.fillStyle = colors.accent; pen.fillRect(Math.min(drag.x, drag.now), AXIS, Math.abs(drag.now - drag.x), height); pen.globalAlpha = 1; }
-  byId("tl-said").textContent = many(picked.length, "lane") + ", " + time((view.to - view.from) * data.tick_ns);
-}
-function drawLane(pen, colors, lane, y, high, focused) {
-  if (y + high < AXIS) return;
-  const side = gutter(), inner = high > 6 ? high - 4 : high - 1, top = y + (high - inner) / 2;
-  const state = lane.retried || !lane.trial ? "unmeasured" : lane.trial.state;
-  if (focused) { pen.fillStyle = colors["accent-soft"]; pen.fillRect(0, y, frame.clientWidth, high); }
-  pen.save();
-  pen.beginPath(); pen.rect(side, AXIS - 3, frame.clientWidth - side, 1e5); pen.clip();
-  pen.fillStyle = colors.queue;
-  pen.globalAlpha = 0.5;
-  const x0 = place(lane.begin);
-  pen.fillRect(x0, top + inner / 2 - 1, Math.max(1, place(lane.end) - x0), high > 6 ? 2 : 1);
-  pen.globalAlpha = 1;
-  for (let n = 0; n < lane.flat.length; n += 5) drawBar(pen, colors, lane, n, top, inner);
-  pen.restore();
-  drawState(pen, colors, state, 7, y + high / 2, Math.min(4, high / 2 - 0.5));
-  if (side > 20) { pen.fillStyle = colors.soft; pen.textAlign = "left"; pen.fillText(shorten(lane.id, 26), 16, y + high / 2); }
-}
-function drawBar(pen, colors, lane, n, top, inner) {
-  const [start, queue, , total, code] = lane.flat.slice(n, n + 5);
-  const from = place(lane.begin + start), to = place(lane.begin + start + total);
-  if (to < 0 || from > frame.clientWidth) return;
-  const kind = code & 3, slim = kind === 1 ? inner * 0.56 : inner, at = top + (inner - slim) / 2;
-  if (code & DENIED) {
-    pen.strokeStyle = colors.bad; pen.lineWidth = 1.6; pen.beginPath();
-    cross(pen, from, top + inner / 2, Math.min(4, inner / 2));
-    pen.stroke(); pen.lineWidth = 1;
-    return;
-  }
-  const began = queue ? place(lane.begin + start + queue) : from;
-  if (queue) { pen.fillStyle = colors.queue; pen.fillRect(from, at, Math.max(0.75, began - from), slim); }
-  pen.fillStyle = code & FAILED ? colors.bad : kind === 1 ? colors.tool : kind === 2 ? colors.soft : colors.accent;
-  pen.fillRect(began, at, Math.max(1, to - began - (to - began > 3 ? 0.75 : 0)), slim);
-  if (code & FAULT) { pen.fillStyle = colors.unsure; pen.beginPath(); pen.moveTo(from, top - 1); pen.lineTo(from + 5, top + 7); pen.lineTo(from - 5, top + 7); pen.fill(); }
-}
-function cross(pen, x, y, r) {
-  pen.moveTo(x - r, y - r); pen.lineTo(x + r, y + r);
-  pen.moveTo(x + r, y - r); pen.lineTo(x - r, y + r);
-}
-function drawState(pen, colors, state, x, y, r) {
-  pen.beginPath();
-  pen.lineWidth = r > 3 ? 2 : 1.4;
-  pen.strokeStyle = state === "failed" ? colors.bad : colors.faint;
-  if (state === "failed") cross(pen, x, y, r * 0.9); else pen.arc(x, y, r, 0, 7);
-  pen.fillStyle = colors.good;
-  if (state === "passed") pen.fill(); else pen.stroke();
-  pen.lineWidth = 1;
-}
-const shorten = (text, most) => (text.length > most ? text.slice(0, most - 8) + "…" + text.slice(-7) : text);
-function zoom(factor, centre) {
-  const middle = centre ?? (view.from + view.to) / 2, span = Math.max(5, (view.to - view.from) * factor);
-  view = { from: middle - ((middle - view.from) * span) / (view.to - view.from), to: 0 };
-  view.to = view.from + span;
-  drawTimeline();
-}
-function laneAt(event) {
-  const box = canvas.getBoundingClientRect(), y = event.clientY - box.top;
-  return y < AXIS ? -1 : Math.floor((y - AXIS + frame.scrollTop) / laneHeight());
-}
-function barAt(lane, t) {
-  const near = ((view.to - view.from) / frame.clientWidth) * 3;
-  for (let n = 0; n < lane.flat.length; n += 5) {
-    const from = lane.begin + lane.flat[n], to = from + lane.flat[n + 3];
-    if (t >= from - near && t <= to + near) return lane.flat.slice(n, n + 5);
-  }
-  return null;
-}
-function hover(event) {
-  const lane = picked[laneAt(event)];
-  tip.hidden = !lane || (drag && drag.moved);
-  if (tip.hidden) return;
-  const bar = barAt(lane, timeAt(event.clientX - canvas.getBoundingClientRect().left));
-  const state = lane.retried ? "to be retried" : lane.trial ? lane.trial.state : "never ended";
-  let said = `${lane.id} · ${state}${lane.trial && lane.trial.failure ? " (" + lane.trial.failure + ")" : ""}`;
-  if (bar) {
-    const code = bar[4], ns = (n) => time(bar[n] * data.tick_ns);
-    said += `\n${["model call", "tool call", "action"][code & 3]} at +${ns(0)}` + (code & DENIED ? ", denied" : `, ${ns(3)}`) +
-      (bar[1] ? `\nqueue ${ns(1)}, service ${ns(2)}` : "") + (code & FAULT ? "\nan injected fault hit it" : "") + (code & FAILED ? "\nit failed" : "");
-  }
-  tip.textContent = said;
-  tip.style.left = Math.max(4, Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8)) + "px";
-  tip.style.top = Math.min(event.clientY + 16, innerHeight - tip.offsetHeight - 8) + "px";
-}
-canvas.addEventListener("pointermove", (event) => {
-  const x = event.clientX - canvas.getBoundingClientRect().left;
-  if (drag) { drag.now = x; drag.moved = drag.moved || Math.abs(x - drag.x) > 5; drawTimeline(); }
-  hover(event);
-});
-canvas.addEventListener("pointerdown", (event) => {
-  const x = event.clientX - canvas.getBoundingClientRect().left;
-  drag = { x, now: x, moved: false };
-});
-canvas.addEventListener("pointerup", (event) => {
-  const held = drag;
-  drag = null;
-  if (held && held.moved) {
-    const [from, to] = [timeAt(Math.min(held.x, held.now)), timeAt(Math.max(held.x, held.now))];
-    if (to - from >= 2) view = { from, to };
-    drawTimeline();
-  } else if (picked[laneAt(event)]) openTrial(picked[laneAt(event)].id);
-});
-canvas.addEventListener("pointerleave", () => { tip.hidden = true; if (drag) { drag = null; drawTimeline(); } });
-canvas.addEventListener("keydown", (event) => {
-  const span = view.to - view.from;
-  const move = (by) => { focus = Math.max(0, Math.min(picked.length - 1, focus + by)); frame.scrollTop = Math.max(0, focus * laneHeight() - 200); drawTimeline(); };
-  const actions = {
-    ArrowDown: () => move(1), ArrowUp: () => move(-1), Enter: () => picked[focus] && openTrial(picked[focus].id),
-    ArrowLeft: () => { view = { from: view.from - span / 6, to: view.to - span / 6 }; drawTimeline(); },
-    ArrowRight: () => { view = { from: view.from + span / 6, to: view.to + span / 6 }; drawTimeline(); },
-    "+": () => zoom(0.6), "=": () => zoom(0.6), "-": () => zoom(1 / 0.6), 0: whole,
-  };
-  if (actions[event.key]) { event.preventDefault(); actions[event.key](); }
-});
-byId("tl-in").addEventListener("click", () => zoom(0.6));
-byId("tl-out").addEventListener("click", () => zoom(1 / 0.6));
-byId("tl-reset").addEventListener("click", whole);
-byId("tl-pick").addEventListener("change", pick);
-frame.addEventListener("scroll", drawTimeline);
-addEventListener("resize", drawTimeline);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawTimeline);
-pick();
-fromHash();
-})();

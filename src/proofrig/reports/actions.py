@@ -1,0 +1,101 @@
+"""What an action of the history is to a reader: its kind, how long it waited, what it touched.
+
+Rules:
+1. Names and attributes are those of docs/reference/history.md; what is not known is passed over.
+2. A wait is time in which nothing was done for the action: for a connection, a lock, a slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from proofrig.history.action import Action, Entry
+from proofrig.reports.words import duration, line
+
+KINDS = ("llm", "tool", "other", "kv", "lock", "cache", "queue", "quota", "pool", "file")
+OTHER = KINDS.index("other")
+_PLACES = {name: place for place, name in enumerate(KINDS)}
+_WAITS = ("queue_ns", "waited_ns", "wait_ns")
+_SHARED = frozenset(KINDS[OTHER + 1 :])
+_SAID = (  # attribute, in words, in this order; "" where the value speaks for itself
+    ("service", ""),
+    ("method", ""),
+    ("host", ""),
+    ("key", "key"),
+    ("physical", "stored as"),
+    ("path", ""),
+    ("limit", "limit"),
+    ("expected", "expected"),
+    ("value", "value"),
+    ("version", "version"),
+    ("fencing", "fencing token"),
+    ("owner", "owner"),
+    ("entry", "entry"),
+    ("similarity", "similarity"),
+    ("text", "text"),
+    ("message", "message"),
+    ("delivery", "delivery"),
+    ("amount", "amount"),
+    ("level", "left"),
+    ("capacity", "of"),
+    ("holder", "held by"),
+)
+_FLAGS = {"hit": "hit", "public": "public", "expired": "it had expired", "stream": "stream"}
+_NOTES = {
+    "kill": "killed at {point}",
+    "lock_expired": "the lock {key} expired and was freed",
+    "superseded": "call {call} was given up for {by}",
+    "accepted": "the result of call {call} entered the context",
+    "disorder": "the result of call {call} was delivered {disorder}",
+}
+
+
+def kind_of(name: str) -> int:
+    """The place in `KINDS` of an action's name."""
+    return _PLACES.get(name.partition(".")[0], OTHER)
+
+
+def wait_of(attrs: Mapping[str, Any]) -> int:
+    """How long it waited, nanoseconds."""
+    return sum(int(attrs[name] or 0) for name in _WAITS if name in attrs)
+
+
+def limited(attrs: Mapping[str, Any]) -> bool:
+    """True when it was refused for its rate: status 429."""
+    return attrs.get("status") == 429
+
+
+def about(action: Action) -> str:
+    """What a shared action touched, on one line; "" for calls to models and tools."""
+    if action.name.partition(".")[0] not in _SHARED:
+        return ""
+    known: dict[str, Any] = {}
+    for entry in (action.reserve, action.start, action.end):
+        known |= entry.attrs if entry is not None else {}
+    said = [
+        f"{word} {line(str(known[name]), 120)}".strip()
+        for name, word in _SAID
+        if known.get(name) is not None
+    ]
+    if "value" in known and known["value"] is None:
+        said.append("value absent")
+    said += [word for name, word in _FLAGS.items() if known.get(name)]
+    if known.get("hit") is False:
+        said.append("miss")
+    if wait := known.get("retry_after_ns"):
+        said.append(f"retry after {duration(wait)}")
+    return " · ".join(said)
+
+
+def noted(entry: Entry) -> str:
+    """What a note says that belongs among a trial's actions; "" for all others."""
+    words = _NOTES.get(entry.name, "")
+    if not words or entry.kind != "note":
+        return ""
+    return line(words.format_map(_Known(entry.attrs)).replace("_", " "), 200)
+
+
+class _Known(dict[str, Any]):
+    def __missing__(self, name: str) -> str:
+        return "?"
