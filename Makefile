@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup fmt check test demo bench frameworks docs build clean
+.PHONY: setup fmt check test power demo bench frameworks docs build clean redis
 
 setup: $(STAMP)
 
@@ -24,17 +24,29 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: check
+test: check redis
 	$(BIN)/python -m pytest -n 2
+
+# The tests drive a real Redis server; without the right to install it, those are skipped and say so.
+redis:
+	@command -v redis-server >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq redis-server >/dev/null; } || echo "redis-server is not installed; the tests that need it are skipped"
+
+# How well the checkers find what is wrong, and leave alone what is right: writes docs/detection-power.md.
+power: setup redis
+	cd tests && ../$(BIN)/python -m specimens.power --write
 
 # The main job on real input: two agents on real SDKs, offline, with their reports.
 demo: setup
 	@mkdir -p .proofrig
-	@for example in support_desk coding_fix; do \
+	@for example in support_desk coding_fix contention; do \
 	  echo; echo "== examples/$$example"; \
 	  $(BIN)/proofrig run examples/$$example -o .proofrig/$$example.html || [ $$? -le 1 ] || exit 1; \
 	done
-	@echo; echo "Reports: .proofrig/support_desk.html and .proofrig/coding_fix.html"
+	@echo; echo "== examples/contention, all at once"
+	@$(BIN)/proofrig run examples/contention --scenario all -o .proofrig/contention_lab.html; [ $$? -eq 1 ] || { echo "expected findings"; exit 1; }
+	@echo; echo "== examples/contention/fixed.yaml, all at once"
+	@$(BIN)/proofrig run examples/contention/fixed.yaml --scenario all -o .proofrig/contention_fixed.html || [ $$? -eq 4 ] || exit 1
+	@echo; echo "Reports: .proofrig/support_desk.html, coding_fix.html, contention.html (alone), contention_lab.html and contention_fixed.html"
 
 # Every benchmark prints its own reference from the same run.
 bench: setup

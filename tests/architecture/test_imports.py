@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from proofrig.checkers import MODULES
+
 SRC = Path(__file__).parents[2] / "src" / "proofrig"
 
 # From the ground up; docs/architecture.md draws the same floors.
 FLOORS = [
     {"errors", "stats"},
-    {"history", "wire", "sandboxes", "plugins", "yaml12", "problems", "places"},
+    {
+        *("history", "wire", "sandboxes", "plugins", "yaml12", "problems", "places"),
+        *("canaries", "observers"),
+    },
     {"authority", "faults", "providers", "services", "agents", "verifiers", "checkers"},
     {"gateways", "scenarios", "results"},
     {"suites", "rig", "comparisons", "store"},
@@ -30,11 +35,14 @@ LIVE = {
     *("gateways", "scenarios", "suites", "rig", "trials"),
 }
 JUDGING = {"checkers", "stats", "results", "comparisons", "store", "reports"}
-FAMILIES = {"faults", "providers", "sandboxes", "agents", "verifiers", "scenarios", "checkers"}
+FAMILIES = {
+    *("faults", "providers", "sandboxes", "agents", "verifiers", "scenarios", "checkers"),
+    *("services", "observers"),
+}
 
 # A third-party package may be imported only where it is needed.
 ONLY_IN = {
-    "aiohttp": {"gateways", "providers", "agents", "rig"},
+    "aiohttp": {"gateways", "providers", "agents", "rig", "observers"},
     "mcp": {"gateways", "agents"},
     "sqlalchemy": {"store"},
     "click": {"cli"},
@@ -43,6 +51,7 @@ ONLY_IN = {
     "yaml": {"yaml12"},
     "jsonschema": {"verifiers", "gateways"},
     "zstandard": {"history"},
+    "ahocorasick": {"canaries"},
     "numpy": {"stats"},
     "scipy": {"stats"},
 }
@@ -126,16 +135,21 @@ def test_members_of_a_family_do_not_import_each_other(family: str) -> None:
 
 # The members of each family: what a user can choose. Their helpers are not members.
 MEMBERS = {
-    "agents": {"python", "command", "http", "null", "reference"},
+    "agents": {"python", "command", "http", "probe", "null", "reference"},
     "providers": {"simulated", "upstream", "recorded"},
     "sandboxes": {"process", "namespace", "container", "vm"},
     "verifiers": {
         *("exact", "contains", "regex", "numeric", "json_schema", "json_subset", "file_state"),
         *("command", "sql_state", "trajectory", "claim", "protected_paths", "python"),
     },
-    "faults": set[str](),
-    "scenarios": set[str](),
-    "checkers": set[str](),
+    "faults": {"kill", "disorder"},
+    "services": {"kv", "lock", "semantic_cache", "queue", "quota"},
+    "observers": {"kv", "cache", "lock", "files", "httpx_transport", "aiohttp_trace", "results"},
+    "scenarios": {
+        *("sequential", "burst", "ramp", "drain", "interleaved", "tenant_probe", "long_stream"),
+        *("crash_mid_write", "out_of_order", "used_environment"),
+    },
+    "checkers": set(MODULES),
 }
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SRC, TESTS = ROOT / "src" / "proofrig", ROOT / "tests"
-APART = {"architecture", "properties", "end_to_end", "data"}
+APART = {"architecture", "properties", "end_to_end", "data", "specimens"}
 
 # Shown by the tests of what they serve, named here.
 COVERED = {
     "rig/process": "end_to_end/test_run",
+    "rig/shared": "end_to_end/test_scenarios",
+    "services/redis": "end_to_end/test_redis_suite",
     "rig/protocol": "end_to_end/test_run",
     "rig/link": "end_to_end/test_run",
     "trials/stage": "end_to_end/test_run",
