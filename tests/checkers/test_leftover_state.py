@@ -67,3 +67,38 @@ def test_nothing_is_inherited(name: str) -> None:
 
 def test_without_private_services_nothing_can_be_said() -> None:
     assert check(LeftoverState, GOOD["its own"]).verdict == "unknown"
+
+
+def compared(clean: str, used: str) -> list[Entry]:
+    """Trials that passed (`+`) or failed (`-`) in either environment."""
+    found, t = [], 0
+    for part, outcomes in (("clean", clean), ("used", used)):
+        for number, outcome in enumerate(outcomes):
+            trial = f"c@used_environment:{part}{number}"
+            passed = outcome == "+"
+            found.append(Entry(0, t, "trial", "begin", trial, "acme", attrs={"part": part}))
+            found.append(Entry(0, t + 1, "trial", "end", trial, "acme", attrs={"passed": passed}))
+            t += 2
+    return found
+
+
+@pytest.mark.parametrize(
+    ("clean", "used", "verdict"),
+    [
+        ("+" * 10, "-" * 10, "invalid"),
+        ("+" * 20, "+" * 10 + "-" * 10, "invalid"),
+        ("+" * 3, "++-", "valid"),  # what the interval does not exclude is no finding
+        ("+-" * 5, "+-" * 5, "valid"),
+        ("-" * 10, "+" * 10, "valid"),  # better is not worse
+    ],
+)
+def test_the_used_environment_is_compared_with_the_clean_one(
+    clean: str, used: str, verdict: str
+) -> None:
+    checked = check(LeftoverState, compared(clean, used))
+    assert checked.verdict == verdict
+    assert {"clean_pass_rate", "used_pass_rate"} <= checked.measures.keys()
+    if verdict == "invalid":
+        [finding] = checked.findings
+        assert finding.kind == "used_environment_worse"
+        assert all(":used" in trial for trial in finding.trials)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from proofrig.faults.disorder import Disorder
 from proofrig.scenarios.out_of_order import OutOfOrder
+from proofrig.services.kv import KvSettings
+from proofrig.services.queue import QueueSettings
 from scenario_facts import facts, shape, starts
 
 
@@ -12,3 +14,13 @@ def test_all_results_are_under_one_disorder() -> None:
     assert shape(phases) == [("disorder", 4, 0, None)]
     assert {start.disorder for start in starts(phases)} == {Disorder(("late",), 0.5, 0.1, 3)}
     assert {start.at_ns for start in starts(phases)} == {0}
+
+
+def test_queues_deliver_twice_and_out_of_order_and_nothing_else_changes() -> None:
+    queue = QueueSettings(type="queue", name="work", duplicate_rate=0.1)
+    memory = KvSettings(type="kv", name="memory")
+    changed, same = OutOfOrder(rate=0.4).services((queue, memory))
+    assert (changed.duplicate_rate, changed.reorder) == (0.4, 3)
+    assert same is memory
+    own = queue.model_copy(update={"duplicate_rate": 0.9, "reorder": 10})
+    assert OutOfOrder(rate=0.4).services((own,)) == (own,)

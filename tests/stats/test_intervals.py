@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from proofrig.stats.intervals import clustered_se, clustered_wilson, wilson
+from proofrig.stats.intervals import clustered_se, clustered_wilson, difference, wilson
 from vectors import vectors
 
 WILSON = [v for v in vectors("proportion_interval", prefix="ci_wilson") if "_cc_" not in str(v.id)]
@@ -65,3 +65,28 @@ def test_coverage_is_near_its_claim_where_naive_wilson_fails() -> None:
         naive_hits += plain.low <= 0.8 <= plain.high
     assert hits / rounds > 0.91
     assert naive_hits / rounds < 0.82
+
+
+@pytest.mark.parametrize("vector", vectors("unpaired", prefix="newcombe_diff"))
+def test_the_difference_of_two_rates_by_vector(vector: dict) -> None:
+    inputs = vector["inputs"]
+    one, other = (wilson(*inputs[name], inputs["confidence"]) for name in ("cand", "base"))
+    found = difference(one, other)
+    assert found.low == pytest.approx(vector["expected"]["low"], abs=vector["abs_tol"])
+    assert found.high == pytest.approx(vector["expected"]["high"], abs=vector["abs_tol"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        # Newcombe 1998, table II, method 10.
+        ((56, 70), (48, 80), (0.2, 0.0524, 0.3339)),
+        ((9, 10), (3, 10), (0.6, 0.1705, 0.8090)),
+        ((10, 10), (0, 10), (1.0, 0.6075, 1.0)),
+    ],
+)
+def test_the_difference_of_two_rates(
+    one: tuple[int, int], other: tuple[int, int], expected: tuple[float, float, float]
+) -> None:
+    found = difference(wilson(*one), wilson(*other))
+    assert (found.estimate, found.low, found.high) == pytest.approx(expected, abs=5e-5)

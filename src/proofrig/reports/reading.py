@@ -101,7 +101,7 @@ def _outcome(report: RunReport) -> Verdict:
     gates = {state: [g for g in report.gates if g.state == state] for state in _STATES}
     problem = report.problems[0] if report.problems else ""
     code = report.exit_code
-    if code == 0 and not report.gates:
+    if code == 0 and not report.gates and not report.summary.scenarios:
         why = f"{measured}; no gate was set, so nothing decides whether that is enough"
         return Verdict("Finished", "plain", why)
     if code == 0:

@@ -1,9 +1,10 @@
-"""Tool results that come late or in another order than they were asked for: one that is out of
+"""Results that come late, twice, or in another order than they were asked for: one that is out of
 date is rejected, not believed."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -11,9 +12,12 @@ from proofrig.faults.disorder import Disorder, Disordering
 from proofrig.scenarios.launch import co_launch
 from proofrig.scenarios.scenario import Casting, Count, Facts, Phase, Positive, Scenario
 
+REORDER = 3  # messages from whose first so many each delivery is drawn
+
 
 class OutOfOrder(Scenario):
-    """`agents` at once, a share of whose tool results is disordered at the tool gateway."""
+    """`agents` at once, a share of whose tool results is disordered at the tool gateway, and whose
+    queues deliver the same share of messages twice, and out of order."""
 
     name: ClassVar[str] = "out_of_order"
     needs: ClassVar[tuple[str, ...]] = ("stale_result",)
@@ -24,6 +28,19 @@ class OutOfOrder(Scenario):
     )
     rate: float = Field(default=0.3, gt=0, le=1, description="To what share of them.")
     late_s: Positive = Field(default=2.0, description="How late a late one comes, at most.")
+
+    def services(self, declared: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(
+            service.model_copy(
+                update={
+                    "duplicate_rate": max(service.duplicate_rate, self.rate),
+                    "reorder": max(service.reorder, REORDER),
+                }
+            )
+            if service.type == "queue"
+            else service
+            for service in declared
+        )
 
     def phases(self, facts: Facts) -> list[Phase]:
         disorder = Disorder(self.kinds, self.rate, self.late_s, facts.seed)

@@ -115,6 +115,9 @@ class Scenario(Settings):
     tail_ratio: Positive = Field(
         default=10.0, description="The slowest 1 % may take so many times what they take alone."
     )
+    tail_s: Positive | None = Field(
+        default=None, description="Instead of tail_ratio: what the slowest 1 % may take, seconds."
+    )
     retry_budget: float = Field(
         default=0.2, ge=0, description="Retries over calls, above which it is a storm."
     )
@@ -122,6 +125,10 @@ class Scenario(Settings):
     def phases(self, facts: Facts) -> list[Phase]:
         """What to launch. Raises UsageError when the suite has not what it takes."""
         raise NotImplementedError
+
+    def services(self, declared: Sequence[Any]) -> tuple[Any, ...]:
+        """The suite's services as they are in this scenario: settings in, settings out."""
+        return tuple(declared)
 
     def params(self) -> dict[str, Any]:
         """The parameters, for the history."""

@@ -65,3 +65,12 @@ def clustered_wilson(
     worth = mean * (1 - mean) / se**2 if se > 0 else len(cases)
     n = min(max(worth, min(len(cases), trials)), trials)
     return wilson(mean * n, n, confidence)
+
+
+def difference(one: Interval, other: Interval) -> Interval:
+    """`one` less `other`, of independent estimates, from their own intervals (Newcombe 1998, method
+    10, where they are Wilson's; in general MOVER, Zou & Donner 2008)."""
+    d = one.estimate - other.estimate
+    low = d - math.hypot(one.estimate - one.low, other.high - other.estimate)
+    high = d + math.hypot(one.high - one.estimate, other.estimate - other.low)
+    return Interval(d, max(-1.0, low), min(1.0, high))

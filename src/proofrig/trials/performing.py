@@ -67,7 +67,9 @@ class Performance:
 
     async def perform(self, scenario: Scenario) -> None:
         """Carry out one. Raises UsageError when the suite has not what it takes."""
-        setting = self.setting
+        suite = self.setting.suite
+        suite = suite.model_copy(update={"services": scenario.services(suite.services)})
+        setting = replace(self.setting, suite=suite)
         phases = scenario.phases(setting.suite.facts(setting.seed))
         most = max(len(phase.starts) if not phase.workers else phase.workers for phase in phases)
         staging = replace(setting, concurrency=max(most, setting.concurrency))
