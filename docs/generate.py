@@ -19,10 +19,10 @@ TARGET = Path(__file__).parent / "reference" / "cli.md"
 
 MEANINGS = {
     ExitCode.PASS: "every gate passed, or there was none",
-    ExitCode.GATE_FAILED: "a gate failed: the agent is below what was asked",
+    ExitCode.GATE_FAILED: "a gate failed or a scenario is invalid: the agent is not what was asked",
     ExitCode.USAGE: "the suite or the command line is wrong; nothing ran",
     ExitCode.INTERNAL: "a fault of proofrig; the message names a file with the traceback",
-    ExitCode.INCONCLUSIVE: "too many trials were not measured to say whether a gate passes",
+    ExitCode.INCONCLUSIVE: "too little was seen to say whether a gate or a scenario passes",
     ExitCode.NOTHING_RAN: "no case was selected, or the suite has none",
     ExitCode.STOPPED: "something around the agent stopped the run, or nothing could be measured",
     ExitCode.INTERRUPTED: "Ctrl-C; `proofrig resume` runs what is missing",

@@ -19,6 +19,7 @@ from typing import Literal
 
 import msgspec
 
+from proofrig.checkers import all_checkers
 from proofrig.checkers.judge import Judge
 from proofrig.comparisons.gate import GateResult, fail_under
 from proofrig.errors import InfraError, UsageError
@@ -115,6 +116,7 @@ async def run(
     """Run a suite. Raises UsageError for what the user got wrong and ProviderError for a provider
     that does not start; whatever happens after the first trial is in the conclusion."""
     _check_store(options)
+    all_checkers()  # one that cannot be used shows before anything is run
     if options.tenants is not None:
         suite = suite.with_tenants(options.tenants)
     manifest = _new_manifest(suite, suite_path, options)
@@ -217,7 +219,7 @@ def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
     """Fold the history, gate, and keep the result beside it and in the store."""
     history, fold = History(held.dir), RowsFold()
     if held.manifest.scenarios:
-        judge = Judge(PayloadReader(held.dir).get)
+        judge = Judge(PayloadReader(held.dir).get, all_checkers())
         history.fold(fold, judge)
         scenarios = judge.result()
     else:

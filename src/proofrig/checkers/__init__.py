@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 
 from proofrig.checkers.checker import Checker
+from proofrig.errors import UsageError
+from proofrig.plugins import Member, find
 
 # In the order in which they are shown. Each module holds one class of the same name in CamelCase.
 MODULES = (
@@ -16,12 +17,29 @@ MODULES = (
 )
 
 
-def _load(module: str) -> type[Checker]:
-    name = "".join(word.capitalize() for word in module.split("_"))
-    found: type[Checker] = getattr(import_module(f"proofrig.checkers.{module}"), name)
-    return found
+def _class(module: str) -> str:
+    return "".join(word.capitalize() for word in module.split("_"))
 
 
+OWN = {name: f"proofrig.checkers.{name}:{_class(name)}" for name in MODULES}
 CHECKERS: tuple[type[Checker], ...] = tuple(
-    _load(module) for module in MODULES if (Path(__file__).parent / f"{module}.py").is_file()
+    getattr(import_module(f"proofrig.checkers.{name}"), _class(name)) for name in MODULES
 )
+
+
+def all_checkers() -> tuple[type[Checker], ...]:
+    """Those that come with proofrig, then those that other packages add by an entry point of the
+    group `proofrig.checkers`. Raises UsageError for one that cannot be used."""
+    added = [member for name, member in find("checkers", OWN).items() if name not in OWN]
+    return (*CHECKERS, *(_checked(member) for member in added))
+
+
+def _checked(member: Member) -> type[Checker]:
+    found: type[Checker] = member.load()
+    lacks = [name for name in ("reads", "notes", "timing", "result") if not hasattr(found, name)]
+    if lacks or getattr(found, "name", None) != member.name:
+        why = f"it lacks {', '.join(lacks)}" if lacks else f"its name is not {member.name!r}"
+        raise UsageError(
+            f"expected a class like proofrig.checkers.checker.Checker: {why}: {member}"
+        )
+    return found
