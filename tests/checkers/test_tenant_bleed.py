@@ -231,6 +231,9 @@ def test_what_a_trial_was_asked_with_did_not_leak_to_it(story: Story) -> None:
     [
         ("cache.get", {"hit": True, "owner": "acme"}, 1),
         ("cache.get", {"hit": True, "owner": "bolt"}, 0),
+        ("cache.get", {"hit": True, "stored_by": "acme-1"}, 1),
+        ("cache.get", {"hit": True, "stored_by": "bolt-1"}, 0),
+        ("cache.get", {"hit": True, "stored_by": "of-another-process"}, 0),
         ("cache.get", {"hit": False, "similarity": 0.2}, 0),
         ("cache.get", {"hit": True, "owner": "acme", "outcome": "fail"}, 0),
         ("kv.get", {"owner": "acme", "value": "x"}, 1),

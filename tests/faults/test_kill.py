@@ -34,13 +34,20 @@ class Record:
         return 1
 
 
-def test_it_is_on_the_history_before_anybody_dies() -> None:
+def test_who_was_killed_stands_on_the_history() -> None:
     record = Record()
-    record.kills.reached("after_write", Trial("t1", Kill("after_write")), "a.7")
+    assert record.kills.reached("after_write", Trial("t1", Kill("after_write")), "a.7")
     assert record.seen == [
-        ("note", "t1", {"point": "after_write", "at": "a.7"}),
         ("slay", "t1"),
+        ("note", "t1", {"point": "after_write", "at": "a.7"}),
     ]
+
+
+def test_who_cannot_be_killed_goes_on_and_no_note_says_otherwise() -> None:
+    notes: list[Any] = []
+    kills = Kills(lambda victim, attrs: notes.append(attrs), lambda token: 0)
+    assert not kills.reached("before_write", Trial("t1", Kill("before_write")), "a.7")
+    assert notes == []
 
 
 def test_it_happens_at_the_write_that_was_named_and_once() -> None:

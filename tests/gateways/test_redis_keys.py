@@ -25,9 +25,11 @@ class Clients:
         self.keys.leave(passing)
         return passing
 
-    def arrive(self, passing: Passing, outcome: Outcome = "ok") -> dict[str, Any]:
+    def arrive(
+        self, passing: Passing, outcome: Outcome = "ok", *, absent: bool = False
+    ) -> dict[str, Any]:
         self.now += 10
-        return self.keys.arrive(passing, outcome, self.now)
+        return self.keys.arrive(passing, outcome, self.now, absent=absent)
 
     def do(self, connection: str, command: str, outcome: Outcome = "ok") -> dict[str, Any]:
         return self.arrive(self.leave(connection, command), outcome)
@@ -51,6 +53,19 @@ def test_writes_that_overlap_have_no_order_but_are_counted(clients: Clients) -> 
     assert [clients.arrive(p) for p in (other, read, one)] == [{}, {}, {}]
     assert clients.do("c", "GET k") == {"version": 2}
     assert clients.do("a", "SET k 3") == {"version": 3}
+
+
+def test_what_went_away_unseen_ends_the_counting(clients: Clients) -> None:
+    never = clients.leave("a", "GET k")
+    assert clients.arrive(never, absent=True) == {"version": 0}
+    clients.do("a", "SET k 1")
+    clients.do("a", "DEL k")
+    deleted = clients.leave("b", "GET k")
+    assert clients.arrive(deleted, absent=True) == {"version": 2}
+    assert clients.do("a", "SET k 2") == {"version": 3}
+    emptied = clients.leave("b", "GET k")
+    assert clients.arrive(emptied, absent=True) == {}
+    assert clients.do("a", "SET k 3") == {}
 
 
 def test_one_connection_keeps_its_own_order(clients: Clients) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from proofrig.gateways.retries import FIRST, Attempt, Failed, Retries, canonical_digest
+from proofrig.gateways.retries import (
+    FIRST,
+    Attempt,
+    Failed,
+    Retries,
+    canonical_digest,
+    count_said,
+)
 
 BODY = b'{"model":"m","messages":[1],"temperature":0}'
 
@@ -85,3 +92,10 @@ def test_a_count_finds_the_failure_that_it_continues() -> None:
         Attempt(2, "b1"),
         Attempt(3, "a2"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [("0", 0), ("2", 2), ("x", None), ("", None), (None, None)]
+)
+def test_the_clients_count_is_kept_as_a_number(said: str | None, kept: int | None) -> None:
+    assert count_said(said) == ({} if kept is None else {"said": kept})

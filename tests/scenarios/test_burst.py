@@ -36,3 +36,9 @@ def test_others_come_by_their_schedule_and_promise_no_spread(
     [phase] = Burst(agents=5, **given).phases(facts(seed=7))
     assert tuple(start.at_ns for start in phase.starts) == schedule
     assert phase.spread_ms is None
+
+
+def test_closed_keeps_so_many_at_work_and_each_thinks_first() -> None:
+    (phase,) = Burst(agents=6, arrival="closed", workers=2, think_s=0.5).phases(facts())
+    assert (phase.workers, phase.spread_ms) == (2, None)
+    assert len({start.at_ns for start in phase.starts}) == 6

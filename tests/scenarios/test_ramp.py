@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from proofrig.errors import UsageError
@@ -27,3 +29,10 @@ def test_a_trace_takes_its_place() -> None:
 def test_a_trace_of_no_times_says_so() -> None:
     with pytest.raises(UsageError, match="scenario ramp: "):
         Ramp(trace=(0.0, float("nan"))).phases(facts())
+
+
+def test_down_the_rate_falls() -> None:
+    (phase,) = Ramp(agents=9, over_s=1, down=True).phases(facts())
+    at = [start.at_ns for start in phase.starts]
+    gaps = [later - earlier for earlier, later in pairwise(at)]
+    assert gaps == sorted(gaps)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from proofrig.checkers.checker import Finding
@@ -60,9 +61,7 @@ def _retry_storm(story: Story, finding: Finding) -> bool:
     """One trial's attempts, one after another, each but the last in vain."""
     ids = _ids(finding)
     in_vain = all(story.refused(id) or story.attr(id, "outcome") != "ok" for id in ids[:-1])
-    in_turn = all(
-        story.ended(one) <= story.begun(two) for one, two in zip(ids, ids[1:], strict=False)
-    )
+    in_turn = all(story.ended(one) <= story.begun(two) for one, two in pairwise(ids))
     return len(ids) > 1 and len(finding.trials) == 1 and in_vain and in_turn
 
 

@@ -158,3 +158,23 @@ def test_tools_have_names_of_their_own(tmp_path: Path) -> None:
         f"  - {{type: mcp, name: {name}, url: 'http://x'}}\n" for name in ("a", "b", "a")
     )
     assert of_suite(text, tmp_path) == [(6, "tools[2]: the name 'a' is taken by tools[0]")]
+
+
+SHARING = """
+services:
+  - {type: kv, name: memory}
+  - {type: lock, name: memory}
+  - {type: kv, name: files}
+topology: {files: {}}
+tools: [{type: service, service: memry}]
+"""
+
+
+def test_what_agents_share_has_a_name_of_its_own_and_tools_name_what_is_there(
+    tmp_path: Path,
+) -> None:
+    assert [said for _, said in of_suite(SHARING, tmp_path)] == [
+        "services[1]: the name 'memory' is taken by services[0]",
+        "services[2]: the name 'files' is taken by topology.files",
+        "tools[0]: there is no service 'memry'",
+    ]

@@ -29,6 +29,7 @@ from proofrig.checkers.checker import Checked, Evidence, Findings, Setting, conc
 from proofrig.history.action import Action, Entry
 
 ALONE = "sequential"
+ONE_BY_ONE = frozenset({ALONE, "used_environment"})
 DRAIN = "drain"
 TAIL_RATIO = 10.0
 FLOOR_MS = 500.0  # a tail that is less than this above what a case takes alone hurts nobody
@@ -116,9 +117,10 @@ class Burst:
                     trial.ended = launched.get("ended_ns", trial.ended)
         ended = [trial for trial in self._trials.values() if trial.ended >= 0]
         measured = [trial for trial in ended if trial.failure not in UNMEASURED]
-        findings = Findings()
-        unjudged = self._failed(measured, findings)
-        bounded = self._tail(measured, findings)
+        findings, unjudged, bounded = Findings(), 0, "nothing bounds it"
+        if self._setting.scenario not in ONE_BY_ONE:
+            unjudged = self._failed(measured, findings)
+            bounded = self._tail(measured, findings)
         measures = self._measures(ended, measured)
         exposure = {
             "trials": len(measured),
@@ -153,6 +155,8 @@ class Burst:
         doubts = []
         if self._setting.scenario == ALONE:
             return ["one after another, which is what the others are compared with"]
+        if self._setting.scenario in ONE_BY_ONE:
+            return ["one after another, so there was no load"]
         if self._setting.baseline is None:
             doubts.append("no sequential scenario to compare with")
         elif unjudged:

@@ -154,7 +154,8 @@ class LeftoverState:
         says = (
             f"{rates[CLEAN].estimate:.0%} of {len(self._outcomes[CLEAN])} passed in clean, "
             f"{rates[USED].estimate:.0%} of {len(self._outcomes[USED])} in used environments: "
-            f"{apart.estimate * 100:+.0f} points ({apart.low * 100:+.0f} to {apart.high * 100:+.0f})"
+            f"{apart.estimate * 100:+.0f} points "
+            f"({apart.low * 100:+.0f} to {apart.high * 100:+.0f})"
         )
         if apart.high < 0:
             failed = [entry for entry, passed in self._outcomes[USED] if not passed]

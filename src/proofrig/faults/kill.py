@@ -9,7 +9,8 @@
 Rules:
 1. SIGKILL to every process of the trial, found by the token in their environment; nothing of the
    trial is told or can clean up.
-2. A kill happens once; the history says at which point and during which action.
+2. A kill happens once; the history says at which point and during which action. An agent whose
+   process is not ours to kill goes on, and the history says nothing.
 3. A point that is never reached kills nobody: the trial ends as it would, and no note is written.
 """
 
@@ -74,6 +75,7 @@ class Kills:
         count = self._reached[victim.token] = self._reached.get(victim.token, 0) + 1
         if count != kill.nth:
             return False
+        if not self._slay(victim.token):
+            return False  # it runs where nobody can kill it
         self._note(victim, {"point": point, "at": action})
-        self._slay(victim.token)
         return True

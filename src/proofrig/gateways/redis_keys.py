@@ -20,7 +20,7 @@ Place = tuple[int, bytes]  # database and key
 
 
 class _Key:
-    __slots__ = ("begun", "connection", "lost", "mixed", "open", "version")
+    __slots__ = ("begun", "connection", "deleted", "lost", "mixed", "open", "version")
 
     def __init__(self) -> None:
         self.version = 0
@@ -28,6 +28,7 @@ class _Key:
         self.begun = 0  # writes ever begun
         self.connection: object = None  # whose the writes on their way are
         self.mixed = False  # those of several connections
+        self.deleted = True  # by the last write that was confirmed, or never written
         self.lost = False
 
 
@@ -107,7 +108,7 @@ class Keys:
             return {}
         if not operation.writes:
             certain = passing.certain and passing.begun == key.begun
-            key.lost = key.lost or (certain and absent and key.version > 0)
+            key.lost = key.lost or (certain and absent and not key.deleted)
             certain = certain and not key.lost
             return {"version": key.version} if certain and outcome == "ok" else {}
         certain = not key.mixed
@@ -119,6 +120,7 @@ class Keys:
         if outcome != "ok":
             return {}
         key.version += 1
+        key.deleted = operation.action == "kv.delete"
         self._locks.pop(passing.place, None)
         return {"version": key.version} if certain and not key.lost else {}
 

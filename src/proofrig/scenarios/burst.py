@@ -18,15 +18,21 @@ class Burst(Scenario):
     needs: ClassVar[tuple[str, ...]] = ("launch", "burst")
 
     agents: Count = 50
-    arrival: Literal["together", "waves", "constant", "poisson", "bursty", "aligned"] = Field(
-        default="together", description="How they arrive."
+    arrival: Literal["together", "waves", "constant", "poisson", "bursty", "aligned", "closed"] = (
+        Field(default="together", description="How they arrive.")
     )
     rate: Positive = Field(default=50.0, description="Agents per second, where it has a rate.")
     size: Count = Field(default=10, description="Agents of a wave.")
     every_s: Positive = Field(default=1.0, description="Seconds between waves.")
+    workers: Count = Field(default=10, description="Agents at the same time, where it is closed.")
+    think_s: float = Field(
+        default=0.0, ge=0, le=3600, description="What each thinks first, on average, there."
+    )
 
     def phases(self, facts: Facts) -> list[Phase]:
         starts = Casting(self.name, facts).starts(self.chosen(facts), self._schedule(facts.seed))
+        if self.arrival == "closed":
+            return [Phase(name="burst", starts=starts, workers=self.workers)]
         together = self.arrival == "together"
         if not together:
             return [Phase(name="burst", starts=starts)]
@@ -35,6 +41,8 @@ class Burst(Scenario):
     def _schedule(self, seed: int) -> launch.Schedule:
         if self.arrival == "together":
             return launch.co_launch(self.agents)
+        if self.arrival == "closed":
+            return launch.think(self.agents, self.think_s, seed)
         if self.arrival == "waves":
             return launch.waves(self.agents, self.size, self.every_s)
         if self.arrival == "aligned":

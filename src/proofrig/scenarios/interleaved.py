@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from proofrig.errors import UsageError
 from proofrig.scenarios.launch import co_launch
-from proofrig.scenarios.scenario import Casting, Count, Facts, Phase, Scenario
+from proofrig.scenarios.scenario import Casting, Count, Facts, Phase, Positive, Scenario
 
 
 class Interleaved(Scenario):
@@ -17,6 +19,9 @@ class Interleaved(Scenario):
     needs: ClassVar[tuple[str, ...]] = ("launch", "burst", "deadlock")
 
     agents: Count = 20
+    deadlock_s: Positive = Field(
+        default=5.0, description="A circle of waits that lasts so long is a deadlock."
+    )
 
     def phases(self, facts: Facts) -> list[Phase]:
         cases = self.chosen(facts)

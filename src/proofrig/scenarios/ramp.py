@@ -19,6 +19,7 @@ class Ramp(Scenario):
 
     agents: Count = 50
     over_s: Positive = Field(default=5.0, description="Seconds from the first to the last start.")
+    down: bool = Field(default=False, strict=True, description="The rate falls instead.")
     trace: tuple[float, ...] = Field(
         default=(), description="Starts to play again instead, in seconds."
     )
@@ -26,11 +27,11 @@ class Ramp(Scenario):
 
     def phases(self, facts: Facts) -> list[Phase]:
         try:
-            schedule = (
-                launch.trace(self.trace, self.agents, self.speed)
-                if self.trace
-                else launch.ramp(self.agents, self.over_s)
-            )
+            if self.trace:
+                schedule = launch.trace(self.trace, self.agents, self.speed)
+            else:
+                shape = launch.ramp_down if self.down else launch.ramp
+                schedule = shape(self.agents, self.over_s)
         except ValueError as error:
             raise UsageError(f"scenario ramp: {error}") from None
         starts = Casting(self.name, facts).starts(self.chosen(facts), schedule)

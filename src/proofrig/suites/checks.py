@@ -51,6 +51,29 @@ def check_suite(suite: Suite, origin: Origin, directory: Path) -> Iterator[Probl
                 ("tools", place, "name"),
                 hint="give each tool and server a name of its own",
             )
+    yield from _services(suite, origin)
+
+
+def _services(suite: Suite, origin: Origin) -> Iterator[Problem]:
+    """Names of services are their own, and tools name services that are there."""
+    first: dict[str, int] = {}
+    for place, service in enumerate(suite.services):
+        taken = first.setdefault(service.name, place)
+        if taken != place or service.name in suite.topology:
+            by = f"services[{taken}]" if taken != place else f"topology.{service.name}"
+            yield origin.problem(
+                f"services[{place}]: the name {service.name!r} is taken by {by}",
+                ("services", place, "name"),
+                hint="give each thing that agents share a name of its own",
+            )
+    for place, tool in enumerate(suite.tools):
+        wanted = getattr(tool, "service", None)
+        if wanted is not None and wanted not in first:
+            yield origin.problem(
+                f"tools[{place}]: there is no service {wanted!r}",
+                ("tools", place, "service"),
+                hint=near(wanted, first),
+            )
 
 
 def check_cases(
