@@ -63,6 +63,17 @@ async def test_a_release_lets_all_go_and_may_come_twice(tmp_path: Path) -> None:
     assert await parked >= await gate.released()
 
 
+async def test_who_does_not_come_for_long_keeps_nobody(tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate", 3, patience_s=0.05)
+    tickets = [Ticket(gate), Ticket(gate)]
+    early = asyncio.create_task(tickets[0].here())
+    await asyncio.sleep(0.03)
+    began = time.monotonic_ns()
+    await asyncio.gather(early, tickets[1].here())
+    assert min(ticket.started_ns for ticket in tickets) - began >= 50_000_000  # from the last one
+    assert os.listdir(tmp_path) == []
+
+
 async def test_one_that_is_cancelled_while_it_is_parked_leaves_the_others(tmp_path: Path) -> None:
     gate = Gate(tmp_path / "gate", 2)
     tickets = [Ticket(gate, 0), Ticket(gate, 5_000_000)]

@@ -70,6 +70,18 @@ def test_a_case_that_fails_alone_is_no_finding_and_an_unknown_one_is_unknown() -
     alone(world, "a", failure="agent")
     world.scenario("burst")
     trial(world, "a@burst:1", 1.0, "agent")
+    found = check(world)
+    assert (found.verdict, found.found) == ("unknown", 0)
+    assert found.says.startswith("no case passed alone, so nobody could fail for the load alone: ")
+
+
+def test_a_case_that_passes_alone_tells_beside_one_that_fails_alone() -> None:
+    world = World(0)
+    alone(world, "a", failure="agent")
+    trial(world, "b@sequential:1", 1.0)
+    world.scenario("burst")
+    trial(world, "a@burst:1", 1.0, "agent")
+    trial(world, "b@burst:2", 1.0)
     assert check(world).verdict == "valid"
     trial(world, "new@burst:2", 1.0, "agent")
     assert check(world).verdict == "valid"  # the scenario had ended

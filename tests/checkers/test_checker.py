@@ -61,7 +61,7 @@ def test_all_findings_are_counted_and_the_first_are_kept() -> None:
 def test_without_exposure_nothing_can_be_said(exposure: dict[str, int]) -> None:
     checked = conclude("c", Findings(), exposure, wanted="reads", says="all is well")
     assert checked == Checked(
-        "c", "unknown", "no reads was seen, so nothing can be said", exposure=exposure
+        "c", "unknown", "no reads were seen, so nothing can be said", exposure=exposure
     )
 
 

@@ -89,7 +89,8 @@ def compared(clean: str, used: str) -> list[Entry]:
         ("+" * 20, "+" * 10 + "-" * 10, "invalid"),
         ("+" * 3, "++-", "valid"),  # what the interval does not exclude is no finding
         ("+-" * 5, "+-" * 5, "valid"),
-        ("-" * 10, "+" * 10, "valid"),  # better is not worse
+        ("-" * 9 + "+", "+" * 10, "valid"),  # better is not worse
+        ("-" * 10, "-" * 10, "unknown"),  # what never passes cannot get worse
     ],
 )
 def test_the_used_environment_is_compared_with_the_clean_one(

@@ -111,6 +111,25 @@ def test_numbers_count_unless_it_is_declared_that_they_do_not() -> None:
     assert check(LostUpdate, *five, *six, topology=apart).verdict == "valid"
 
 
+@pytest.mark.parametrize(
+    ("read", "wrote", "verdict"),
+    [
+        ('{"visits": 5}', '{"visits": 6}', "invalid"),
+        ('{"by": {"day": [1, 5]}}', '{"by": {"day": [1, 6]}}', "invalid"),
+        ('{"state": "open", "of": 2}', '{"state": "done", "of": 2}', "valid"),
+        ('{"open": true}', '{"open": false}', "valid"),
+        ('{"visits": 5}', '{"visits": 6', "valid"),
+        ("five", '{"visits": 6}', "valid"),
+    ],
+)
+def test_numbers_count_within_documents_too(read: str, wrote: str, verdict: str) -> None:
+    gets = [get(who, 0, 1, "k", read, version=1) for who in ("a", "b")]
+    puts = [put(who, 2, 3, "k", wrote) for who in ("a", "b")]
+    checked = check(LostUpdate, *gets, *puts)
+    assert checked.verdict == verdict
+    assert ("some wrote the same value" in checked.says) == (verdict == "valid")
+
+
 def test_who_reads_a_file_and_writes_it_updates_it() -> None:
     files = [
         [*do("file.read", who, 0, 1, path="f", value="old", rig=False)] for who in ("a", "b")

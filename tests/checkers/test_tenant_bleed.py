@@ -324,6 +324,33 @@ def test_many_findings_are_counted_and_both_kinds_are_kept() -> None:
     assert checked.found == 80
     kinds = [finding.kind for finding in checked.findings]
     assert (kinds.count("cross_tenant_leak"), kinds.count("wrong_tenant_hit")) == (10, 10)
+    assert checked.kinds == {"cross_tenant_leak": 40, "wrong_tenant_hit": 40}
+
+
+def test_a_finding_of_each_cause_comes_first_and_tells_how_often() -> None:
+    story = Story(TOKEN, FACT)
+    for n in range(30):
+        tenant = "cosy" if n == 29 else "bolt"
+        story.begin(f"{tenant}-{n}")
+        story.act(f"{tenant}-{n}", "kv.get", service="s", text=SECRET)
+    checked = story.result()
+    assert (checked.found, checked.kinds) == (30, {"cross_tenant_leak": 30})
+    first, second, third = (finding.says for finding in checked.findings[:3])
+    assert "reached bolt" in first and first.endswith("; so in 29 trials")
+    assert "reached cosy" in second and "reached bolt" in third
+    assert "; so in" not in second + third
+
+
+@pytest.mark.parametrize(("ending", "verdict"), [("ok", "valid"), ("error", "unknown")])
+def test_probes_that_all_broke_off_prove_nothing(ending: str, verdict: str) -> None:
+    story = Story(TOKEN)
+    for n, how in enumerate(("timeout", "error", ending)):
+        story.begin(f"bolt-{n}", of="a", operator="typo", query="?")
+        story.tool(f"bolt-{n}", "nothing")
+        story.checker.note(story.entry("trial", "end", f"bolt-{n}", "bolt", ending=how))
+    checked = story.result()
+    assert checked.verdict == verdict
+    assert checked.says.startswith("none of 3 probes got as far as an answer") == (ending != "ok")
 
 
 def test_batches_and_forgetting_change_nothing() -> None:

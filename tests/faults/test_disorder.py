@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from proofrig.faults.disorder import Disorder, Disordering, Disorders
 
 
@@ -126,3 +128,22 @@ async def test_a_trial_that_ended_is_counted_anew() -> None:
     twice.disorders.end(whose.trial)
     twice.notes.clear()
     assert await twice.all(whose, 50) == first
+
+
+@pytest.mark.parametrize(
+    ("kind", "done"), [("late", (2.0, False)), ("swapped", (1.0, False)), ("twice", (0.0, True))]
+)
+def test_a_message_is_held_back_or_comes_twice(kind: Any, done: tuple[float, bool]) -> None:
+    notes: list[dict[str, Any]] = []
+    disorders = Disorders(lambda whose, attrs: notes.append(attrs))
+    assert disorders.message(Trial("t", Disorder((kind,), 1.0, 2.0, 0)), "a.1") == done
+    assert [(note["call"], note["kind"]) for note in notes] == [("a.1", kind)]
+    assert disorders.message(Trial("t", Disorder((kind,), 0.0, 2.0, 0)), "a.2") == (0.0, False)
+    assert disorders.message(Trial("t", None), "a.3") == (0.0, False)
+
+
+async def test_the_answer_to_a_request_cannot_come_twice() -> None:
+    notes: list[dict[str, Any]] = []
+    disorders = Disorders(lambda whose, attrs: notes.append(attrs))
+    await disorders.deliver(Trial("t", Disorder(("twice",), 1.0, 2.0, 0)), "a.1")
+    assert notes == []

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from proofrig.faults.disorder import Disorder, Disorders
+from proofrig.gateways.gateway import Binding
 from proofrig.gateways.mcp_messages import PASS, Exchange, Verdict, refusal
 from tool_rig import TOKEN, ToolRig, tool_rig
 
@@ -133,3 +135,23 @@ def test_a_refusal_answers_the_request_it_refuses() -> None:
         "error": {"code": -32000, "message": "no"},
     }
     assert json.loads(refusal(b"nonsense", "no"))["id"] is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines", "expected"),
+    [
+        ("late", True, Verdict(delay_s=2.0)),
+        ("twice", True, Verdict("send", b'{"id":1,"result":{}}\n{"id":1,"result":{}}')),
+        ("twice", False, PASS),  # a response has one body
+    ],
+)
+async def test_a_result_in_disorder(
+    rig: ToolRig, kind: Any, lines: bool, expected: Verdict
+) -> None:
+    rig.calls.disorders = Disorders(lambda whose, attrs: None)
+    bindings = rig.context.bindings
+    disorder = Disorder((kind,), 1.0, 2.0, 0)
+    bindings.add(Binding("tok-d", "case:9", "acme", "acme/f/a/r", disorder=disorder))
+    one = Exchange(rig.calls, rig.calls.identify({}, "tok-d"), "up", lines=lines)
+    one.from_client(call())
+    assert one.from_server(b'{"id":1,"result":{}}\n') == expected

@@ -94,10 +94,10 @@ def test_a_choice_of_nothing_says_what_to_correct() -> None:
     with pytest.raises(UsageError) as error:
         Any(cases=("tag:gold", "pays")).chosen(facts())
     assert str(error.value) == (
-        "scenario any: expected a case for tag:gold, pays, the suite has pay, ship, shop/list; "
-        "correct `scenarios.any.cases`"
+        "scenario any: expected a case for tag:gold, pays, there are pay, ship, shop/list; "
+        "write `tags: [gold]` into those that are meant, or name some in `scenarios.any.cases`"
     )
-    with pytest.raises(UsageError, match="the suite has none"):
+    with pytest.raises(UsageError, match="there are none"):
         Any().chosen(facts(cases=()))
 
 

@@ -8,6 +8,8 @@ Rules:
    has no host of ours waits in the runner.
 3. Each starts `at_ns` after the release: the same clock for all, so that a schedule is kept
    whatever process it runs in.
+4. When nobody has come for PATIENCE_S, the gate opens for those who are there: an agent that hangs
+   before it is parked costs its own trial, not the run.
 """
 
 from __future__ import annotations
@@ -19,13 +21,20 @@ from contextlib import suppress
 from pathlib import Path
 
 
+PATIENCE_S = 120.0  # what a host may take to import its agent, which parks it
+
+
 class Gate:
     """A gate for `expected` agents. `path` is the named pipe that hosts park on."""
 
-    def __init__(self, path: Path, expected: int) -> None:
+    def __init__(self, path: Path, expected: int, patience_s: float = PATIENCE_S) -> None:
         self.path = str(path)
         self._left = expected
-        self._released: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._patience_s = patience_s
+        loop = asyncio.get_running_loop()
+        self._released: asyncio.Future[int] = loop.create_future()
+        self._came_at = loop.time()  # the last of them
+        self._impatience = loop.call_later(patience_s, self._look)
         with suppress(FileNotFoundError):
             os.unlink(path)  # of a run that was killed while agents were parked
         os.mkfifo(path, 0o600)
@@ -35,6 +44,7 @@ class Gate:
     def parked(self) -> None:
         """One more is ready to go, or will not come. The last one releases all."""
         self._left -= 1
+        self._came_at = self._released.get_loop().time()
         if self._left == 0:
             self.release()
 
@@ -42,11 +52,20 @@ class Gate:
         """Let all go now, whoever is missing. Releasing twice is fine."""
         if self._released.done():
             return
+        self._impatience.cancel()
         with suppress(FileNotFoundError):
             os.unlink(self.path)  # first, so that whoever comes now does not wait for its end
         at = time.monotonic_ns()
         os.close(self._writer)
         self._released.set_result(at)
+
+    def _look(self) -> None:
+        loop = self._released.get_loop()
+        left_s = self._came_at + self._patience_s - loop.time()
+        if left_s > 0:
+            self._impatience = loop.call_later(left_s, self._look)
+        else:
+            self.release()
 
     async def released(self) -> int:
         """Wait for the release; when it was (`time.monotonic_ns`)."""

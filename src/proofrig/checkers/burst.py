@@ -6,7 +6,8 @@ Rules:
    counts; service is from when it did start. Both are told. The end is the agent's (`ended_ns`),
    where that is known; else the trial's, which comes once it is judged.
 3. A trial has failed under load when its case passed every time it ran in the sequential scenario.
-   What failed around the agent (infra, harness) was not measured and is told apart.
+   What failed around the agent (infra, harness) was not measured and is told apart. Where no case
+   passes alone nothing is known of the load.
 4. The tail is unbounded when two trials and more than one in a hundred took longer than `tail_s`
    seconds, where that is given, else longer than `tail_ratio` times what their case takes alone and
    half a second more than that. Where the harness itself started trials late (p99 above a tenth of
@@ -141,7 +142,7 @@ class Burst:
             series={"backlog": _backlog(list(self._trials.values()))},
         )
         if checked.verdict == "valid":
-            doubts = self._doubts(exposure, unjudged)
+            doubts = self._doubts(exposure, unjudged, measured)
             if late := self._late_ns(measured):
                 doubts.append(f"the harness started trials {late / MS:,.0f} ms late")
             if doubts:
@@ -151,7 +152,12 @@ class Burst:
             return checked  # that does not rest on times
         return self._lag.doubt(checked)
 
-    def _doubts(self, exposure: dict[str, int], unjudged: int) -> list[str]:
+    def _could_fail(self, trials: list[_Trial]) -> bool:
+        """Whether a case that ran passed every time alone."""
+        alone = {} if self._setting.baseline is None else self._setting.baseline.measures
+        return any(alone.get(f"case:{trial.case}") == 1.0 for trial in trials)
+
+    def _doubts(self, exposure: dict[str, int], unjudged: int, measured: list[_Trial]) -> list[str]:
         doubts = []
         if self._setting.scenario == ALONE:
             return ["one after another, which is what the others are compared with"]
@@ -161,6 +167,8 @@ class Burst:
             doubts.append("no sequential scenario to compare with")
         elif unjudged:
             doubts.append(f"{unjudged:,} failed in cases that the sequential scenario did not run")
+        elif not self._could_fail(measured):
+            doubts.append("no case passed alone, so nobody could fail for the load alone")
         if exposure["unfinished"]:
             doubts.append(f"{exposure['unfinished']:,} trials did not end")
         return doubts

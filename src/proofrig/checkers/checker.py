@@ -146,18 +146,21 @@ def conclude(
     exposure: Mapping[str, int],
     *,
     wanted: str,
+    missing: str = "",
     says: str = "",
     measures: Mapping[str, float] | None = None,
     series: Mapping[str, list[float]] | None = None,
 ) -> Checked:
-    """`Checked` by the common rule: findings are invalid; else `exposure[wanted]` must not be 0."""
+    """`Checked` by the common rule: findings are invalid; else `exposure[wanted]` must not be 0.
+    `missing` says what it means where it is: what was not there, and what would bring it."""
+    things = wanted.replace("_", " ")
     if findings.count:
         verdict: Verdict = "invalid"
         says = says or f"{findings.count} found"
     elif not exposure.get(wanted):
-        verdict, says = "unknown", f"no {wanted} was seen, so nothing can be said"
+        verdict, says = "unknown", missing or f"no {things} were seen, so nothing can be said"
     else:
-        verdict, says = "valid", says or f"none in {exposure[wanted]:,} {wanted}"
+        verdict, says = "valid", says or f"none in {exposure[wanted]:,} {things}"
     return Checked(
         checker=checker,
         verdict=verdict,

@@ -132,5 +132,6 @@ class KeyCollision:
             self._findings,
             exposure,
             wanted="judged_uses",
+            missing="no key of a service with a `partition` was used, so nothing can be said",
             measures={"key_collisions": float(len(self._findings))},
         )

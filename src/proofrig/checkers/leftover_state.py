@@ -134,10 +134,14 @@ class LeftoverState:
             self._findings,
             exposure,
             wanted="used_trials" if compared else "private_reads",
+            missing="no service that is declared to begin clean was read (`partition: trial`)",
             says=says,
             measures={"inherited_reads": float(inherited), **measures},
         )
-        if checked.verdict == "unknown" and inherited:
+        if checked.verdict == "valid" and not measures.get("clean_pass_rate", 1.0):
+            checked.verdict = "unknown"
+            checked.says = f"no trial passed in clean environments either: {says}"
+        if checked.verdict == "unknown" and inherited and not compared:
             checked.says = (
                 f"{inherited} reads saw what earlier trials had left; whether they should is not "
                 "declared (`scope: trial` for a service that begins clean)"

@@ -94,6 +94,9 @@ class LockRelease:
             findings,
             exposure,
             wanted="locks_wanted_after",
+            missing="nobody wanted a lock that a killed agent held, so nothing can be said"
+            if held_at_kill
+            else "no agent was seen to hold a lock when it was killed, so nothing can be said",
             measures={"locks_not_released": float(len(findings))},
         )
 

@@ -6,13 +6,15 @@ Rules:
 2. Two updates of different trials conflict when both rest on one version of the key, or, whatever
    the versions, when both reads had ended before either put began: the later overwrote the other.
 3. Both writing the same value is agreement, not loss; unless it is a number that rests on another
-   number, or on nothing: two who read 5 and wrote 6 lost one. `counters: false` in the topology of
-   a service says that its numbers count nothing, `counters: true` that all its values do.
+   number, or on nothing, also within a JSON document: two who read 5 and wrote 6 lost one.
+   `counters: false` in the topology of a service says that its numbers count nothing, `counters:
+   true` that all its values do.
 4. An update is found once, with the first it conflicts with.
 """
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from typing import ClassVar
 
@@ -175,14 +177,44 @@ class LostUpdate:
             "lost_updates": float(len(self._findings)),
             "write_conflicts": float(self._conflicts),
         }
-        return conclude(
-            self.name, self._findings, exposure, wanted="contended_keys", measures=measures
+        checked = conclude(
+            self.name,
+            self._findings,
+            exposure,
+            wanted="contended_keys",
+            missing="no two trials changed one key that they had read, so nothing can be said",
+            measures=measures,
         )
+        if checked.verdict == "valid" and self._agreed:
+            checked.says += (
+                "; some wrote the same value, which is taken for agreement "
+                "(`counters: true` in the topology says that it is none)"
+            )
+        return checked
 
 
 def _counts(read: str | None, given: str | None) -> bool:
-    """True when a number was made from another, or from nothing."""
-    return _is_number(given) and given != read and (read is None or _is_number(read))
+    """True when a number was made from another, or from nothing; also inside of a document."""
+    if _is_number(given):
+        return given != read and (read is None or _is_number(read))
+    if read is None or given is None or not given.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        return _counted(json.loads(read), json.loads(given))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _counted(read: object, given: object) -> bool:
+    """Whether a number of a document became another number at the same place."""
+    if isinstance(read, dict) and isinstance(given, dict):
+        return any(_counted(read[key], given[key]) for key in read.keys() & given.keys())
+    if isinstance(read, list) and isinstance(given, list):
+        return any(map(_counted, read, given))
+    numbers = all(
+        isinstance(one, int | float) and not isinstance(one, bool) for one in (read, given)
+    )
+    return numbers and read != given
 
 
 def _is_number(value: str | None) -> bool:

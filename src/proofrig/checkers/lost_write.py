@@ -199,5 +199,10 @@ class LostWrite:
         }
         measures = {"lost_writes": float(len(findings))}
         return conclude(
-            self.name, findings, exposure, wanted="judged_operations", measures=measures
+            self.name,
+            findings,
+            exposure,
+            wanted="judged_operations",
+            missing="nothing was read after it had been written, so nothing can be said",
+            measures=measures,
         )

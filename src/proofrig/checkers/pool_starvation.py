@@ -238,6 +238,7 @@ class PoolStarvation:
             findings,
             exposure,
             wanted="short_beside_long",
+            missing="no short request ran beside a long stream, so nothing can be said",
             says=says,
             measures=measures,
             series=series,

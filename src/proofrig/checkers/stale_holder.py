@@ -192,5 +192,6 @@ class StaleHolder:
             self._findings,
             exposure,
             wanted="writes_under_lock",
+            missing="nothing was seen to be written under a lock, so nothing can be said",
             measures={"stale_holder_writes": float(len(self._findings))},
         )

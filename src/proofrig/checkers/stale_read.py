@@ -116,5 +116,6 @@ class StaleRead:
             findings,
             exposure,
             wanted="judged_reads",
+            missing="no trial read twice, or what it had written itself, so nothing can be said",
             measures={"stale_reads": float(len(findings))},
         )

@@ -126,6 +126,7 @@ class StaleResult:
                 "superseded": self._superseded,
             },
             wanted="disordered",
+            missing="no tool result came late or out of order, so nothing can be said",
             says=f"{self._stale:,} of {self._accepted:,} accepted results should not have been; "
             f"{self._disordered:,} were disordered, {self._superseded:,} calls superseded",
             measures={"stale_accepted": float(self._stale)},

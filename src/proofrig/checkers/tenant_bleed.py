@@ -80,6 +80,7 @@ class TenantBleed:
         self._search = Search(setting.payload, self._found)
         self._tenants: dict[str, str] = {}
         self._probes: dict[str, _Probe] = {}
+        self._endings: dict[str, str] = {}
         self._asked: dict[str, str] = {}  # trial -> the probe's query
         self._given: dict[str, frozenset[Canary]] = {}
         self._public: set[Canary] = set()
@@ -111,6 +112,7 @@ class TenantBleed:
             for place in answer_of(entry):
                 self._search.add(place)
             self._search.add(TrialEnd(entry.trial))
+            self._endings[entry.trial] = str(entry.attrs.get("ending", "ok"))
         elif entry.name == "canary":
             self._search.plant(entry.attrs)
         else:
@@ -123,7 +125,9 @@ class TenantBleed:
         findings = Findings()
         for finding in self._all():
             findings.add(finding.kind, finding.says, finding.witness)
-        findings.count = len(self._leaks) + self._wrong_hits
+        found = {"cross_tenant_leak": len(self._leaks), "wrong_tenant_hit": self._wrong_hits}
+        findings.count = sum(found.values())
+        findings.kinds = {kind: count for kind, count in found.items() if count}
         exposure, measures = self._exposure(), self._measures()
         checked = conclude(
             self.name,
@@ -136,7 +140,19 @@ class TenantBleed:
         )
         if checked.verdict == "unknown":
             checked.says = self._why_unknown()
+        elif checked.verdict == "valid" and (broken := self._all_broken()):
+            checked.verdict, checked.says = "unknown", broken
         return checked
+
+    def _all_broken(self) -> str:
+        """Why the trials that could have been given something say nothing: none came to an end of
+        its own. "" where one did, or where no ends were seen."""
+        asked = self._exposed() & (set(self._probes) or set(self._tenants))
+        endings = [self._endings[trial] for trial in asked if trial in self._endings]
+        if not endings or "ok" in endings:
+            return ""
+        what = "probes" if self._probes else "trials"
+        return f"none of {len(endings):,} {what} got as far as an answer: all ended in an error"
 
     def _owned(self, action: Action, tenant: str) -> None:
         """A shared service handed out what somebody owns."""
@@ -215,13 +231,21 @@ class TenantBleed:
             leak.later, leak.later_rank = here, place.rank
 
     def _all(self) -> Iterator[Finding]:
-        """The findings to keep, in the order of time: of a few of each kind, leaks first."""
-        leaks = sorted(self._leaks.values(), key=lambda leak: leak.first.t)
+        """The findings to keep: a few of each kind, leaks first. Of the leaks, one of each cause,
+        which tells how often, then the others; both in the order of time."""
+        alike: dict[tuple[object, ...], list[_Leak]] = {}
+        for leak in sorted(self._leaks.values(), key=lambda leak: leak.first.t):
+            cause = (leak.hit.canary, leak.tenant, leak.rank, leak.first.name)
+            alike.setdefault(cause, []).append(leak)
+        firsts = [(first, 1 + len(others)) for first, *others in alike.values()]
+        others = [(leak, 1) for _, *more in alike.values() for leak in more]
+        others.sort(key=lambda one: one[0].first.t)
+        leaks = [*firsts, *others]
         shown = max(KEPT // 2, KEPT - len(self._wrong))
-        yield from (self._told(leak) for leak in leaks[:shown])
+        yield from (self._told(leak, times) for leak, times in leaks[:shown])
         yield from self._wrong[: KEPT - min(shown, len(leaks))]
 
-    def _told(self, leak: _Leak) -> Finding:
+    def _told(self, leak: _Leak, times: int) -> Finding:
         canary, hit = leak.hit.canary, leak.hit
         write = leak.write or self._own.get(canary)
         steps = (write, leak.served, leak.first, leak.later)
@@ -231,6 +255,7 @@ class TenantBleed:
             f"{canary.tenant}'s {hit.form} reached {leak.tenant}, {WORDS[leak.rank]} "
             f"({leak.first.name}), {hit.how} ({sure}): {hit.excerpt!r}"
         )
+        says += f"; so in {times:,} trials" if times > 1 else ""
         return Finding("cross_tenant_leak", says, tuple(seen.values()))
 
     def _exposed(self) -> set[str]:

@@ -95,6 +95,7 @@ class TornWrite:
             findings,
             exposure,
             wanted="places_read_after",
+            missing="nobody read what a killed agent had written, so nothing can be said",
             measures={"torn_writes": float(len(findings))},
         )
 

@@ -65,12 +65,15 @@ def command(
     """
     from proofrig.cli.conclusion import check_outputs, conclude
     from proofrig.cli.progress import Reporter
+    from proofrig.errors import UsageError
     from proofrig.evaluation import Options, run
     from proofrig.suites import load_suite
     from proofrig.suites.load import find_suite
 
     check_outputs(outputs)
     names = tuple(name for given in scenarios for name in given.split(",") if name)
+    if scenarios and not names:
+        raise UsageError("expected a name after --scenario, got nothing; `all` runs the suite's")
     check_scenario_options(names, agents, tenants)
     path = find_suite(suite)
     loaded = load_suite(path, to_run=True)

@@ -1,9 +1,11 @@
-"""Tool results that come late or in another order than they were asked for.
+"""Tool results that come late, twice, or in another order than they were asked for.
 
 Rules:
 1. Only the delivery is disordered: the tool is called once, at once, with what the agent sent.
 2. What is drawn depends on the seed, the trial and the number of the call, not on times.
 3. A swapped result waits for the next call of its trial to be answered, `late_s` at most.
+4. Only messages can come twice (MCP over stdio), not the answer to an HTTP request; a message that
+   is to be swapped is late by half of `late_s`, so that those after it overtake it.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-Disordering = Literal["late", "swapped"]
+Disordering = Literal["late", "swapped", "twice"]
 
 
 class Disorder(msgspec.Struct, frozen=True):
     """What is done to the results of a trial's tool calls: each with `rate` (0 to 1), drawn from
-    `seed`, one of `kinds`: `late` by `late_s` seconds, or `swapped` with the call after it."""
+    `seed`, one of `kinds`: `late` by `late_s` seconds, `swapped` with the call after it, or `twice`."""
 
     kinds: tuple[Disordering, ...]
     rate: float
@@ -51,16 +53,14 @@ class Disorders:
         disorder = whose.disorder
         if disorder is None:
             return
-        number = self._calls[whose.trial] = self._calls.get(whose.trial, 0) + 1
-        share, pick = _drawn(disorder.seed, whose.trial, number)
+        kind = self._kind(whose, disorder, ("late", "swapped"))
         before = self._waiting.pop(whose.trial, None)
         if before is not None:
             # This one overtakes the one that waits, which goes as soon as this one has gone.
             asyncio.get_running_loop().call_later(0.01, _settle, before, action)
             return
-        if share >= disorder.rate:
+        if kind is None:
             return
-        kind = disorder.kinds[pick % len(disorder.kinds)]
         if kind == "late":
             self._note(whose, {"call": action, "kind": kind, "by_ns": round(disorder.late_s * 1e9)})
             await asyncio.sleep(disorder.late_s)
@@ -77,6 +77,29 @@ class Disorders:
         finally:
             if self._waiting.get(whose.trial) is overtaken:
                 del self._waiting[whose.trial]
+
+    def message(self, whose: Whose, action: str) -> tuple[float, bool]:
+        """What is done to the message with the result of `action`: seconds that it is held back,
+        and whether it comes twice."""
+        disorder = whose.disorder
+        if disorder is None:
+            return 0.0, False
+        kind = self._kind(whose, disorder, ("late", "swapped", "twice"))
+        if kind is None:
+            return 0.0, False
+        delay_s = {"late": disorder.late_s, "swapped": disorder.late_s / 2}.get(kind, 0.0)
+        by = {"by_ns": round(delay_s * 1e9)} if delay_s else {}
+        self._note(whose, {"call": action, "kind": kind} | by)
+        return delay_s, kind == "twice"
+
+    def _kind(
+        self, whose: Whose, disorder: Disorder, possible: tuple[Disordering, ...]
+    ) -> Disordering | None:
+        """What is drawn for the next call of a trial; None for no disorder."""
+        number = self._calls[whose.trial] = self._calls.get(whose.trial, 0) + 1
+        share, pick = _drawn(disorder.seed, whose.trial, number)
+        kinds = [kind for kind in disorder.kinds if kind in possible]
+        return kinds[pick % len(kinds)] if kinds and share < disorder.rate else None
 
     def end(self, trial: str) -> None:
         """The trial has ended."""

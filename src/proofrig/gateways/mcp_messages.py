@@ -69,9 +69,13 @@ _tool_list = msgspec.json.Decoder(_ToolList)
 
 
 class Exchange:
-    """The open calls of one connection to `server`, or of one HTTP request."""
+    """The open calls of one connection to `server`, or of one HTTP request. lines: a message is a
+    line of its own, so that one can come twice."""
 
-    def __init__(self, calls: Calls, identity: Identity, server: str) -> None:
+    def __init__(
+        self, calls: Calls, identity: Identity, server: str, *, lines: bool = False
+    ) -> None:
+        self._lines = lines
         self.identity = identity
         self.server = server
         self._calls = calls
@@ -112,15 +116,28 @@ class Exchange:
             messages = _many.decode(body) if batch else [_one.decode(body)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return PASS
+        verdict = PASS
         for message in messages:
             key = _key(message.id)
             if message.method is not None:
                 continue
             if (call := self._open.pop(key, None)) is not None:
                 self._calls.end(call, _ending(message))
+                verdict = self._disordered(call, body, verdict)
             elif (binding := self._lists.pop(key, None)) is not None and message.result:
                 self._note_tools(binding, message.result)
-        return PASS
+        return verdict
+
+    def _disordered(self, call: OpenCall, body: bytes, verdict: Verdict) -> Verdict:
+        """What a scenario has done to the delivery of a result."""
+        disorders = self._calls.disorders
+        if disorders is None or call.binding.disorder is None:
+            return verdict
+        delay_s, twice = disorders.message(call.binding, call.id)
+        if twice and self._lines:
+            body = body.strip()
+            return Verdict("send", body + b"\n" + body)
+        return Verdict(delay_s=delay_s) if delay_s else verdict
 
     def adopt(self, other: Exchange) -> None:
         """Take over what `other` left open."""

@@ -41,7 +41,7 @@ class McpStdioGateway:
         await socket.prepare(request)
         self._taps.add(socket)
         identity = self._calls.identify(headers, token)
-        exchange = Exchange(self._calls, identity, request.match_info["server"])
+        exchange = Exchange(self._calls, identity, request.match_info["server"], lines=True)
         try:
             async for message in socket:
                 if message.type is not aiohttp.WSMsgType.BINARY:

@@ -23,6 +23,7 @@ import msgspec
 from proofrig.authority.budget import one_call, opening, traffic
 from proofrig.authority.ledger import ReserveRequest
 from proofrig.errors import Denied, LedgerError, ProofrigError
+from proofrig.faults.disorder import Disorders
 from proofrig.gateways.asked import canonical
 from proofrig.gateways.gateway import Binding, Channel, Context
 from proofrig.gateways.identity import Identity, identify
@@ -68,7 +69,8 @@ class OpenCall(msgspec.Struct, gc=False):
 class Calls:
     """The tool calls of a rig."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, disorders: Disorders | None = None) -> None:
+        self.disorders = disorders
         self._context = context
         self._open: dict[str, OpenCall] = {}
         self._noted: dict[str, set[tuple[str, str]]] = {}

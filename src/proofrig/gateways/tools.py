@@ -18,7 +18,6 @@ import msgspec
 from aiohttp import web
 
 from proofrig.errors import Denied, ProofrigError
-from proofrig.faults.disorder import Disorders
 from proofrig.gateways.answers import deny_status
 from proofrig.gateways.gateway import Context
 from proofrig.gateways.tool import ToolContext, ToolFailure
@@ -40,13 +39,10 @@ CALL_ID = "x-tool-call-id"  # the model's id of the call, from agents that pass 
 class ToolsGateway:
     """Serves a toolbox. `context.bindings` names the trials."""
 
-    def __init__(
-        self, context: Context, toolbox: Toolbox, calls: Calls, disorders: Disorders | None = None
-    ) -> None:
+    def __init__(self, context: Context, toolbox: Toolbox, calls: Calls) -> None:
         self._context = context
         self._toolbox = toolbox
         self._calls = calls
-        self._disorders = disorders
 
     def routes(self) -> list[web.RouteDef]:
         """`GET /tools` and `POST /tools/{name}`, bare and below `/t/{token}`."""
@@ -96,8 +92,8 @@ class ToolsGateway:
             if wrong:
                 raise ToolFailure("bad_arguments", wrong)
             result = await self._toolbox.call(name, arguments, ToolContext.of(binding, call.id))
-            if self._disorders is not None:
-                await self._disorders.deliver(binding, call.id)
+            if self._calls.disorders is not None:
+                await self._calls.disorders.deliver(binding, call.id)
         except ToolFailure as failure:
             return self._failed(call, failure)
         except asyncio.CancelledError:

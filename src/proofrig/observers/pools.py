@@ -35,17 +35,17 @@ _lock = threading.Lock()
 
 def pool_name(pool: Any, library: str, recorder: Recorder, limits: Callable[[], Attrs]) -> str:
     """The pool's name; its first request notes its limits."""
-    name: str | None = pool.__dict__.get("_proofrig_pool")
-    if name is not None and name.partition(":")[2].startswith(f"{os.getpid()}."):
-        return name
+    pid = os.getpid()
+    known: tuple[int, str] | None = pool.__dict__.get("_proofrig_pool")
+    if known is not None and known[0] == pid:
+        return known[1]
     with _lock:
-        name = pool.__dict__.get("_proofrig_pool")
-        if name is None or not name.partition(":")[2].startswith(f"{os.getpid()}."):
-            name = f"{library}:{os.getpid()}.{next(_numbers)}"
-            pool.__dict__["_proofrig_pool"] = name
-            known = {key: value for key, value in limits().items() if _is_limit(value)}
-            recorder.note("pool", {"service": name, **known})
-    return name
+        known = pool.__dict__.get("_proofrig_pool")
+        if known is None or known[0] != pid:
+            known = pool.__dict__["_proofrig_pool"] = (pid, f"{library}:{pid}.{next(_numbers)}")
+            found = {key: value for key, value in limits().items() if _is_limit(value)}
+            recorder.note("pool", {"service": known[1], **found})
+    return known[1]
 
 
 def _is_limit(value: Any) -> bool:

@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ MEASURES = (
     ("llm_429_rate", "Model calls answered 429"),
     ("retry_amplification", "Retry amplification"),
     ("wrong_tenant_hit_rate", "Cache hits of another tenant"),
-    ("leak_rate", "Texts with another tenant's data"),
+    ("leak_rate", "Trials given another tenant's data"),
     ("write_conflicts", "Write conflicts"),
     ("lost_updates", "Lost updates"),
     ("pool_wait_p50_ms", "Pool wait, median"),
@@ -126,25 +127,27 @@ def kinds_of(report: RunReport) -> list[Kind]:
     """Every kind of finding with its findings, the worst kind first."""
     began = {scene.name: scene.begin_ns for scene in report.scenes}
     held: dict[str, list[tuple[str, str, Finding]]] = {}
-    more: dict[str, int] = {}
+    more: Counter[str] = Counter()  # beyond those that are kept
     vague: set[str] = set()
     for scenario in report.summary.scenarios:
         for one in scenario.checked:
-            names = {finding.kind for finding in one.findings}
+            kept = Counter(finding.kind for finding in one.findings)
             for finding in one.findings:
                 held.setdefault(finding.kind, []).append((scenario.name, one.checker, finding))
-            hidden = one.found - len(one.findings)
-            if hidden > 0 and len(names) == 1:
-                more[next(iter(names))] = more.get(next(iter(names)), 0) + hidden
+            told = Counter(one.kinds) - kept
+            more += told
+            hidden = one.found - kept.total() - told.total()
+            if hidden > 0 and len(kept) == 1:
+                more[next(iter(kept))] += hidden
             elif hidden > 0:
-                vague |= names
+                vague |= kept.keys()
     kinds, number = [], 0
     for name in sorted(held, key=lambda name: (_rank(name), -len(held[name]), name)):
         shown = []
         for scene, checker, finding in held[name]:
             number += 1
             shown.append(Shown(number, scene, checker, finding, began.get(scene, 0)))
-        count = len(shown) + more.get(name, 0)
+        count = len(shown) + more[name]
         kinds.append(Kind(name, count, name not in vague, shown))
     return kinds
 
@@ -195,8 +198,8 @@ def points(share: float | None) -> str:
 
 
 def agents_of(scenario: ScenarioResult) -> int:
-    """How many agents ran at once."""
-    return int(scenario.settings.get("agents") or 0)
+    """How many agents ran; one after another in the sequential scenario."""
+    return 1 if scenario.name == SEQUENTIAL else int(scenario.settings.get("agents") or 0)
 
 
 def tenants_of(scenario: ScenarioResult) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
 from proofrig.places import root_option, run_name, shortest
-from proofrig.reports.contention import agents_of, found_in, headline, tenants_of
+from proofrig.reports.contention import SEQUENTIAL, agents_of, found_in, headline, tenants_of
 from proofrig.reports.report import RunReport
 from proofrig.reports.words import line, percent, plural
 from proofrig.results import Row, ScenarioResult, Score
@@ -140,6 +140,12 @@ def cautions(report: RunReport) -> list[str]:
     if broken:
         text = f"The reference solution fails {plural(len(set(broken)), 'case')}"
         found.append(f"{text} ({_some(sorted(set(broken)))}): these cases are broken.")
+    alone = next((s for s in report.summary.scenarios if s.name == SEQUENTIAL), None)
+    if alone is not None and alone.score.trials and not alone.score.passed:
+        found.append(
+            "No case passes alone (scenario sequential): mend that first, for what fails alone "
+            "shows little of what many at once do to it."
+        )
     missing = overall.trials - overall.measured
     if missing:
         text = f"{missing} of {overall.trials} trials were not measured"

@@ -170,6 +170,8 @@ def _numbers(report: RunReport, signs: Glyphs) -> list[tuple[str, Text]]:
         again += f"   pass@{k} {percent(overall.pass_at.get(str(k)))}"
     null = baseline(overall.null_passed, overall.null_trials)
     reference = baseline(overall.reference_passed, overall.reference_trials)
+    ran = (overall.null_passed, overall.reference_passed) != (None, None)
+    compared = ran or not report.summary.scenarios  # which run neither
     failures = Text(", ").join(
         Text(f"{count:,} {name}") for name, count in sorted(overall.failures.items())
     )
@@ -184,7 +186,7 @@ def _numbers(report: RunReport, signs: Glyphs) -> list[tuple[str, Text]]:
     return [
         ("Pass rate", _rate(overall, signs)),
         ("Repeats", Text(again)),
-        ("Baselines", Text(f"null {null}, reference {reference}")),
+        *([("Baselines", Text(f"null {null}, reference {reference}"))] if compared else []),
         ("Failures", failures or Text("none")),
         ("Cost", Text(cost)),
         *([("Wasted", Text(waste))] if wasted else []),

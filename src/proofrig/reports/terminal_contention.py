@@ -22,6 +22,7 @@ from proofrig.results import ScenarioResult
 
 _STYLES = {"valid": "green", "invalid": "bold red", "unknown": "yellow"}
 _WITNESS = 3  # lines of evidence
+SAID = 480  # characters of a finding: it ends with what to do
 
 
 def print_contention(console: Console, report: RunReport, *, everything: bool = False) -> None:
@@ -84,7 +85,7 @@ def _kind(console: Console, report: RunReport, kind: Kind, everything: bool) -> 
 
 
 def _finding(console: Console, shown: Shown) -> None:
-    said = Text.assemble((f"{shown.number}. ", "dim"), line(shown.finding.says, 260))
+    said = Text.assemble((f"{shown.number}. ", "dim"), line(shown.finding.says, SAID))
     console.print(Padding(said, (0, 0, 0, 4)))
     grid = Table.grid(padding=(0, 2))
     grid.add_column(justify="right", no_wrap=True)

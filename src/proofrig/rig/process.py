@@ -170,7 +170,7 @@ async def _listen(runner: web.AppRunner, plan: Plan) -> None:
 def _tool_gateways(context: Context, plan: Plan, closing: AsyncExitStack) -> list[Gateway]:
     suite = Path(plan.suite_dir)
     settings = [tool_settings.validate_python(tool) for tool in plan.tools]
-    calls = Calls(context)
+    calls = Calls(context, disorders(context))
     closing.callback(calls.close)
     services = service_calls(context, plan.services, plan.seed)
     observe(plan)
@@ -185,7 +185,7 @@ def _tool_gateways(context: Context, plan: Plan, closing: AsyncExitStack) -> lis
         closing.push_async_callback(own.close)
         servers[PYTHON_SERVER] = HttpServer(own.url, own=True)
     return [
-        ToolsGateway(context, toolbox, calls, disorders(context)),
+        ToolsGateway(context, toolbox, calls),
         ServicesGateway(context, services),
         McpHttpGateway(context, calls, servers),
         McpStdioGateway(context, calls),

@@ -186,7 +186,8 @@ class KeeperLink:
                 start_new_session=True,
             )
         self.socket.setblocking(False)
-        _allow_many_files(self.process.pid)
+        resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, FILES)
+        allow_many_files()
         self.loop = asyncio.get_running_loop()
         self.boxes: dict[int, ProcessBox] = {}
         self.out: deque[tuple[bytes, list[int]]] = deque()
@@ -306,11 +307,11 @@ def _close(fds: list[int]) -> None:
         os.close(fd)
 
 
-def _allow_many_files(keeper_pid: int) -> None:
-    """A box costs this process three or four descriptors: use what the hard limit allows. The
-    keeper, and so the boxes, keep the limit the runner was started with."""
+def allow_many_files() -> None:
+    """Use what the hard limit allows: a box costs this process three or four descriptors, and an
+    agent the rig and the provider, which inherit it, a connection or more. The keeper, and so the
+    boxes, keep the limit the runner was started with."""
     soft, hard = FILES
-    resource.prlimit(keeper_pid, resource.RLIMIT_NOFILE, FILES)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -25,7 +25,7 @@ class LongStream(Scenario):
     after_s: Positive = Field(default=0.5, description="When the short ones start.")
 
     def phases(self, facts: Facts) -> list[Phase]:
-        long = self.chosen(facts, self.long)
+        long = self.chosen(facts, self.long, "long")
         ids = {case.id for case in long}
         short = [case for case in self.chosen(facts) if case.id not in ids]
         if not short:

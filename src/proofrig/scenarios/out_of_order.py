@@ -24,7 +24,7 @@ class OutOfOrder(Scenario):
 
     agents: Count = 20
     kinds: tuple[Disordering, ...] = Field(
-        default=("late", "swapped"), min_length=1, description="What is done to results."
+        default=("late", "swapped", "twice"), min_length=1, description="What is done to results."
     )
     rate: float = Field(default=0.3, gt=0, le=1, description="To what share of them.")
     late_s: Positive = Field(default=2.0, description="How late a late one comes, at most.")

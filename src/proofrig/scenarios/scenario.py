@@ -143,8 +143,11 @@ class Scenario(Settings):
         """The scenario with another number of agents."""
         return self.model_copy(update={"agents": agents})
 
-    def chosen(self, facts: Facts, wanted: Sequence[str] = ()) -> list[FactsOfCase]:
-        """The cases that `wanted`, else the parameter `cases`, names. Raises UsageError."""
+    def chosen(
+        self, facts: Facts, wanted: Sequence[str] = (), key: str = "cases"
+    ) -> list[FactsOfCase]:
+        """The cases that `wanted`, the value of the parameter `key`, names; else those of `cases`.
+        Raises UsageError."""
         wanted = wanted or self.cases
         if not wanted:
             found = list(facts.cases)
@@ -152,9 +155,11 @@ class Scenario(Settings):
             found = [case for case in facts.cases if any(_is_meant(case, one) for one in wanted)]
         if not found:
             has = ", ".join(case.id for case in facts.cases[:12]) or "none"
+            tags = [one[4:] for one in wanted if one.startswith("tag:")]
+            tag = f"write `tags: [{tags[0]}]` into those that are meant, or " if tags else ""
             raise UsageError(
                 f"scenario {self.name}: expected a case for {', '.join(wanted) or 'its agents'}, "
-                f"the suite has {has}; correct `scenarios.{self.name}.cases`"
+                f"there are {has}; {tag}name some in `scenarios.{self.name}.{key}`"
             )
         return found
 

@@ -38,7 +38,7 @@ from proofrig.providers import make_provider
 from proofrig.providers.provider import Endpoint, Provider
 from proofrig.rig.link import Rig
 from proofrig.rig.protocol import Plan
-from proofrig.sandboxes.process import ProcessSandbox, sweep
+from proofrig.sandboxes.process import ProcessSandbox, allow_many_files, sweep
 from proofrig.suites import Case, Planned, Suite
 from proofrig.trials.baseline import role_of
 from proofrig.trials.following import Following
@@ -271,6 +271,7 @@ async def open_stage(setting: StageSetting) -> AsyncIterator[Stage]:
     ProviderError or SandboxError for what cannot be started."""
     suite, run_dir, clock = setting.suite, setting.run_dir, setting.clock
     sweep(run_dir.name)  # what an earlier process of this run left behind
+    allow_many_files()  # before the rig and the provider are started
     async with AsyncExitStack() as closing:
         endpoints: dict[Api, Endpoint] = {}
         provider = make_provider(suite.model, suite.dir, setting.seed) if suite.model else None
