@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from proofrig.agents.agent import Agent, Attempt
+from proofrig.agents.gate import Gate, Ticket
 from proofrig.agents.python import PythonAgentSettings, make_python_agent
 from proofrig.errors import InfraError, SandboxError, UsageError
 from proofrig.sandboxes.process import ProcessSandbox
@@ -78,6 +79,14 @@ AGENT = """
             finally: COUNT[0] += 1
         return COUNT[0]
 
+    async def ready(task, prepared): return prepared
+
+    async def prepare(task):
+        if task == "lost": raise OSError("no way")
+        return task
+
+    ready.prepare = prepare
+
     class Mute(Exception):
         def __str__(self): raise RuntimeError("no words")
 
@@ -139,6 +148,16 @@ async def test_they_share_the_instances(make: Make, attempt: Attempts) -> None:
 async def test_they_really_run_at_once(make: Make, attempt: Attempts, name: str) -> None:
     found = await answers(make(name), [attempt(f"t{n}", n=n) for n in range(8)])
     assert found == ["met"] * 8
+
+
+async def test_one_that_fails_before_it_is_parked_keeps_nobody(
+    make: Make, attempt: Attempts, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path / "gate", 3)
+    tasks = ["a", "lost", "b"]
+    trials = [attempt(task, n=n, ticket=Ticket(gate)) for n, task in enumerate(tasks)]
+    found = await answers(make("ready", workers=2), trials)
+    assert found == ["a", "OSError: no way", "b"]
 
 
 @pytest.mark.parametrize("name", ["mixed", "amixed"])

@@ -257,6 +257,16 @@ def load_neighbour(name: str) -> ModuleType:
     return module
 
 
+class Observers:
+    """Serves `proofrig.observers` to an agent whose interpreter has no proofrig: where nothing is
+    observed they pass everything on."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name == "proofrig" and "_proofrig_observing" not in sys.modules:
+            load_neighbour("observing").install()  # whose own finder comes after this one
+
+
 def read_line(fd: int, buffer: bytearray) -> dict[str, Any]:
     while b"\n" not in buffer:
         data = os.read(fd, 1 << 16)
@@ -267,6 +277,18 @@ def read_line(fd: int, buffer: bytearray) -> dict[str, Any]:
     buffer[:] = rest
     message: dict[str, Any] = json.loads(line)
     return message
+
+
+def watch_and_arm() -> None:
+    """Let observers watch what the environment says, and set the point at which to be killed."""
+    sys.meta_path.append(Observers)
+    if os.environ.get("PROOFRIG_HISTORY"):
+        load_neighbour("observing").install()
+        if os.environ.get("PROOFRIG_FILES"):
+            __import__("proofrig.observers.files")
+            sys.modules["proofrig.observers.files"].install(os.environ["PROOFRIG_FILES"])
+    if kill := os.environ.pop("PROOFRIG_KILL", ""):
+        load_neighbour("kill_points").install(kill)
 
 
 def main() -> None:
@@ -281,13 +303,7 @@ def main() -> None:
     own = os.getpid()
     if config["mode"] == "shared":
         load_neighbour("identity").install()
-    if os.environ.get("PROOFRIG_HISTORY"):
-        load_neighbour("observing").install()
-        if os.environ.get("PROOFRIG_FILES"):
-            __import__("proofrig.observers.files")
-            sys.modules["proofrig.observers.files"].install(os.environ["PROOFRIG_FILES"])
-    if kill := os.environ.pop("PROOFRIG_KILL", ""):
-        load_neighbour("kill_points").install(kill)
+    watch_and_arm()
     try:
         function = load(config["target"], config["paths"])
         bind = binder(config["target"], function)

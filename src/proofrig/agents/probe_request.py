@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import socket
 import sys
 from typing import Any
@@ -54,6 +55,8 @@ def request(settings: dict[str, Any], root: str, token: str, values: dict[str, s
 
 async def prepare(task: str, tenant: str, trial: str, seed: int) -> tuple[socket.socket, bytes]:
     """Connect, and write the request down."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each probe is a socket
     settings = json.loads(os.environ[SETTINGS])
     token = sys.modules["_proofrig_identity"].IDENTITY.get()[0]
     place = urlsplit(os.environ["PROOFRIG_TOOLS_URL"])

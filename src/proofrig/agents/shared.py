@@ -34,7 +34,9 @@ class SharedPythonAgent:
     """Spreads trials over hosts."""
 
     def __init__(self, settings: HostSettings, workers: int, sandbox: Sandbox) -> None:
-        self._hosts = [SharedHost(settings, sandbox) for _ in range(workers)]
+        self._hosts = [
+            SharedHost(numbered(settings, number), sandbox) for number in range(1, workers + 1)
+        ]
 
     async def start(self) -> None:
         await asyncio.gather(*(host.start() for host in self._hosts))
@@ -52,6 +54,12 @@ class SharedPythonAgent:
 
     async def close(self) -> None:
         await asyncio.gather(*(host.close() for host in self._hosts))
+
+
+def numbered(settings: HostSettings, number: int) -> HostSettings:
+    """The settings of host `number`: what it shares has the same name in every run."""
+    env = {**settings.env, "PROOFRIG_WORKER": str(number)}
+    return msgspec.structs.replace(settings, env=env)
 
 
 class SharedHost:
@@ -183,6 +191,7 @@ class SharedHost:
                     ticket.parked()
             elif said.i >= 0:
                 if ticket is not None:
+                    ticket.parked()  # one that failed before it was parked will not come
                     ticket.started_ns = said.s
                 self._settle(said.i, said.reply())
             elif self._ready is not None and not self._ready.done():

@@ -22,6 +22,7 @@ from proofrig.canaries.detect import Hit
 from proofrig.checkers._bleed_texts import (
     PROMPT,
     READ,
+    SAID,
     WORDS,
     Place,
     Search,
@@ -170,7 +171,7 @@ class TenantBleed:
             where = action.attr("entry") or action.attr("key") or action.attr("message")
             says = (
                 f"{action.name} of {action.attr('service', 'a shared service')} gave {tenant} "
-                f"{where or 'an entry'}, which {owner} owns{_similarity(action)}"
+                f"{where or 'an entry'}, which {owner} owns{_similarity(action)}{_key(action)}"
             )
             write = self._written(action, owner)
             self._wrong.append(
@@ -183,7 +184,7 @@ class TenantBleed:
             return
         if len(self._puts) >= WRITES_KEPT:
             del self._puts[next(iter(self._puts))]
-        wrote = evidence(action, f"{tenant} wrote {thing}")
+        wrote = evidence(action, f"{tenant} wrote {thing}{_key(action)}")
         wrote = msgspec.structs.replace(wrote, tenant=tenant)
         self._puts[str(action.attr("service", "")), str(thing)] = wrote
 
@@ -203,7 +204,7 @@ class TenantBleed:
             if place.public:
                 self._public.add(canary)
             elif canary.tenant == place.tenant:
-                self._own.setdefault(canary, _seen(place, hit, "had it first"))
+                self._own.setdefault(canary, _seen(place, hit, "first seen at its owner"))
             elif canary not in self._public and canary not in self._given_to(place.trial):
                 self._leaked(place, hit)
 
@@ -252,8 +253,8 @@ class TenantBleed:
         seen = {(one.t, one.name, one.id): one for one in steps if one is not None}
         sure = "certain" if hit.form == "token" else "likely: a name with its number"
         says = (
-            f"{canary.tenant}'s {hit.form} reached {leak.tenant}, {WORDS[leak.rank]} "
-            f"({leak.first.name}), {hit.how} ({sure}): {hit.excerpt!r}"
+            f"{canary.tenant}'s {hit.form} reached {leak.tenant}, {WORDS[leak.rank]}"
+            f"{'' if leak.rank == SAID else f' ({leak.first.name})'}, {hit.how} ({sure}): {hit.excerpt!r}"
         )
         says += f"; so in {times:,} trials" if times > 1 else ""
         return Finding("cross_tenant_leak", says, tuple(seen.values()))
@@ -364,3 +365,9 @@ def _seen(place: Place, hit: Hit, what: str) -> Evidence:
 def _similarity(action: Action) -> str:
     similarity: Any = action.attr("similarity")
     return f" (similarity {similarity:.3f})" if isinstance(similarity, int | float) else ""
+
+
+def _key(action: Action) -> str:
+    """Under which key, where what was written or handed out is called by another name."""
+    named, key = action.attr("entry") or action.attr("message"), action.attr("key")
+    return f" for {line(str(key), KEY)!r}" if named and key and key != named else ""

@@ -10,7 +10,8 @@ Rules:
    wait, connect, send, time to first byte, body. What did not happen is left out.
 3. `ok`: it was answered, and read as far as the agent wanted; `fail`: it certainly never left;
    else `unknown`.
-4. A pool is named `<library>:<pid>.<n>`; its limits are noted with its first request.
+4. A pool is named `<library>:<process>.<n>`, by the number of a shared host or the process id; its
+   limits are noted with its first request.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ EARLY = ("GeneratorExit", "CancelledError", "Cancelled")  # the agent stopped re
 
 _numbers = itertools.count(1)
 _lock = threading.Lock()
+_FIRST = os.getpid()  # a forked child has pools of its own
 
 
 def pool_name(pool: Any, library: str, recorder: Recorder, limits: Callable[[], Attrs]) -> str:
@@ -42,10 +44,18 @@ def pool_name(pool: Any, library: str, recorder: Recorder, limits: Callable[[], 
     with _lock:
         known = pool.__dict__.get("_proofrig_pool")
         if known is None or known[0] != pid:
-            known = pool.__dict__["_proofrig_pool"] = (pid, f"{library}:{pid}.{next(_numbers)}")
+            known = pool.__dict__["_proofrig_pool"] = (
+                pid,
+                f"{library}:{_process(pid)}.{next(_numbers)}",
+            )
             found = {key: value for key, value in limits().items() if _is_limit(value)}
             recorder.note("pool", {"service": known[1], **found})
     return known[1]
+
+
+def _process(pid: int) -> str:
+    """What tells this process from others: the same in every run where that can be."""
+    return os.environ.get("PROOFRIG_WORKER", str(pid)) if pid == _FIRST else str(pid)
 
 
 def _is_limit(value: Any) -> bool:
