@@ -164,7 +164,7 @@ def place_said(story: Story) -> None:
         (place_large_memory, "read from a shared service (kv.get)"),
         (place_queue, "read from a shared service (queue.receive)"),
         (place_error, "in a tool's result (tool.look_up)"),
-        (place_answer, "said by the agent (end)"),
+        (place_answer, "said by the agent (answer)"),
         (place_observed, "read from a shared service (cache.get)"),
         (place_said, "said by the agent (kv.put)"),
     ],
@@ -246,6 +246,15 @@ def test_a_wrong_tenant_hit(story: Story, name: str, attrs: dict[str, Any], wron
     story.act("bolt-1", name, start_key="k", service="s", **attrs)
     checked = story.result()
     assert [finding.kind for finding in checked.findings] == ["wrong_tenant_hit"] * wrong
+
+
+def test_an_entry_is_named_with_what_was_asked(story: Story) -> None:
+    entry = {"service": "answers", "entry": "c-1"}
+    story.act("acme-1", "cache.put", start_key="who is it", **entry)
+    story.act("bolt-1", "cache.get", start_key="who is it?", hit=True, owner="acme", **entry)
+    (finding,) = story.result().findings
+    assert finding.says == "cache.get of answers gave bolt c-1 for 'who is it?', which acme owns"
+    assert finding.witness[0].says == "acme wrote c-1 for 'who is it'"
 
 
 def test_a_later_write_of_another_is_not_taken_for_the_owners(story: Story) -> None:

@@ -131,3 +131,45 @@ def test_changed_tests_are_caught(tmp_path: Path) -> None:
         "cart": "tests/test_cart.py was changed",
     }
     assert [row.passed for row in ran.rows] == [False, False]
+
+
+LAB = ("burst", "tenant_probe", "long_stream")
+
+
+def kinds_found(conclusion: Conclusion) -> dict[str, set[str]]:
+    """Scenario -> the kinds of what was found in it."""
+    return {
+        scenario.name: {kind for checked in scenario.checked for kind in checked.kinds}
+        for scenario in conclusion.summary.scenarios
+    }
+
+
+def test_contention_passes_alone(tmp_path: Path) -> None:
+    ran = put_through(EXAMPLES / "contention", tmp_path)
+    assert ran.conclusion.exit_code == 0
+    assert {row.passed for row in ran.of("subject")} == {True}
+
+
+def test_contention_shows_all_that_is_wrong_at_once(tmp_path: Path) -> None:
+    ran = put_through(EXAMPLES / "contention", tmp_path, scenarios=LAB)
+    found = kinds_found(ran.conclusion)
+    assert ran.conclusion.exit_code == 1
+    assert found["sequential"] == set()
+    assert {"lost_update", "retry_storm"} <= found["burst"]
+    assert {"cross_tenant_leak", "wrong_tenant_hit"} <= found["tenant_probe"]
+    assert "pool_starvation" in found["long_stream"]
+    assert all(
+        finding.witness
+        for scenario in ran.conclusion.summary.scenarios
+        for checked in scenario.checked
+        for finding in checked.findings
+    )
+
+
+def test_contention_mended_shows_nothing(tmp_path: Path) -> None:
+    path = EXAMPLES / "contention" / "fixed.yaml"
+    given = Options(root=tmp_path, scenarios=LAB)
+    _, conclusion = asyncio.run(run(load_suite(path), path, given))
+    assert kinds_found(conclusion) == {name: set() for name in ("sequential", *LAB)}
+    verdicts = {one.name: one.verdict for one in conclusion.summary.scenarios}
+    assert verdicts["tenant_probe"] == "valid"  # the others may find the machine too slow

@@ -201,6 +201,7 @@ async def test_who_fails_only_in_company_fails_the_run(tmp_path: Path) -> None:
         (["--scenario", "burst,long_stream"], "expected a case for tag:long"),
         (["--scenario", "interleaved", "--case", "a"], "two or more cases"),
         (["--scenario", "brust"], "did you mean 'burst'?"),
+        (["--scenario", ""], "expected a name after --scenario"),
         (["--scenario", "all"], "expected the suite to declare scenarios"),
         (["--agents", "5"], "--agents belongs to scenarios"),
         (["--tenants", "5"], "--tenants belongs to scenarios"),

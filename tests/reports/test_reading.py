@@ -68,6 +68,17 @@ def test_cautions_name_what_makes_the_score_doubtful(tmp_path: Path) -> None:
     assert "1 of 2 cases have 2 measured repeats" in said
 
 
+def test_cautions_say_when_scenarios_can_show_little(tmp_path: Path) -> None:
+    agent = {"type": "python", "mode": "isolated"}
+    report = a_sound_run(tmp_path / "a", what={"agent": agent}).report(0)
+    assert any("`mode: isolated`" in said for said in reading.cautions(report))
+    shared = a_sound_run(tmp_path / "b", what={"agent": agent | {"mode": "shared"}}).report(0)
+    assert not any("isolated" in said or "alone" in said for said in reading.cautions(shared))
+    alone = next(one for one in shared.summary.scenarios if one.name == "sequential")
+    alone.score.passed = 0
+    assert any("No case passes alone" in said for said in reading.cautions(shared))
+
+
 def mixed(tmp_path: Path) -> RunReport:
     return run_of(
         tmp_path,
@@ -183,4 +194,4 @@ def test_findings_and_doubts_change_what_the_verdict_looks_like(tmp_path: Path) 
     failed = reading.verdict_of(a_contended_run(tmp_path / "b").report(1, fail_under=99))
     assert failed.word == "Failed" and failed.says.startswith("19 findings in 4 of 5 scenarios")
     unsure = reading.verdict_of(a_sound_run(tmp_path / "c").report(0))
-    assert (unsure.word, unsure.tone) == ("Finished", "unsure")
+    assert (unsure.word, unsure.tone) == ("Passed", "unsure")

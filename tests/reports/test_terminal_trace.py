@@ -10,6 +10,8 @@ import pytest
 from contention_report_runs import a_contended_run
 from proofrig.errors import UsageError
 from proofrig.reports.console import make_console
+from proofrig.reports.contention import kinds_of
+from proofrig.reports.reading import find_row
 from proofrig.reports.terminal_trace import print_trial
 from report_runs import Recorder
 
@@ -88,3 +90,17 @@ def test_a_trial_of_a_scenario_shows_shared_actions_and_the_scenarios_command(
     assert "memory · key stock/12 · value 50 · version 10" in text
     assert "killed at after write" in text
     assert text.rstrip().endswith("--scenario interleaved --agents 24 --tenants 3 --seed 7")
+
+
+def test_a_trial_of_a_finding_names_it_and_a_helper_is_not_judged(tmp_path: Path) -> None:
+    run = a_contended_run(tmp_path / "r")
+    report = run.report()
+    (kind, *_) = kinds_of(report)
+    shown = kind.shown[0]
+    trial = shown.finding.trials[-1]
+    find_row(report, trial).role = "helper"
+    file = io.StringIO()
+    print_trial(make_console(file, width=300), report, trial)
+    lines = file.getvalue().splitlines()
+    assert f"{trial} not judged" in lines[0]
+    assert f"  finding {shown.number}: {shown.finding.says}" in [line.rstrip() for line in lines]

@@ -22,7 +22,6 @@ from proofrig.canaries.detect import Hit
 from proofrig.checkers._bleed_texts import (
     PROMPT,
     READ,
-    SAID,
     WORDS,
     Place,
     Search,
@@ -30,6 +29,7 @@ from proofrig.checkers._bleed_texts import (
     answer_of,
     places_of,
 )
+from proofrig.checkers._operations import shown
 from proofrig.checkers.checker import (
     KEPT,
     Checked,
@@ -171,7 +171,7 @@ class TenantBleed:
             where = action.attr("entry") or action.attr("key") or action.attr("message")
             says = (
                 f"{action.name} of {action.attr('service', 'a shared service')} gave {tenant} "
-                f"{where or 'an entry'}, which {owner} owns{_similarity(action)}{_key(action)}"
+                f"{where or 'an entry'}{_key(action)}, which {owner} owns{_similarity(action)}"
             )
             write = self._written(action, owner)
             self._wrong.append(
@@ -242,19 +242,20 @@ class TenantBleed:
         others = [(leak, 1) for _, *more in alike.values() for leak in more]
         others.sort(key=lambda one: one[0].first.t)
         leaks = [*firsts, *others]
-        shown = max(KEPT // 2, KEPT - len(self._wrong))
-        yield from (self._told(leak, times) for leak, times in leaks[:shown])
-        yield from self._wrong[: KEPT - min(shown, len(leaks))]
+        most = max(KEPT // 2, KEPT - len(self._wrong))
+        yield from (self._told(leak, times) for leak, times in leaks[:most])
+        yield from self._wrong[: KEPT - min(most, len(leaks))]
 
     def _told(self, leak: _Leak, times: int) -> Finding:
         canary, hit = leak.hit.canary, leak.hit
         write = leak.write or self._own.get(canary)
         steps = (write, leak.served, leak.first, leak.later)
         seen = {(one.t, one.name, one.id): one for one in steps if one is not None}
+        where = "answer" if leak.first.name == "end" else leak.first.name
         sure = "certain" if hit.form == "token" else "likely: a name with its number"
         says = (
-            f"{canary.tenant}'s {hit.form} reached {leak.tenant}, {WORDS[leak.rank]}"
-            f"{'' if leak.rank == SAID else f' ({leak.first.name})'}, {hit.how} ({sure}): {hit.excerpt!r}"
+            f"{canary.tenant}'s {hit.form} reached {leak.tenant}, {WORDS[leak.rank]} ({where}), "
+            f"{hit.how} ({sure}): {hit.excerpt!r}"
         )
         says += f"; so in {times:,} trials" if times > 1 else ""
         return Finding("cross_tenant_leak", says, tuple(seen.values()))
@@ -356,10 +357,10 @@ def _seen(place: Place, hit: Hit, what: str) -> Evidence:
     """A canary in a place, with no more of the text than proves it."""
     says = f"{hit.canary.tenant}'s {hit.form} {what}, {hit.how}: {hit.excerpt!r}"
     if isinstance(place.action, Entry):
-        shown = noted(place.action, says)
+        seen = noted(place.action, says)
     else:
-        shown = evidence(place.action, says + _similarity(place.action))
-    return msgspec.structs.replace(shown, tenant=place.tenant)
+        seen = evidence(place.action, says + _similarity(place.action))
+    return msgspec.structs.replace(seen, tenant=place.tenant)
 
 
 def _similarity(action: Action) -> str:
@@ -370,4 +371,4 @@ def _similarity(action: Action) -> str:
 def _key(action: Action) -> str:
     """Under which key, where what was written or handed out is called by another name."""
     named, key = action.attr("entry") or action.attr("message"), action.attr("key")
-    return f" for {line(str(key), KEY)!r}" if named and key and key != named else ""
+    return f" for {shown(str(key))}" if named and key and key != named else ""

@@ -146,6 +146,13 @@ def cautions(report: RunReport) -> list[str]:
             "No case passes alone (scenario sequential): mend that first, for what fails alone "
             "shows little of what many at once do to it."
         )
+    agent = report.manifest.get("what", {}).get("agent") or {}
+    apart = agent.get("type") == "python" and agent.get("mode") == "isolated"
+    if apart and report.summary.scenarios and not any(map(found_in, report.summary.scenarios)):
+        found.append(
+            "Each agent ran in a process of its own (`mode: isolated`): memory, caches and pools "
+            "in the process were not shared. Where production shares them, write `mode: shared`."
+        )
     missing = overall.trials - overall.measured
     if missing:
         text = f"{missing} of {overall.trials} trials were not measured"

@@ -7,10 +7,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from proofrig.reports.console import STYLES, glyphs_of
+from proofrig.reports.contention import kinds_of
 from proofrig.reports.reading import find_row, reproduce, scenario_of, state_of
 from proofrig.reports.report import RunReport
 from proofrig.reports.trace import Limits, Step, Trace, read_trace
-from proofrig.reports.words import clean, duration, money
+from proofrig.reports.words import clean, duration, line, money
 from proofrig.results import Row
 
 _LIMITS = Limits(text=4_000, entries=3_000)
@@ -21,7 +22,9 @@ def print_trial(console: Console, report: RunReport, name: str, limits: Limits =
     row = find_row(report, name)
     trace = read_trace(report.run_dir, row.trial, limits)
     state, signs = state_of(row), glyphs_of(console)
-    word = state if state != "unmeasured" else "not measured"
+    word: str = state if state != "unmeasured" else "not measured"
+    if row.role == "helper":
+        word = "not judged"  # it probes or fills; its case's verifiers say nothing of it
     cost = f"{duration(row.duration_ns)}, {money(row.usd_micro)}"
     title = (f"{signs.state(state)} {clean(row.trial)} {word}", f"bold {STYLES[state]}")
     failure = f" ({row.failure})" if row.failure else ""
@@ -29,6 +32,10 @@ def print_trial(console: Console, report: RunReport, name: str, limits: Limits =
     facts = {"tenant": trace.tenant, "seed": trace.seed, "ended by": trace.ending}
     said = ", ".join(f"{key} {value}" for key, value in facts.items() if value)
     console.print(Text(f"  {clean(said)}", "dim"))
+    for found in (one for kind in kinds_of(report) for one in kind.shown):
+        if row.trial in found.finding.trials:
+            said = f"finding {found.number}: {line(found.finding.says, 200)}"
+            console.print(Padding(Text(said, "red"), (0, 0, 0, 2)))
     known: set[str] = set()
     for step in trace.steps:
         _step(console, step, known)
