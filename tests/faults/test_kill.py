@@ -104,3 +104,18 @@ def test_the_processes_with_the_token_are_killed_and_no_others() -> None:
         for process in running.values():
             process.kill()
             process.communicate()
+
+
+def test_one_that_is_killed_after_its_answer_is_stopped_before_it_gets_it() -> None:
+    seen: list[str] = []
+    kills = Kills(
+        lambda victim, attrs: seen.append(attrs["point"]),
+        lambda token: len(seen.append("killed") or "x"),  # type: ignore[func-returns-value]
+        lambda token: len(seen.append("stopped") or "x"),  # type: ignore[func-returns-value]
+    )
+    victim = Trial("t1", Kill("after_ack", nth=2))
+    for action in ("a", "b"):
+        assert not kills.reached("after_write", victim, action)
+        seen.append(f"answered {action}")
+        kills.reached("after_ack", victim, action)
+    assert seen == ["answered a", "stopped", "answered b", "killed", "after_ack"]

@@ -58,6 +58,17 @@ def test_tenants_are_declared(tmp_path: Path) -> None:
     assert of_cases(text, tmp_path) == []
 
 
+def test_placeholders_of_canaries_can_be_read(tmp_path: Path) -> None:
+    text = (
+        f"- {{id: a, task: 'say {{canary}}', {VERIFY}}}\n- {{id: b, task: '{{fact.x}}', {VERIFY}}}"
+    )
+    ((line, said),) = of_cases(text, tmp_path)
+    assert line == 2 and "got {fact.x}" in said
+    services = "services:\n- {type: kv, name: m, seed: {acme: {k: '{canary.k}'}}}"
+    ((line, said),) = of_suite(services, tmp_path)
+    assert line == 4 and said.startswith("services[0]: ") and "got {canary.k}" in said
+
+
 def test_servers_of_references_are_declared(tmp_path: Path) -> None:
     text = (
         f"- id: a\n  task: t\n  {VERIFY}\n  reference:\n    calls: [{{server: ordrs, tool: x}}]\n"

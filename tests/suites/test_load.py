@@ -219,3 +219,29 @@ def test_a_suite_in_memory_is_checked_like_any_other(here: Path) -> None:
         "case a: the id 'a' is taken by an earlier case",
         "case a: the case verifies nothing, so every agent would pass it",
     ]
+
+
+def test_what_scenarios_name_is_in_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text(
+        """suite: s
+agent: {type: 'null'}
+tenants: {acme: 1, globex: 1}
+scenarios:
+  burst: {cases: [refund, huors, "tag:slow"]}
+  long_stream: {}
+  tenant_probe: {owner: acne}
+cases:
+  - {id: refund, task: x, verify: [{type: exact, value: x}]}
+  - {id: hours, task: x, tags: [slower], verify: [{type: exact, value: x}]}
+"""
+    )
+    with pytest.raises(SuiteError) as caught:
+        load_suite(tmp_path)
+    assert [problem.message for problem in caught.value.problems] == [
+        "scenarios.burst.cases: no case is meant by 'huors'",
+        "scenarios.burst.cases: no case is meant by 'tag:slow'",
+        "scenarios.long_stream.long: no case is meant by 'tag:long'",
+        "scenarios.tenant_probe.owner: the tenant 'acne' is not declared",
+    ]
+    hints = [problem.hint for problem in caught.value.problems]
+    assert (hints[0], hints[1]) == ("did you mean 'hours'?", "did you mean 'tag:slower'?")

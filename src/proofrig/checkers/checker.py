@@ -20,7 +20,7 @@ from proofrig.history.action import Action, Entry
 
 Verdict = Literal["valid", "unknown", "invalid"]
 WORST: tuple[Verdict, ...] = ("valid", "unknown", "invalid")
-KEPT = 20  # findings that are kept with their evidence; all are counted
+KEPT = 20  # findings of a kind that are kept with their evidence; all are counted
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -122,7 +122,7 @@ class Checker(Protocol):
 
 
 class Findings:
-    """Counts findings and keeps the first of them."""
+    """Counts findings and keeps the first of each kind."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -133,7 +133,7 @@ class Findings:
         """Add one; its witness is put into the order of time."""
         self.count += 1
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
-        if len(self.kept) < KEPT:
+        if self.kinds[kind] <= KEPT:
             self.kept.append(Finding(kind, says, tuple(sorted(witness, key=lambda one: one.t))))
 
     def __len__(self) -> int:

@@ -22,7 +22,7 @@ from proofrig.cli.options import output_option, root_option, store_option
     metavar="NAME[,NAME]",
     help="Run scenarios instead of the plain plan; `all`: those the suite declares. Repeatable.",
 )
-@click.option("--agents", type=click.IntRange(1), help="Agents of each scenario.")
+@click.option("--agents", type=click.IntRange(1, 100_000), help="Agents of each scenario.")
 @click.option("--tenants", type=click.IntRange(1), help="How many tenants they belong to.")
 @click.option("--case", "cases", multiple=True, help="Only this case; * and ? match. Repeatable.")
 @click.option("--tag", "tags", multiple=True, help="Only cases with this tag. Repeatable.")

@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from proofrig.sandboxes.process import sweep
+from proofrig.sandboxes.process import halt, sweep
 
 Point = Literal["before_write", "mid_bytes", "before_rename", "after_write", "after_ack"]
 POINTS: tuple[Point, ...] = (
@@ -61,16 +61,24 @@ class Kills:
         self,
         note: Callable[[Any, dict[str, Any]], None],
         slay: Callable[[str], int] = sweep,
+        halt: Callable[[str], int] = halt,
     ) -> None:
         self._note = note
         self._slay = slay
+        self._halt = halt
         self._reached: dict[str, int] = {}
 
     def reached(self, point: str, victim: Victim, action: str) -> bool:
         """A write of `victim` has come to `point`. Blocks until its processes are killed; True when
         they were: a write that was not done yet is not to be done then."""
         kill = victim.kill
-        if kill is None or kill.point != point:
+        if kill is None:
+            return False
+        if point == "after_write" and kill.point == "after_ack":
+            if self._reached.get(victim.token, 0) + 1 == kill.nth:
+                self._halt(victim.token)  # it gets its answer, and does nothing more with it
+            return False
+        if kill.point != point:
             return False
         count = self._reached[victim.token] = self._reached.get(victim.token, 0) + 1
         if count != kill.nth:

@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -45,6 +46,21 @@ def sweep(*markers: str) -> int:
         for pid in keeper.processes()
         if pid != own and any(keeper.carries(pid, marker) for marker in markers)
     )
+
+
+def halt(*markers: str) -> int:
+    """Stop (SIGSTOP) the processes that `sweep` would kill; returns how many."""
+    found = [
+        pid
+        for pid in keeper.processes()
+        if pid != os.getpid() and any(keeper.carries(pid, marker) for marker in markers)
+    ]
+    stopped = 0
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGSTOP)
+            stopped += 1
+    return stopped
 
 
 @dataclass

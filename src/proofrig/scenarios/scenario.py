@@ -122,6 +122,15 @@ class Scenario(Settings):
         default=0.2, ge=0, description="Retries over calls, above which it is a storm."
     )
 
+    def unmet(self, facts: Facts) -> list[tuple[str, str]]:
+        """What names nothing of the suite: (parameter, what it says) each."""
+        return [
+            (key, one)
+            for key in ("cases", "long")
+            for one in getattr(self, key, ())
+            if not any(_is_meant(case, one) for case in facts.cases)
+        ]
+
     def phases(self, facts: Facts) -> list[Phase]:
         """What to launch. Raises UsageError when the suite has not what it takes."""
         raise NotImplementedError

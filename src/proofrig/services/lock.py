@@ -15,7 +15,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Mapping
 from heapq import heappop, heappush
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from pydantic import Field
@@ -48,7 +48,7 @@ class Acquire(Arguments):
     """Take a lock, waiting up to `wait_s` seconds for it. It is lost after `ttl_s` seconds."""
 
     key: Key
-    ttl_s: Seconds | None = None
+    ttl_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
     wait_s: Seconds = 0.0
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from proofrig.canaries.canary import fill
 from proofrig.errors import Problem, SuiteError, UsageError
 from proofrig.problems import Origin, shown_path
 from proofrig.problems import Path as At
@@ -52,6 +53,9 @@ def check_suite(suite: Suite, origin: Origin, directory: Path) -> Iterator[Probl
                 hint="give each tool and server a name of its own",
             )
     yield from _services(suite, origin)
+    for place, service in enumerate(suite.services):
+        seed = service.model_dump(mode="json").get("seed")
+        yield from _placeholders(seed, f"services[{place}]", origin, ("services", place, "seed"))
 
 
 def _services(suite: Suite, origin: Origin) -> Iterator[Problem]:
@@ -73,6 +77,28 @@ def _services(suite: Suite, origin: Origin) -> Iterator[Problem]:
                 f"tools[{place}]: there is no service {wanted!r}",
                 ("tools", place, "service"),
                 hint=near(wanted, first),
+            )
+
+
+def check_scenarios(suite: Suite, origin: Origin) -> Iterator[Problem]:
+    """What scenarios name is in the suite, whose cases are listed."""
+    facts = suite.facts()
+    known = [case.id for case in facts.cases]
+    known += [f"tag:{tag}" for tag in sorted({tag for case in facts.cases for tag in case.tags})]
+    for name in suite.scenarios.declared():
+        scenario = suite.scenarios.of(name)
+        for key, wanted in scenario.unmet(facts):
+            yield origin.problem(
+                f"scenarios.{name}.{key}: no case is meant by {wanted!r}",
+                ("scenarios", name, key),
+                hint=near(wanted, known),
+            )
+        owner = getattr(scenario, "owner", "")
+        if owner and owner not in suite.tenants:
+            yield origin.problem(
+                f"scenarios.{name}.owner: the tenant {owner!r} is not declared",
+                ("scenarios", name, "owner"),
+                hint=near(owner, suite.tenants),
             )
 
 
@@ -104,10 +130,19 @@ def check_cases(
         if case.tenant is not None and tenants is not None and case.tenant not in tenants:
             said = f"the tenant {case.tenant!r} is not declared"
             yield origin.problem(said, ("tenant",), hint=near(case.tenant, tenants))
+        yield from _placeholders(case.model_dump(mode="json", by_alias=True), "", origin, ())
         yield from _world(case, origin, there)
         yield from _reference(case, origin, servers)
         for place, verifier in enumerate(case.verify):
             yield from _named_files(verifier, origin, ("verify", place), there)
+
+
+def _placeholders(value: Any, what: str, origin: Origin, at: At) -> Iterator[Problem]:
+    """Canaries that a text asks for can be read."""
+    try:
+        fill(value, "", 0)
+    except UsageError as error:
+        yield origin.problem(f"{what}: {error}" if what else str(error), at)
 
 
 def _reference(case: Case, origin: Origin, servers: Sequence[str] | None) -> Iterator[Problem]:

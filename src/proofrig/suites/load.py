@@ -27,7 +27,7 @@ from proofrig.errors import Problem, SuiteError, UsageError
 from proofrig.gateways.tool_settings import McpServerSettings
 from proofrig.problems import UNSEEN, Origin, problems_of, shown_path
 from proofrig.suites.case import Case
-from proofrig.suites.checks import check_cases, check_suite
+from proofrig.suites.checks import check_cases, check_scenarios, check_suite
 from proofrig.suites.modules import check_modules
 from proofrig.suites.suite import Defaults, Suite
 from proofrig.yaml12 import Document, parse
@@ -221,6 +221,8 @@ def _checked(
     servers = [tool.name for tool in suite.tools if isinstance(tool, McpServerSettings)]
     applied = [(suite.defaults.applied(case), place) for case, place in cases]
     yield from check_cases(applied, directory, tenants=list(suite.tenants), servers=servers)
+    whole = suite.model_copy(update={"cases": tuple(case for case, _ in applied)})
+    yield from check_scenarios(whole, origin)
 
 
 def _settled(suite: Suite, cases: list[Case], directory: Path) -> Suite:
