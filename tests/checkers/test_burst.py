@@ -54,6 +54,16 @@ def test_each_trial_that_fails_though_its_case_passes_alone_is_a_finding() -> No
     assert found.measures["case:a"] == 0.25
 
 
+@pytest.mark.parametrize(("scenario", "found"), [("burst", 1), ("crash_mid_write", 0)])
+def test_to_wait_for_the_lock_of_a_dead_holder_is_no_tail(scenario: str, found: int) -> None:
+    world = World(0)
+    alone(world, "a", seconds=0.05)
+    world.scenario(scenario)
+    for number in range(4):
+        trial(world, f"a@{scenario}:{number}", 2.0, phase="after before_write")
+    assert check(world).found == found
+
+
 @pytest.mark.parametrize("failure", ["infra", "harness"])
 def test_what_failed_around_the_agent_was_not_measured(failure: str) -> None:
     world = World(0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proofrig.services.service import Caller, Done, Service
+from proofrig.services.service import Caller, Done, Misasked, Service
 from service_rig import ACME, GLOBEX, Clock, done, make
 
 LOCK = {"type": "lock", "name": "jobs", "ttl_s": 10}
@@ -26,6 +26,12 @@ async def waiting(service: Service, caller: Caller, **arguments: Any) -> asyncio
     task = asyncio.ensure_future(made)
     await asyncio.sleep(0)
     return task
+
+
+@pytest.mark.parametrize("ttl_s", [0, -1, 3601])
+def test_a_time_to_live_of_nothing_is_no_time_to_live(ttl_s: float) -> None:
+    with pytest.raises(Misasked, match="ttl_s"):
+        make(LOCK).ask(ACME, "acquire", {"key": "a", "ttl_s": ttl_s})
 
 
 def test_one_holds_it_until_it_is_given_back() -> None:

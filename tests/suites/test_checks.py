@@ -172,10 +172,11 @@ def test_tools_have_names_of_their_own(tmp_path: Path) -> None:
 
 
 SHARING = """
+tenants: {acme: 1}
 services:
   - {type: kv, name: memory}
   - {type: lock, name: memory}
-  - {type: kv, name: files}
+  - {type: kv, name: files, seed: {"*": {a: 1}, acne: {a: 2}}}
 topology: {files: {}}
 tools: [{type: service, service: memry}]
 """
@@ -187,5 +188,6 @@ def test_what_agents_share_has_a_name_of_its_own_and_tools_name_what_is_there(
     assert [said for _, said in of_suite(SHARING, tmp_path)] == [
         "services[1]: the name 'memory' is taken by services[0]",
         "services[2]: the name 'files' is taken by topology.files",
+        "services[2].seed: the tenant 'acne' is not declared",
         "tools[0]: there is no service 'memry'",
     ]

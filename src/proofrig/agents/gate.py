@@ -20,7 +20,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-
 PATIENCE_S = 120.0  # what a host may take to import its agent, which parks it
 
 

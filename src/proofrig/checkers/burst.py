@@ -30,6 +30,7 @@ from proofrig.checkers.checker import Checked, Evidence, Findings, Setting, conc
 from proofrig.history.action import Action, Entry
 
 ALONE = "sequential"
+CRASH = "crash_mid_write"
 ONE_BY_ONE = frozenset({ALONE, "used_environment"})
 DRAIN = "drain"
 TAIL_RATIO = 10.0
@@ -200,6 +201,8 @@ class Burst:
         def limit(case: str) -> float:
             if fixed is not None:
                 return float(fixed) * 1000
+            if self._setting.scenario == CRASH:
+                return inf  # to wait until a dead holder's lock is free is what is asked for
             by_itself = alone.get(f"alone:{case}")
             return inf if by_itself is None else max(ratio * by_itself, by_itself + FLOOR_MS)
 

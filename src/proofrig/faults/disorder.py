@@ -22,7 +22,8 @@ Disordering = Literal["late", "swapped", "twice"]
 
 class Disorder(msgspec.Struct, frozen=True):
     """What is done to the results of a trial's tool calls: each with `rate` (0 to 1), drawn from
-    `seed`, one of `kinds`: `late` by `late_s` seconds, `swapped` with the call after it, or `twice`."""
+    `seed`, one of `kinds`: `late` by `late_s` seconds, `swapped` with the call after it, `twice`.
+    """
 
     kinds: tuple[Disordering, ...]
     rate: float

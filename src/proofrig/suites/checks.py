@@ -21,6 +21,7 @@ from proofrig.errors import Problem, SuiteError, UsageError
 from proofrig.problems import Origin, shown_path
 from proofrig.problems import Path as At
 from proofrig.providers.simulated import SimulatedSettings
+from proofrig.services.service import EVERYONE
 from proofrig.suites.case import Case
 from proofrig.suites.suite import Suite, near
 from proofrig.suites.world import is_sql_file
@@ -70,6 +71,13 @@ def _services(suite: Suite, origin: Origin) -> Iterator[Problem]:
                 ("services", place, "name"),
                 hint="give each thing that agents share a name of its own",
             )
+        for tenant in getattr(service, "seed", {}):
+            if tenant != EVERYONE and tenant not in suite.tenants:
+                yield origin.problem(
+                    f"services[{place}].seed: the tenant {tenant!r} is not declared",
+                    ("services", place, "seed", tenant),
+                    hint=near(tenant, [*suite.tenants, EVERYONE]),
+                )
     for place, tool in enumerate(suite.tools):
         wanted = getattr(tool, "service", None)
         if wanted is not None and wanted not in first:
