@@ -137,6 +137,28 @@ def test_the_headline_figure_is_the_one_that_moved_most(report: RunReport) -> No
     assert contention.highlight(sequential, sequential) == ""
 
 
+def test_a_pass_is_told_by_what_its_main_checker_looked_at(report: RunReport) -> None:
+    launch, main = Checked("launch", "valid", "in 3 ms"), Checked("burst", "valid", "60 trials")
+    one = scenario(launch, main, needs=("launch", "burst"))
+    one.verdict = "valid"
+    assert contention.essence(one, None) == "60 trials"
+    main.says = f"60 trials, 0 failed; p99 2 ms; {'long ' * 20}"
+    assert contention.essence(one, None) == "60 trials, 0 failed; p99 2 ms"
+    one.needs = ["launch"]
+    assert contention.essence(one, None) == ""
+    sequential, _, interleaved, *_ = report.summary.scenarios
+    assert contention.essence(interleaved, sequential) == "Lost updates: 14"
+
+
+def test_the_sequential_scenario_is_the_baseline_unless_something_was_found(
+    report: RunReport,
+) -> None:
+    words = [contention.word_of(one) for one in report.summary.scenarios]
+    assert words == ["baseline", "failed", "failed", "failed", "failed"]
+    report.summary.scenarios[0].verdict = "invalid"
+    assert contention.word_of(report.summary.scenarios[0]) == "failed"
+
+
 def test_caps_come_nearest_first(report: RunReport) -> None:
     caps = contention.caps_of(report.summary.scenarios)
     assert [(cap.name, cap.scenario, cap.share) for cap in caps[:3]] == [

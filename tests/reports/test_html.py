@@ -181,6 +181,38 @@ def test_evidence_links_to_its_action_in_the_trace(tmp_path: Path) -> None:
     assert command in page and command in data["scenes"][2][4]
 
 
+def test_advice_stands_once_under_the_heading_of_its_kind(tmp_path: Path) -> None:
+    text = contended(tmp_path)
+    page = Page(text)
+    said = " ".join(" ".join(page.words).split())
+    assert said.count("What to do") == 2
+    assert "14 found in interleaved What to do Use compare-and-set, an atomic increment" in said
+    assert '<code class="mono">partition: tenant</code>' in text
+
+
+def test_the_baseline_has_no_tick(tmp_path: Path) -> None:
+    text = contended(tmp_path)
+    assert '<td data-label="verdict"><span class="v-baseline">baseline</span>' in text
+    assert [scene[3] for scene in data_of(text)["scenes"]] == ["baseline", *["invalid"] * 4]
+
+
+def test_a_cap_that_is_near_is_amber_and_none_is_red(tmp_path: Path) -> None:
+    found = re.search(r'<ul class="caps">(.*?)</ul>', contended(tmp_path), re.DOTALL)
+    assert found is not None
+    assert re.findall(r'class="(near|used|full|v-invalid|v-unknown)"', found[1]) == (
+        ["near", "v-unknown"] * 2 + ["near", "used", "used"]
+    )
+
+
+def test_the_trials_of_all_findings_that_were_kept_are_named(tmp_path: Path) -> None:
+    report = a_contended_run(tmp_path).report(0)
+    many = [Finding("lost_update", "s", (Evidence(1, "x", "x", "x", f"t{n}"),)) for n in range(20)]
+    report.summary.scenarios[2].checked[0].findings = many
+    data = data_of(render(report).decode())
+    assert {f"t{n}" for n in range(20)} < set(data["named"])
+    assert data["trials"][0][0] not in data["named"]
+
+
 def test_what_was_not_exercised_or_not_measured_is_said(tmp_path: Path) -> None:
     page = Page(contended(tmp_path))
     assert "Not exercised: 2" in page

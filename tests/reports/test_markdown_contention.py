@@ -30,11 +30,24 @@ def test_scenarios_are_a_table_and_kinds_a_list_with_evidence(report: RunReport)
         "| Lost updates: 14 |"
     ) in lines
     place = lines.index("- **Lost update**: 14 found in interleaved")
-    assert lines[place + 2] == (
+    assert lines[place + 1] == (
+        "  - What to do: Use compare-and-set, an atomic increment, or a lock that is held from the "
+        "read to the write."
+    )
+    assert lines[place + 3] == (
         "  - +103 ms `stock_count@interleaved:2` `corp` `kv.put` "
         "`read version 8, writes 51, acknowledged`"
     )
-    assert lines[place + 4].endswith("--scenario interleaved --agents 24 --tenants 3 --seed 7`")
+    assert lines[place + 5].endswith("--scenario interleaved --agents 24 --tenants 3 --seed 7`")
+
+
+def test_the_baseline_has_no_tick_and_a_pass_says_what_was_looked_at(report: RunReport) -> None:
+    checked = report.summary.scenarios[4]
+    checked.verdict = "valid"
+    lines = scenarios(report)
+    assert lines[4].startswith("| sequential baseline | 1 | 1 | 91.7 % (")
+    assert lines[8].startswith("| ✅ long\\_stream passed |")
+    assert lines[8].endswith("| p95 of the wait 1.78 s, 98 % of the latency |")
 
 
 def test_the_first_line_of_the_summary_counts_the_findings(report: RunReport) -> None:

@@ -61,7 +61,7 @@ def test_turns_calls_results_and_verdicts_are_shown_in_order(tmp_path: Path) -> 
         "    got: 5\n"
         "    why: off by 1\n"
         "\n"
-        "  Again     proofrig run 'suites/support desk.yaml' --case a --seed 7"
+        "  Reproduce proofrig run 'suites/support desk.yaml' --case a --seed 7"
     )
 
 

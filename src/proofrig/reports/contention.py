@@ -6,6 +6,8 @@ Rules:
 3. What was not measured is None, and said in words: so is the zero of a checker that looked at
    nothing. A checker that a scenario is not about and that saw nothing to check was "not
    exercised"; one that found nothing in a scenario whose launch went wrong is "in doubt".
+4. The sequential scenario is what the others are compared with: where nothing was found in it, it
+   is the "baseline" and has not "passed".
 """
 
 from __future__ import annotations
@@ -15,15 +17,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from proofrig.checkers.checker import Checked, Evidence, Finding, Verdict
+from proofrig.reports.advice import advice_on
 from proofrig.reports.report import RunReport
-from proofrig.reports.words import UNMEASURED, duration, percent, plural
+from proofrig.reports.words import UNMEASURED, duration, line, percent, plural
 from proofrig.results import ScenarioResult
 
 SEQUENTIAL, LAUNCH = "sequential", "launch"
 # A figure that several checkers have is taken from this one.
 SOURCES = {"starvation_ratio": "pool_starvation"}
 TOPOLOGY, CAP = "topology", "cap:"
+NEAR = 0.8  # of a cap: from here on it is near
 EVIDENCE = 12  # pieces of evidence of a finding that a page shows
+ESSENCE = 100  # characters beside a verdict
 PER_KIND = 12  # findings of a kind that a page shows; the rest are counted
 WORDS: dict[Verdict, str] = {"valid": "passed", "unknown": "unknown", "invalid": "failed"}
 GATES: dict[Verdict, str] = {"valid": "pass", "unknown": "inconclusive", "invalid": "fail"}
@@ -87,6 +92,11 @@ class Kind:
     def title(self) -> str:
         """`Lost update`."""
         return title_of(self.name)
+
+    @property
+    def advice(self) -> str:
+        """What to do about it; "" when there is nothing to say for all of its kind."""
+        return advice_on(self.name)
 
     @property
     def count(self) -> str:
@@ -179,6 +189,16 @@ def headline(report: RunReport) -> str:
 def sequential_of(report: RunReport) -> ScenarioResult | None:
     """The scenario that all others stand next to."""
     return next((one for one in report.summary.scenarios if one.name == SEQUENTIAL), None)
+
+
+def is_baseline(scenario: ScenarioResult) -> bool:
+    """Whether it is only there to compare with: the sequential one, without findings."""
+    return scenario.name == SEQUENTIAL and scenario.verdict == "valid" and not found_in(scenario)
+
+
+def word_of(scenario: ScenarioResult) -> str:
+    """Its verdict in a word."""
+    return "baseline" if is_baseline(scenario) else WORDS[scenario.verdict]
 
 
 def difference(scenario: ScenarioResult, sequential: ScenarioResult | None) -> float | None:
@@ -278,6 +298,21 @@ def highlight(scenario: ScenarioResult, sequential: ScenarioResult | None) -> st
             best, said = moved, f"{title}: {figure(name, value)}"
             said += "" if before is None else f" (sequential {figure(name, before)})"
     return said
+
+
+def essence(scenario: ScenarioResult, sequential: ScenarioResult | None) -> str:
+    """What stands beside its verdict: of one that passed, what the checker that it is about looked
+    at, in as many clauses as fit; else the figure that moved most. May be ""."""
+    if scenario.verdict != "valid":
+        return highlight(scenario, sequential)
+    about = next((name for name in scenario.needs if name != LAUNCH), "")
+    says = next((one.says for one in scenario.checked if one.checker == about), "")
+    first, *more = line(says, 400).split("; ")
+    for clause in more:
+        if len(first) + len(clause) + 2 > ESSENCE:
+            break
+        first += f"; {clause}"
+    return line(first, 2 * ESSENCE)
 
 
 def caps_of(scenarios: Iterable[ScenarioResult]) -> list[Cap]:

@@ -19,7 +19,7 @@ import msgspec
 from proofrig.history.history import History
 from proofrig.history.payloads import PayloadReader
 from proofrig.places import run_name
-from proofrig.reports.contention import EVIDENCE, Shown, kinds_of, on_page
+from proofrig.reports.contention import EVIDENCE, Kind, Shown, is_baseline, kinds_of, on_page
 from proofrig.reports.reading import cases_of, reproduce, scenario_of, why
 from proofrig.reports.report import RunReport
 from proofrig.reports.timeline import BARS, Drawing, TimelineFold, draw
@@ -57,8 +57,9 @@ def embed(report: RunReport, taken: int) -> Embedded:
     room = whole * 98 // 100 - taken
     base = _base(report, room * 4 // 10)
     used = len(to_json(base).encode())
-    findings = on_page(kinds_of(report))
-    base |= {"scenes": _scenes(report), "flags": _flags(findings)}
+    kinds = kinds_of(report)
+    findings = on_page(kinds)
+    base |= {"scenes": _scenes(report), "flags": _flags(findings), "named": _named(kinds)}
     flagged = {id for *_, id in base["flags"] if id}
     timeline = TimelineFold(flagged)
     evident = {trial for trial, *_ in base["flags"]}
@@ -185,7 +186,8 @@ def _scenes(report: RunReport) -> list[list[Any]]:
         phases = [[name, begin // TICK_NS, end // TICK_NS] for name, begin, end in scene.phases]
         marks = [[mark.trial, mark.t // TICK_NS, mark.kind, mark.says] for mark in scene.marks]
         span = [scene.begin_ns // TICK_NS, scene.end_ns // TICK_NS]
-        verdict = result.verdict if result else "unknown"
+        verdict: str = result.verdict if result else "unknown"
+        verdict = "baseline" if result and is_baseline(result) else verdict
         found.append([scene.name, *span, verdict, command, phases[:200], marks])
     return found
 
@@ -198,6 +200,11 @@ def _flags(findings: Iterable[Shown]) -> list[list[Any]]:
         for one in shown.witness(EVIDENCE)
         if one is not None and one.trial
     ]
+
+
+def _named(kinds: Iterable[Kind]) -> list[str]:
+    """The trials in all findings that were kept, on the page or not."""
+    return sorted({trial for kind in kinds for one in kind.shown for trial in one.finding.trials})
 
 
 def _lean(trace: Trace, flagged: Collection[str]) -> Trace:

@@ -3,8 +3,8 @@
 Rules:
 1. classname is the suite and the scenario, name the checker: stable from run to run.
 2. A checker that found something is a `<failure>` with its evidence and the command. One that the
-   scenario is about and that could not tell is an `<error>`; any other that saw nothing to check
-   was not exercised, or is in doubt with the launch: `<skipped>`.
+   scenario is about and that could not tell is an `<error>`; one in doubt with the launch is
+   `<skipped>`. One that was not exercised is no testcase.
 """
 
 from __future__ import annotations
@@ -25,20 +25,23 @@ def counts(report: RunReport) -> dict[str, int]:
     """How many testcases there are, by outcome."""
     found = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     for scenario in report.summary.scenarios:
-        told = told_by(scenario).told
-        found["tests"] += len(scenario.checked)
+        by = told_by(scenario)
+        told = by.told
+        found["tests"] += len(told) + len(by.doubted)
         found["failures"] += sum(one.verdict == "invalid" for one in told)
         found["errors"] += sum(one.verdict == "unknown" for one in told)
-        found["skipped"] += len(scenario.checked) - len(told)
+        found["skipped"] += len(by.doubted)
     return found
 
 
 def add_checkers(suite: ET.Element, name: str, report: RunReport) -> None:
-    """Add a testcase per scenario and checker."""
+    """Add a testcase per scenario and checker that was exercised in it."""
     texts = _texts(report)
     for scenario in report.summary.scenarios:
-        told = told_by(scenario).told
+        by = told_by(scenario)
         for one in scenario.checked:
+            if one in by.idle:
+                continue
             test = ET.SubElement(
                 suite,
                 "testcase",
@@ -49,7 +52,9 @@ def add_checkers(suite: ET.Element, name: str, report: RunReport) -> None:
             _properties(test, one)
             if one.verdict == "valid":
                 continue
-            tag = "failure" if one.verdict == "invalid" else "error" if one in told else "skipped"
+            tag = (
+                "failure" if one.verdict == "invalid" else "error" if one in by.told else "skipped"
+            )
             problem = ET.SubElement(test, tag, message=line(one.says, 300))
             if tag != "skipped":
                 kinds = [finding.kind for finding in one.findings]

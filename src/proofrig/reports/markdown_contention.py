@@ -25,9 +25,7 @@ def scenarios(report: RunReport) -> list[str]:
     every = report.summary.scenarios
     if not every:
         return []
-    head = (
-        "| Scenario | Agents | Tenants | Accuracy | Against sequential | Findings | Most changed |"
-    )
+    head = "| Scenario | Agents | Tenants | Accuracy | Against sequential | Findings | It showed |"
     lines = ["### Contention", "", head, "|---|---:|---:|---|---:|---:|---|"]
     sequential = contention.sequential_of(report)
     lines += [_row(one, sequential) for one in every]
@@ -52,14 +50,15 @@ def _findings(kinds: list[Kind], report: RunReport) -> list[str]:
 
 def _row(one: ScenarioResult, sequential: ScenarioResult | None) -> str:
     change = contention.points(contention.difference(one, sequential))
+    mark = "" if contention.is_baseline(one) else f"{_MARKS[one.verdict]} "
     cells = [
-        f"{_MARKS[one.verdict]} {escaped(one.name)} {contention.WORDS[one.verdict]}",
+        f"{mark}{escaped(one.name)} {contention.word_of(one)}",
         f"{contention.agents_of(one):,}",
         str(contention.tenants_of(one) or "–"),
         _rate(one.score),
         change,
         f"{contention.found_in(one):,}",
-        escaped(contention.highlight(one, sequential)) or "–",
+        escaped(contention.essence(one, sequential)) or "–",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -75,6 +74,7 @@ def _kind(kind: Kind, report: RunReport) -> list[str]:
     shown = kind.shown[0]
     where = escaped(", ".join(kind.scenarios))
     lines = [f"- **{escaped(kind.title)}**: {kind.count} found in {where}"]
+    lines += [f"  - What to do: {kind.advice}"] if kind.advice else []
     lines.append(f"  - {code(shown.finding.says)}")
     for one in shown.witness(WITNESS):
         if one is None:

@@ -111,7 +111,7 @@ def print_case(console: Console, report: RunReport, name: str) -> None:
             ("Null", baseline(score.null_passed, score.null_trials)),
             ("Reference", baseline(score.reference_passed, score.reference_trials)),
             ("Trace", f"{show} {(case.first or case.rows[0]).trial}"),
-            ("Again", reproduce(report, case.id)),
+            ("Reproduce", reproduce(report, case.id)),
         ],
     )
 

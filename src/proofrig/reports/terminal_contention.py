@@ -2,7 +2,8 @@
 
 Rules:
 1. One line per scenario: verdict, accuracy, its difference to the sequential one, and the figure
-   that moved most. One witness per kind; `everything` shows each finding that was kept.
+   that moved most, or what was looked at. One witness per kind; `everything` shows each finding
+   that was kept.
 """
 
 from __future__ import annotations
@@ -45,13 +46,19 @@ def _scenarios(console: Console, report: RunReport, signs: Glyphs) -> None:
     glyph = {"valid": signs.passed, "invalid": signs.failed, "unknown": signs.unmeasured}
     for one in report.summary.scenarios:
         grid.add_row(
-            Text(f"  {glyph[one.verdict]} {clean(one.name)}", _STYLES[one.verdict]),
-            Text(contention.WORDS[one.verdict]),
+            _name(one, glyph[one.verdict]),
+            Text(contention.word_of(one)),
             Text(percent(one.score.rate.estimate) if one.score.rate else UNMEASURED),
             Text(_difference(one, sequential)),
             Text(_rest(one, sequential), "dim"),
         )
     console.print(grid)
+
+
+def _name(one: ScenarioResult, sign: str) -> Text:
+    if contention.is_baseline(one):
+        return Text(f"    {clean(one.name)}")
+    return Text(f"  {sign} {clean(one.name)}", _STYLES[one.verdict])
 
 
 def _difference(one: ScenarioResult, sequential: ScenarioResult | None) -> str:
@@ -66,7 +73,7 @@ def _rest(one: ScenarioResult, sequential: ScenarioResult | None) -> str:
     if one.verdict == "unknown":
         doubts = [c.says for c in one.checked if c.verdict == "unknown" and c.checker in one.needs]
         return "; ".join([*parts, *(line(doubt, 100) for doubt in doubts[:1])])
-    figure = contention.highlight(one, sequential)
+    figure = contention.essence(one, sequential)
     return "; ".join([*parts, figure] if figure else parts)
 
 
@@ -74,6 +81,9 @@ def _kind(console: Console, report: RunReport, kind: Kind, everything: bool) -> 
     where = ", ".join(kind.scenarios)
     title = (f"  {clean(kind.title)}", "bold red")
     console.print(Text.assemble(title, f"  {kind.count} found in {clean(where)}"))
+    if kind.advice:
+        advice = Text.assemble(("What to do  ", "dim"), kind.advice)
+        console.print(Padding(advice, (0, 0, 0, 4)))
     for shown in kind.shown if everything else kind.shown[:1]:
         _finding(console, shown)
     rest = kind.found - len(kind.shown)
@@ -81,7 +91,7 @@ def _kind(console: Console, report: RunReport, kind: Kind, everything: bool) -> 
         console.print(Text(f"    and {rest:,} more, of which no evidence was kept", "dim"))
     for name in kind.scenarios if everything else kind.scenarios[:1]:
         command = clean(reproduce(report, scenario=scenario_of(report, name)))
-        console.print(Text.assemble(("    Again  ", "dim"), command), soft_wrap=True)
+        console.print(Text.assemble(("    Reproduce  ", "dim"), command), soft_wrap=True)
 
 
 def _finding(console: Console, shown: Shown) -> None:

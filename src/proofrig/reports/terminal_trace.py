@@ -43,7 +43,7 @@ def print_trial(console: Console, report: RunReport, name: str, limits: Limits =
         console.print(Text(f"\n  {trace.left_out:,} more entries are left out", "yellow"))
     _ending(console, trace)
     again = clean(_again(report, row))
-    console.print(Text.assemble(("\n  Again     ", "dim"), again), soft_wrap=True)
+    console.print(Text.assemble(("\n  Reproduce ", "dim"), again), soft_wrap=True)
 
 
 def _again(report: RunReport, row: Row) -> str:

@@ -45,6 +45,7 @@ const scenes = data.scenes.map(([name, begin, end, verdict, command, phases, mar
 const sceneNamed = new Map(scenes.map((scene) => [scene.name, scene]));
 const sceneOf = (id) => sceneNamed.get((/@([^@:]+):[^:]*$/.exec(id) || [])[1]);
 const flags = data.flags.map(([trial, t, number, action]) => ({ trial, t, number, action }));
+const named = new Set(data.named); // trials in findings
 const trialOf = new Map(trials.map((trial) => [trial.id, trial]));
 const cases = data.cases.map((given) => ({ ...given, trials: [], baselines: [] }));
 for (const trial of trials) {
@@ -82,17 +83,19 @@ const COLUMNS = [
 const PAGE = 60;
 let order = { column: 2, up: true }, shown = PAGE;
 
+const markOf = (trial) => { const held = mark(trial.state); held.classList.toggle("found", named.has(trial.id)); return held; };
 function dot(trial) {
   const scene = sceneOf(trial.id);
   const said = `${scene ? scene.name + " " : "repeat "}${trial.repeat}: ${trial.state === "unmeasured" ? "not measured" : trial.state}` +
-    (trial.failure ? ` (${trial.failure})` : "");
-  return el("button", { type: "button", class: "dot", "aria-label": said, title: said, "data-trial": trial.id }, mark(trial.state));
+    (trial.failure ? ` (${trial.failure})` : "") + (named.has(trial.id) ? ", in a finding" : "");
+  return el("button", { type: "button", class: "dot", "aria-label": said, title: said, "data-trial": trial.id }, markOf(trial));
 }
 // So many dots that they would say nothing: the failed first, the rest counted.
-const DOTS = 48, WORST = { failed: 0, unmeasured: 1, passed: 2 };
+const DOTS = 48, WORST = { failed: 0, unmeasured: 2, passed: 3 };
+const rank = (trial) => (named.has(trial.id) && trial.state === "passed" ? 1 : WORST[trial.state]);
 function dots(c) {
   if (c.trials.length <= DOTS + 12) return c.trials.map(dot);
-  const ranked = [...c.trials].sort((a, b) => WORST[a.state] - WORST[b.state]);
+  const ranked = [...c.trials].sort((a, b) => rank(a) - rank(b));
   return [ranked.slice(0, DOTS).map(dot), el("span", { class: "say" }, `and ${(c.trials.length - DOTS).toLocaleString("en")} more`)];
 }
 function baselineMark(c, role) {
@@ -251,7 +254,7 @@ function openTrial(id, at) {
   byId("trace-body").replaceChildren(
     el("div", { class: "bar" }, step(-1, "← Previous"), step(1, "Next →"), el("span", { class: "grow" }),
       el("button", { type: "button", class: "button", onclick: () => dialog.close() }, "Close")),
-    el("h2", { id: "trace-title", tabindex: "-1", autofocus: true }, mark(trial.state), trial.id),
+    el("h2", { id: "trace-title", tabindex: "-1", autofocus: true }, markOf(trial), trial.id),
     el("p", { class: "say" }, [state, trial.failure, trial.role && trial.role + " agent", trial.denied && `${trial.denied} denied`, trial.retries && many(trial.retries, "retried call")].filter(Boolean).join(" · ")),
     ...traceOf(trial).flat(Infinity).filter(Boolean));
   if (!dialog.open) dialog.showModal();

@@ -139,14 +139,15 @@ function fillOf(pen, kind, colors) {
 function drawBand(pen, colors, scene, n) {
   const side = gutter(), from = Math.max(side, place(scene.begin)), to = Math.min(frame.clientWidth, place(scene.end));
   if (to <= side || from >= frame.clientWidth) return;
-  const wide = Math.max(2, to - from - 1), ink = { valid: colors.good, invalid: colors.bad, unknown: colors.unsure }[scene.verdict];
+  const wide = Math.max(2, to - from - 1), ink = { valid: colors.good, invalid: colors.bad, unknown: colors.unsure, baseline: colors.faint }[scene.verdict];
   pen.save();
   pen.beginPath(); pen.rect(from, 22, wide, BANDS); pen.clip();
   pen.fillStyle = n % 2 ? colors.track : colors["accent-soft"]; pen.fillRect(from, 23, wide, 17);
   pen.fillStyle = ink; pen.fillRect(from, 23, 3, 17);
   pen.textAlign = "left"; pen.font = "600 11px system-ui,sans-serif";
-  pen.fillText({ valid: "✓", invalid: "✗", unknown: "?" }[scene.verdict], from + 7, 32);
-  pen.fillStyle = colors.ink; pen.fillText(scene.name, from + 19, 32);
+  const tick = { valid: "✓", invalid: "✗", unknown: "?" }[scene.verdict];
+  if (tick) pen.fillText(tick, from + 7, 32);
+  pen.fillStyle = colors.ink; pen.fillText(scene.name, from + (tick ? 19 : 7), 32);
   pen.font = "10px system-ui,sans-serif";
   for (const [name, begin, end] of scene.phases) {
     const x = Math.max(from, place(begin)), w = Math.max(2, Math.min(to, place(end)) - x - 1);
@@ -194,7 +195,7 @@ function drawLane(pen, colors, fills, lane, y, high, focused) {
   const under = (n) => KINDS[lane.flat[n + 4] & 15].name === "pool"; // a connection carries the calls that lie on it
   for (const first of [true, false]) for (let n = 0; n < lane.flat.length; n += 5) if (under(n) === first) drawBar(pen, colors, fills, lane, n, top, inner);
   pen.restore();
-  drawState(pen, colors, state, 7, y + high / 2, Math.min(4, high / 2 - 0.5));
+  drawState(pen, colors, state, 7, y + high / 2, Math.min(4, high / 2 - 0.5), named.has(lane.id));
   if (side > 20) { pen.fillStyle = colors.soft; pen.textAlign = "left"; pen.fillText(shorten(chosenScene() ? lane.id.replace("@" + lane.scene.name, "") : lane.id, 24), 16, y + high / 2); }
 }
 function drawBar(pen, colors, fills, lane, n, top, inner) {
@@ -224,12 +225,12 @@ function cross(pen, x, y, r) {
   pen.moveTo(x - r, y - r); pen.lineTo(x + r, y + r);
   pen.moveTo(x + r, y - r); pen.lineTo(x - r, y + r);
 }
-function drawState(pen, colors, state, x, y, r) {
+function drawState(pen, colors, state, x, y, r, found) {
   pen.beginPath();
   pen.lineWidth = r > 3 ? 2 : 1.4;
   pen.strokeStyle = state === "failed" ? colors.bad : colors.faint;
   if (state === "failed") cross(pen, x, y, r * 0.9); else pen.arc(x, y, r, 0, 7);
-  pen.fillStyle = colors.good;
+  pen.fillStyle = found ? colors.bad : colors.good;
   if (state === "passed") pen.fill(); else pen.stroke();
   pen.lineWidth = 1;
 }
@@ -260,7 +261,7 @@ function hover(event) {
   if (tip.hidden) return;
   const bar = barAt(lane, timeAt(x));
   const state = lane.retried ? "to be retried" : lane.trial ? lane.trial.state : "never ended";
-  let said = `${lane.id} · ${state}${lane.trial && lane.trial.failure ? " (" + lane.trial.failure + ")" : ""}`;
+  let said = `${lane.id} · ${state}${lane.trial && lane.trial.failure ? " (" + lane.trial.failure + ")" : ""}${named.has(lane.id) ? ", in a finding" : ""}`;
   if (bar) {
     const code = bar[4], ns = (n) => time(bar[n] * data.tick_ns);
     said += `\n${KINDS[code & 15].said} at +${ns(0)}` + (code & DENIED ? ", denied" : `, ${ns(3)}`) +
