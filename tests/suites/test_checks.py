@@ -64,7 +64,9 @@ def test_placeholders_of_canaries_can_be_read(tmp_path: Path) -> None:
     )
     ((line, said),) = of_cases(text, tmp_path)
     assert line == 2 and "got {fact.x}" in said
-    services = "tenants: {acme: 1}\nservices:\n- {type: kv, name: m, seed: {acme: {k: '{canary.k}'}}}"
+    services = (
+        "tenants: {acme: 1}\nservices:\n- {type: kv, name: m, seed: {acme: {k: '{canary.k}'}}}"
+    )
     ((line, said),) = of_suite(services, tmp_path)
     assert line == 5 and said.startswith("services[0]: ") and "got {canary.k}" in said
 
