@@ -20,7 +20,8 @@ from time import perf_counter_ns, process_time_ns, time_ns
 
 from proofrig.authority.authority import Authority
 from proofrig.authority.journal import Journal
-from proofrig.authority.ledger import Ledger, ReserveRequest
+from proofrig.authority.ledger import Ledger
+from proofrig.authority.transition import ReserveRequest
 
 HOLD = {"usd_micro": 1000, "tokens": 500, "calls": 1}
 ACTUAL = {"usd_micro": 700, "tokens": 400, "calls": 1}

@@ -87,7 +87,8 @@ class JournalError(InfraError):
 
 
 class Denied(ProofrigError):
-    """The authority said no. `code`, `scope`, `remaining` and `fix` reach the agent."""
+    """The authority said no. `code`, `rule`, `scope`, `remaining` and `fix` reach the agent;
+    `retry_ns`: in how long it would fit, 0 when that is not known."""
 
     def __init__(
         self,
@@ -96,13 +97,18 @@ class Denied(ProofrigError):
         scope: str = "",
         remaining: dict[str, int] | None = None,
         fix: str = "",
+        rule: str = "",
+        retry_ns: int = 0,
     ) -> None:
         self.code = code
+        self.rule = rule
+        self.retry_ns = retry_ns
         self.scope = scope
         self.remaining = dict(remaining or {})
         self.fix = fix
         where = f" at {scope}" if scope else ""
-        super().__init__(f"denied: {code}{where}" + (f" ({fix})" if fix else ""))
+        by = f" by rule {rule}" if rule else ""
+        super().__init__(f"denied: {code}{by}{where}" + (f" ({fix})" if fix else ""))
 
 
 class LedgerError(ProofrigError):

@@ -12,7 +12,8 @@ import pytest
 from proofrig.authority.authority import Authority, Decision, recover
 from proofrig.authority.budget import Balance
 from proofrig.authority.journal import Journal
-from proofrig.authority.ledger import Ledger, ReserveRequest
+from proofrig.authority.ledger import Ledger
+from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import Denied, JournalError, LedgerError
 
 

@@ -4,20 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proofrig.authority.budget import (
-    MAX_AMOUNT,
-    Balance,
-    Books,
-    ancestors,
-    hold,
-    one_call,
-    opening,
-    settle,
-    traffic,
-)
+from proofrig.authority.budget import Balance, ancestors, one_call, opening, traffic
 from proofrig.errors import UsageError
-
-NOTHING: dict[str, int] = {}
 
 
 @pytest.mark.parametrize(
@@ -77,50 +65,3 @@ def test_time_is_booked_in_milliseconds_rounded_up(
 @pytest.mark.parametrize(("sent", "held"), [(0, 1), (1, 1), (9, 9)])
 def test_a_call_opens_with_the_least_of_time_and_bytes(sent: int, held: int) -> None:
     assert opening(sent) == {"ms": 1, "bytes": held}
-
-
-def test_a_hold_is_taken_everywhere_or_nowhere() -> None:
-    books = Books()
-    books.allocate("a", {"tokens": 100, "calls": 1})
-    lane = books.lane("a/b", {"tokens": 0, "calls": 0})
-    assert hold(lane, {"tokens": 60, "calls": 1})
-    assert not hold(lane, {"tokens": 40, "calls": 1})  # tokens fit, calls do not
-    assert not hold(lane, {"calls": 0, "tokens": 41})
-    for scope, allocated in (("a", 100), ("a/b", None)):
-        assert books.balances(scope, NOTHING)["tokens"] == Balance(allocated, 0, 60)
-
-
-def test_a_charge_takes_the_place_of_its_hold_even_above_the_limit() -> None:
-    books = Books()
-    books.allocate("a", {"tokens": 100})
-    lane = books.lane("a/b", {"tokens": 0, "ms": 0})
-    assert hold(lane, {"tokens": 100})
-    settle(lane, {"tokens": 100}, {"tokens": 130, "ms": 7})
-    assert books.balances("a", NOTHING) == {
-        "tokens": Balance(100, 0, 130),
-        "ms": Balance(None, 0, 7),
-    }
-    assert not hold(lane, {"tokens": 0})  # a scope in debt admits nothing in that unit
-
-
-def test_a_refusal_names_the_outermost_scope_and_what_remains_there() -> None:
-    books = Books()
-    books.allocate("a", {"tokens": 100, "calls": 5})
-    books.allocate("a/b", {"tokens": 10})
-    asked = {"tokens": 50}
-    books.lane("a/b", asked)
-    assert books.refusal("a/b", asked) == ("a/b", {"tokens": 10})
-    assert books.refusal("a/b", {"tokens": 500}) == ("a", {"tokens": 100, "calls": 5})
-    assert books.refusal("a/b", {"tokens": 10}) == ("", {})
-
-
-@pytest.mark.parametrize("amount", [-1, 1.0, True, MAX_AMOUNT + 1, "1", None])
-def test_an_amount_is_a_whole_number_within_bounds(amount: object) -> None:
-    with pytest.raises(UsageError, match="expected integers"):
-        Books().lane("a", {"tokens": amount})  # type: ignore[dict-item]
-
-
-@pytest.mark.parametrize("unit", ["usd", "call", "calls:", "calls:a b", "Tokens", ""])
-def test_a_unit_is_one_of_the_known(unit: str) -> None:
-    with pytest.raises(UsageError, match="expected the units"):
-        Books().lane("a", {unit: 1})

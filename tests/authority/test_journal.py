@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from proofrig.authority.journal import Journal
-from proofrig.authority.ledger import Ledger, ReserveRequest, Transition
+from proofrig.authority.ledger import Ledger
+from proofrig.authority.transition import ReserveRequest, Transition
 from proofrig.errors import JournalError
 
 HOLD = {"tokens": 100, "calls": 1}

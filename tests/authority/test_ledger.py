@@ -9,16 +9,18 @@ from typing import get_args
 import pytest
 
 from proofrig.authority.budget import Balance
-from proofrig.authority.ledger import (
+from proofrig.authority.ledger import Ledger
+from proofrig.authority.ruling import Ruling
+from proofrig.authority.transition import (
     MINUTE_NS,
     TRANSITIONS,
     Event,
-    Ledger,
     ReserveRequest,
     State,
     Transition,
 )
 from proofrig.errors import IdempotencyError, LedgerError, UsageError
+from proofrig.history.action import Outcome
 
 SCOPE = "acme/wf/bot/r1"
 HOLD = {"usd_micro": 500, "tokens": 100, "calls": 1}
@@ -33,7 +35,9 @@ def brought_to(state: State) -> Ledger:
     ledger = Ledger()
     if state == "denied":
         ledger.set_budget("acme", {"tokens": 99}, 0)
-    if state != "new":
+    if state == "pending":
+        ledger.reserve(ask(), 0, ASKS)
+    elif state != "new":
         ledger.reserve(ask(), 0)
     if state in ("started", "committed", "expired_charged"):
         ledger.start("a", 1)
@@ -47,6 +51,8 @@ def brought_to(state: State) -> Ledger:
     return ledger
 
 
+ASKS = Ruling("ask", rule="big", wait_s=10e-9)
+
 # Each event as a live call that is not a repetition of one made in `brought_to`.
 CALLS: dict[Event, Callable[[Ledger], object]] = {
     "start": lambda ledger: ledger.start("a", 3),
@@ -55,7 +61,10 @@ CALLS: dict[Event, Callable[[Ledger], object]] = {
     "extend": lambda ledger: ledger.extend("a", 100, 3),
     "expire": lambda ledger: ledger.expire(10),
     "reserve": lambda ledger: ledger.reserve(ask(), 3),
+    "ask": lambda ledger: ledger.reserve(ask(), 3, ASKS),
     "deny": lambda ledger: ledger.reserve(ask(), 3),
+    "event": lambda ledger: ledger.event(ask(), "measured", "ok", 3),
+    "approve": lambda ledger: ledger.approve("a", "someone", 3),
 }
 PAIRS = list(product(get_args(State), get_args(Event)))
 
@@ -80,7 +89,10 @@ def test_every_pair_of_state_and_event_does_what_the_table_says(state: State, ev
         assert ledger.state("a") == target
         assert ledger.seq > seq
         return
-    if event in ("reserve", "deny", "expire") or (state, event) == ("started", "start"):
+    if event in ("reserve", "ask", "deny", "event", "expire") or (state, event) == (
+        "started",
+        "start",
+    ):
         CALLS[event](ledger)  # a repetition, or a sweep that finds nothing to end
     else:
         with pytest.raises(LedgerError):
@@ -260,3 +272,81 @@ def test_a_sweep_looks_only_at_what_is_due() -> None:
     ledger._live = Watched(ledger._live)
     assert [made.id for made in ledger.expire(10)] == ["r1000"]
     assert looked == ["r1000"]
+
+
+def test_what_waits_for_approval_holds_the_budget_and_lives_on_once_approved() -> None:
+    ledger = Ledger()
+    ledger.set_budget("acme", {"calls": 1}, 0)
+    asked = ledger.reserve(ask(ttl_ns=100), 0, Ruling("ask", rule="big", wait_s=50e-9))
+    assert (asked.event, asked.expires, asked.rule) == ("ask", 50, "big")
+    assert ledger.reserve(ask("b"), 1).event == "deny"
+    assert ledger.reserve(ask(ttl_ns=100), 2, Ruling()) is asked
+    assert ledger.approve("a", "boss", 40).expires == 140
+    assert ledger.expire(139) == []
+    assert [made.state for made in ledger.expire(140)] == ["expired_released"]
+    assert ledger.balances("acme")["calls"] == Balance(1, 0, 0)
+
+
+def test_rules_add_units_and_scopes_and_what_an_action_earns() -> None:
+    ledger = Ledger()
+    ruling = Ruling(units={"taint:web": 1}, earns={"step:act": 1}, also=("@writes",))
+    made = ledger.reserve(ask(), 0, ruling)
+    assert made.asked() == HOLD
+    assert ledger.reserve(ask(), 0, ruling) is made
+    assert ledger.used(SCOPE, "taint:web") == 1
+    ledger.start("a", 1)
+    ledger.commit("a", {}, "measured", "ok", 2)
+    assert ledger.used(SCOPE, "step:act") == 1
+    assert ledger.balances("@writes")["tokens"] == Balance(None, 0, 100)
+
+
+@pytest.mark.parametrize(("outcome", "earned"), [("ok", 1), ("fail", 0), ("unknown", 0)])
+def test_a_step_is_reached_by_an_action_that_ended_ok(outcome: Outcome, earned: int) -> None:
+    ledger = Ledger()
+    ledger.reserve(ask(), 0, Ruling(earns={"step:act": 1}))
+    ledger.start("a", 1)
+    ledger.commit("a", {}, "measured", outcome, 2)
+    assert ledger.used(SCOPE, "step:act") == earned
+
+
+def test_nothing_begins_in_a_scope_that_was_stopped() -> None:
+    ledger = Ledger()
+    ledger.reserve(ask(), 0)
+    ledger.stop("acme/wf", "it went in circles", 1)
+    denied = ledger.reserve(ask("b"), 2)
+    assert (denied.code, denied.at, denied.fix) == ("run_stopped", "acme/wf", "it went in circles")
+    assert ledger.reserve(ask("c", "acme/other"), 2).event == "reserve"
+    assert ledger.start("a", 3).state == "started"  # what was let in may end
+
+
+def test_an_event_is_charged_in_full_whatever_the_limit() -> None:
+    ledger = Ledger()
+    ledger.set_budget("acme", {"tokens": 10}, 0)
+    made = ledger.event(ask(tokens=25), "partial", "unknown", 1)
+    assert ledger.event(ask(tokens=25), "partial", "unknown", 2) is made
+    assert ledger.balances("acme")["tokens"].debt == 15
+
+
+def test_a_replay_brings_back_windows_children_stops_and_scopes_of_ones_own() -> None:
+    ledger, made = Ledger(), []
+    made.append(ledger.set_budget("acme", {"calls/minute": 2, "calls/hour": 9}, 0))
+    made.append(ledger.set_budget("acme/wf", {"children": 3}, 0))
+    made.append(ledger.reserve(ask("a"), 1, Ruling(also=("@writes",), units={"taint:web": 1})))
+    made.append(ledger.reserve(ask("b", "acme/wf/other/r2"), 2, ASKS))
+    made.append(ledger.start("a", 3))
+    made.append(ledger.commit("a", {"usd_micro": 1}, "measured", "ok", 4))
+    made.append(ledger.approve("b", "boss", 5))
+    made.append(ledger.reserve(ask("c", "acme/wf/third/r3"), 6))
+    made.append(ledger.stop("acme/wf/third", "enough", 7))
+    assert made[7].code == "rate_exceeded"
+    again = Ledger()
+    for one in made:
+        again.apply(one)
+    now = 8
+    for scope in ledger.scopes():
+        assert again.balances(scope, now) == ledger.balances(scope, now)
+    for id in "abc":
+        assert again.state(id) == ledger.state(id)
+    for kept in (ledger, again):
+        assert kept.balances("acme/wf", now)["children"] == Balance(3, 0, 2)
+        assert kept.reserve(ask("d", "acme/wf/third/r4"), now).code == "run_stopped"

@@ -211,6 +211,73 @@ def test_amending_leaves_the_bytes_of_other_fields(
     assert list(added.values()) == [b"%d" % limit]
 
 
+@st.composite
+def amendments(draw: st.DrawFn, request: Request) -> dict[str, Any]:
+    offered = [tool.name for tool in request.tools]
+    return {
+        "max_tokens": draw(st.none() | st.integers(1, 99)),
+        "ask_usage": draw(st.booleans()),
+        "without_tools": draw(st.sets(st.sampled_from([*offered, "other"]))),
+        "note": draw(texts),
+    }
+
+
+@every_api
+@some
+@given(data=st.data(), indent=st.none() | st.integers(0, 2))
+def test_an_amended_request_is_read_as_asked_and_amending_it_again_changes_nothing(
+    api: Api, data: st.DataObject, indent: int | None
+) -> None:
+    request = data.draw(requests(api))
+    change = data.draw(amendments(request))
+    body = json.dumps(json.loads(CODECS[api].encode_request(request)), indent=indent).encode()
+    amended = CODECS[api].amend_request(body, **change)
+    asked, read = CODECS[api].decode_request(body), CODECS[api].decode_request(amended)
+    gone, note, limit = change["without_tools"], change["note"], change["max_tokens"]
+    assert read.tools == tuple(tool for tool in request.tools if tool.name not in gone)
+    assert read.max_tokens == (request.max_tokens if limit is None else limit)
+    assert read.wants_usage == (request.wants_usage or change["ask_usage"])
+    if note:
+        said = [
+            text for m in read.messages for text in (m.text, *(r.content for r in m.tool_results))
+        ]
+        assert any(text.endswith(note) for text in said)
+        assert sum(message not in asked.messages for message in read.messages) <= 1
+    else:
+        assert read.messages == asked.messages
+    assert CODECS[api].amend_request(amended, **change) is amended
+
+
+LISTED = [
+    ("a", b'{"name": "a"}'),
+    ("b", b'{"type" : "b"}'),
+    ("c", b'{"type":"t","name":"c", "x":[ 1.0 ]}'),
+    ("a", b'{"name":"\\u0061"}'),
+]
+spaces = st.sampled_from([b"", b" ", b"\n\t"])
+
+
+@every_api
+@some
+@given(data=st.data(), tools=st.lists(st.sampled_from(LISTED), min_size=1, max_size=5))
+def test_cutting_tools_keeps_the_bytes_and_spaces_of_the_others(
+    api: Api, data: st.DataObject, tools: list[tuple[str, bytes]]
+) -> None:
+    gone = data.draw(st.sets(st.sampled_from("abc")))
+    spaced = [(name, data.draw(spaces) + tool) for name, tool in tools]
+    body = b'{"x": [ 1.0 ],"tools":[%b ],"y":1e5}' % b",".join(tool for _, tool in spaced)
+    left = [tool for name, tool in spaced if name not in gone]
+    amended = CODECS[api].amend_request(body, without_tools=gone)
+    got = msgspec.json.decode(amended, type=dict[str, msgspec.Raw])
+    assert list(got) == (["x", "tools", "y"] if left else ["x", "y"])
+    assert [bytes(got["x"]), bytes(got["y"])] == [b"[ 1.0 ]", b"1e5"]
+    if left:
+        first = spaced[0][1].partition(b"{")[0] + left[0].lstrip()  # the list opens as it did
+        assert bytes(got["tools"]) == b"[%b ]" % b",".join([first, *left[1:]])
+    if len(left) == len(tools):
+        assert amended is body
+
+
 SSE_EVENTS = [
     (b'data: {"choices":[{"index":0,"delta":{"content":"x"}}],"usage":null}', True),
     (b': ping "usage"', True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proofrig.authority.authority import recover
-from proofrig.authority.ledger import ReserveRequest
+from proofrig.authority.transition import ReserveRequest
 from proofrig.history.action import Action
 from proofrig.history.history import History
 from proofrig.history.journal import Journal

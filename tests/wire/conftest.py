@@ -1,4 +1,5 @@
-"""The real SDKs, fed from bytes: a transport answers every request with the body it was given."""
+"""The real SDKs, fed from bytes: a transport answers every request with the body it was given, and
+keeps the bodies that were sent."""
 
 from __future__ import annotations
 
@@ -13,23 +14,31 @@ import pytest
 Sdk = TypeVar("Sdk")
 
 
-def _http(body: bytes | Iterable[bytes], status: int) -> httpx2.Client:
+def _http(body: bytes | Iterable[bytes], status: int, sent: list[bytes]) -> httpx2.Client:
     whole = body if isinstance(body, bytes) else b"".join(body)
     kind = "application/json" if whole.startswith(b"{") else "text/event-stream"
 
     def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.content)
         return httpx2.Response(status, headers={"content-type": kind}, content=whole)
 
     return httpx2.Client(transport=httpx2.MockTransport(answer))
 
 
 @pytest.fixture
-def openai_given() -> Iterator[Callable[..., openai.OpenAI]]:
+def sent() -> list[bytes]:
+    """The bodies of the requests that the SDKs have sent."""
+    return []
+
+
+@pytest.fixture
+def openai_given(sent: list[bytes]) -> Iterator[Callable[..., openai.OpenAI]]:
     """An OpenAI client to which every answer is these bytes (whole, or in pieces)."""
     clients: list[openai.OpenAI] = []
 
     def given(body: bytes | Iterable[bytes], status: int = 200) -> openai.OpenAI:
-        client = openai.OpenAI(api_key="k", max_retries=0, http_client=_http(body, status))
+        http = _http(body, status, sent)
+        client = openai.OpenAI(api_key="k", max_retries=0, http_client=http)
         clients.append(client)
         return client
 
@@ -39,12 +48,13 @@ def openai_given() -> Iterator[Callable[..., openai.OpenAI]]:
 
 
 @pytest.fixture
-def anthropic_given() -> Iterator[Callable[..., anthropic.Anthropic]]:
+def anthropic_given(sent: list[bytes]) -> Iterator[Callable[..., anthropic.Anthropic]]:
     """An Anthropic client to which every answer is these bytes (whole, or in pieces)."""
     clients: list[anthropic.Anthropic] = []
 
     def given(body: bytes | Iterable[bytes], status: int = 200) -> anthropic.Anthropic:
-        client = anthropic.Anthropic(api_key="k", max_retries=0, http_client=_http(body, status))
+        http = _http(body, status, sent)
+        client = anthropic.Anthropic(api_key="k", max_retries=0, http_client=http)
         clients.append(client)
         return client
 

@@ -86,6 +86,9 @@ RESPONSE = {
 }
 
 
+LAST = ToolResult("c2", "1\n\nStop.")
+
+
 def body(value: object) -> bytes:
     return json.dumps(value).encode()
 
@@ -204,6 +207,154 @@ def test_amending_sets_the_limit_in_use_and_asks_streams_for_usage(
 def test_amending_nothing_changes_no_byte() -> None:
     odd = b'  { "b" : 1 }\n'
     assert CODEC.amend_request(odd) is odd
+
+
+ADD = b'{"type":"function", "function":{"name":"add","parameters":{"x": 1.0}}}'
+PY = b'{"type":"custom","custom":{"name":"py"}}'
+SEARCH = b'{"type": "web_search"}'
+
+
+@pytest.mark.parametrize(
+    ("given", "amended"),
+    [
+        (
+            b'{"tools": [%b , %b,\n %b]}' % (ADD, PY, SEARCH),
+            b'{"tools":[%b,\n %b]}' % (ADD, SEARCH),
+        ),
+        (b'{"tools":[ %b, %b ]}' % (PY, ADD), b'{"tools":[ %b ]}' % ADD),
+        (
+            b'{"tools":[%b],"tool_choice":"auto","n":1,"parallel_tool_calls":false}' % PY,
+            b'{"n":1}',
+        ),
+        (
+            b'{"tool_choice":{"type":"custom","custom":{"name":"py"}},"tools":[%b,%b]}' % (PY, ADD),
+            b'{"tool_choice":"auto","tools":[%b]}' % ADD,
+        ),
+        (
+            b'{"tools":[%b,%b],"tool_choice":{"type":"function", "function":{"name":"add"}}}'
+            % (PY, ADD),
+            b'{"tools":[%b],"tool_choice":{"type":"function", "function":{"name":"add"}}}' % ADD,
+        ),
+        (
+            b'{"tools":[%b,%b],"tool_choice":"required"}' % (PY, ADD),
+            b'{"tools":[%b],"tool_choice":"required"}' % ADD,
+        ),
+        (
+            b'{"tools":[%b,%b],"tool_choice":{"type":"allowed_tools",'
+            b'"allowed_tools":{"mode":"required","tools":[%b, %b]}}}' % (PY, ADD, PY, ADD),
+            b'{"tools":[%b],"tool_choice":{"type":"allowed_tools",'
+            b'"allowed_tools":{"mode":"required","tools":[%b]}}}' % (ADD, ADD),
+        ),
+        (
+            b'{"tools":[%b,%b],"tool_choice":{"type":"allowed_tools",'
+            b'"allowed_tools":{"mode":"auto","tools":[%b]}}}' % (PY, ADD, PY),
+            b'{"tools":[%b],"tool_choice":"none"}' % ADD,
+        ),
+        (b'{"functions":[{"name":"py"}],"function_call":{"name":"py"}}', b"{}"),
+        (
+            b'{"functions":[{"name":"py"},{"name":"b"}],"function_call":{"name":"py"}}',
+            b'{"functions":[{"name":"b"}],"function_call":"auto"}',
+        ),
+    ],
+)
+def test_tools_are_cut_with_every_choice_of_them(given: bytes, amended: bytes) -> None:
+    assert CODEC.amend_request(given, without_tools=["py", "gone"]) == amended
+    assert CODEC.amend_request(amended, without_tools={"py"}) is amended
+
+
+def test_a_built_in_tool_goes_by_its_type() -> None:
+    given = b'{"model":"m","messages":[],"tools":[%b,%b]}' % (SEARCH, ADD)
+    assert [tool.name for tool in CODEC.decode_request(given).tools] == ["web_search", "add"]
+    left = CODEC.amend_request(given, without_tools=["web_search"])
+    assert [tool.name for tool in CODEC.decode_request(left).tools] == ["add"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{ "tools": null }',
+        b'{ "tools": {"name": "py"} }',
+        b'{ "tools": [1, null, "py", {"function": 7, "name": "py"}, {"name": ["py"]}, []] }',
+        b'{ "tools": [], "tool_choice": {"type":"custom","custom":{"name":"py"}} }',
+        b'{ "tool_choice": 7, "function_call": [] }',
+    ],
+)
+def test_tools_of_no_known_shape_stay_as_they_are(odd: bytes) -> None:
+    assert CODEC.amend_request(odd, without_tools=["py"]) is odd
+
+
+@pytest.mark.parametrize(
+    ("given", "amended"),
+    [
+        (
+            b'[ {"role":"user", "content":"a\\u00e9"} ]',
+            rb'[ {"role":"user","content":"a\u00e9\n\nN\""} ]',
+        ),
+        (b'[{"role":"user","content":""}]', rb'[{"role":"user","content":"N\""}]'),
+        (b'[{"role":"user"}]', rb'[{"role":"user","content":"N\""}]'),
+        (
+            b'[{"role":"user","content":[ {"type":"image_url"} ]}]',
+            rb'[{"role":"user","content":[ {"type":"image_url"},{"type":"text","text":"N\""} ]}]',
+        ),
+        (
+            b'[{"role":"user","content":"a"},\n{"role":"tool","tool_call_id":"c","content":"3"}]',
+            b'[{"role":"user","content":"a"},\n'
+            rb'{"role":"tool","tool_call_id":"c","content":"3\n\nN\""}]',
+        ),
+        (
+            b'[{"role":"user","content":"a"},{"role":"assistant","content":"{","prefix":true}]',
+            rb'[{"role":"user","content":"a\n\nN\""},'
+            b'{"role":"assistant","content":"{","prefix":true}]',
+        ),
+        (
+            b'[ {"role":"assistant","content":"x"}]',
+            rb'[{"role":"user","content":"N\""}, {"role":"assistant","content":"x"}]',
+        ),
+        (b"[ ]", rb'[{"role":"user","content":"N\""} ]'),
+    ],
+)
+def test_a_note_joins_the_last_message_that_is_not_the_assistants(
+    given: bytes, amended: bytes
+) -> None:
+    body = CODEC.amend_request(b'{"messages": %b,"n":1}' % given, note='N"')
+    assert body == b'{"messages":%b,"n":1}' % amended
+    assert CODEC.amend_request(body, note='N"') is body
+
+
+@pytest.mark.parametrize("bad", [b"", b"[]", b"{", b'"note"'])
+def test_amending_what_is_no_object_says_so(bad: bytes) -> None:
+    for change in ({"note": "n"}, {"without_tools": ["a"]}):
+        with pytest.raises(WireError, match="expected a request object as JSON, got"):
+            CODEC.amend_request(bad, **change)
+
+
+def test_every_change_at_once_to_what_the_sdk_sends(
+    sent: list[bytes], openai_given: Callable[..., openai.OpenAI]
+) -> None:
+    client = openai_given(body(RESPONSE))
+    given = {key: value for key, value in REQUEST.items() if key != "vendor_extension"}
+    choice = {"type": "function", "function": {"name": "add"}}
+    client.chat.completions.create(**given | {"stream": True, "tool_choice": choice})
+    asked = CODEC.decode_request(sent[0])
+    amended = CODEC.amend_request(
+        sent[0], max_tokens=5, ask_usage=True, without_tools=["add"], note="Stop."
+    )
+    assert CODEC.decode_request(amended) == Request(
+        api="chat_completions",
+        model="gpt-5",
+        messages=(*asked.messages[:-1], Message("tool", tool_results=(LAST,))),
+        tools=(Tool("py", "Run."),),
+        stream=True,
+        max_tokens=5,
+        wants_usage=True,
+    )
+    changed = {"messages", "tools", "tool_choice", "max_tokens", "stream_options"}
+    before, after = json.loads(sent[0]), json.loads(amended)
+    assert [*before, "stream_options"] == list(after)
+    assert {key: before[key] for key in before.keys() - changed} == {
+        key: after[key] for key in after.keys() - changed
+    }
+    assert (after["tool_choice"], after["messages"][:-1]) == ("auto", before["messages"][:-1])
 
 
 def test_the_sdk_reads_what_is_encoded(openai_given: Callable[..., openai.OpenAI]) -> None:

@@ -136,6 +136,96 @@ def test_amending_sets_the_limit_and_keeps_every_other_value() -> None:
     assert CODEC.amend_request(REQUEST, ask_usage=True) is REQUEST
 
 
+ADD = b'{"name": "add", "input_schema": {"x": 1.0}}'
+WEB = b'{"type":"web_search_20260209", "name":"web_search"}'
+SET = b'{"type":"mcp_toolset","mcp_server_name":"s"}'
+
+
+@pytest.mark.parametrize(
+    ("given", "amended"),
+    [
+        (b'{"tools": [%b,\n %b]}' % (WEB, ADD), b'{"tools":[%b]}' % ADD),
+        (b'{"tools":[%b,%b],"n":1,"tool_choice":{"type":"any"}}' % (WEB, SET), b'{"n":1}'),
+        (
+            b'{"tools":[%b,%b],"tool_choice":{"type":"any"}}' % (WEB, ADD),
+            b'{"tools":[%b],"tool_choice":{"type":"any"}}' % ADD,
+        ),
+        (
+            b'{"tools":[%b,%b],"tool_choice":{"type":"tool","name":"web_search",'
+            b'"disable_parallel_tool_use":true}}' % (WEB, ADD),
+            b'{"tools":[%b],"tool_choice":{"type":"auto","disable_parallel_tool_use":true}}' % ADD,
+        ),
+        (
+            b'{"tool_choice": {"type": "tool", "name": "add"},"tools":[%b,%b]}' % (WEB, ADD),
+            b'{"tool_choice":{"type": "tool", "name": "add"},"tools":[%b]}' % ADD,
+        ),
+    ],
+)
+def test_tools_are_cut_with_every_choice_of_them(given: bytes, amended: bytes) -> None:
+    gone = ["web_search", "mcp_toolset", "any"]
+    assert CODEC.amend_request(given, without_tools=gone) == amended
+    assert CODEC.amend_request(amended, without_tools=gone) is amended
+
+
+@pytest.mark.parametrize(
+    ("given", "amended"),
+    [
+        (b'[{"role":"user","content":"a"}]', rb'[{"role":"user","content":"a\n\nN"}]'),
+        (
+            b'[{"role":"user","content":[{"type":"tool_result","content": [ ]} ] } ]',
+            b'[{"role":"user","content":[{"type":"tool_result","content": [ ]},'
+            b'{"type":"text","text":"N"} ]} ]',
+        ),
+        (
+            b'[{"role":"user","content":"a"}, {"role":"assistant","content":"{"}]',
+            rb'[{"role":"user","content":"a\n\nN"}, {"role":"assistant","content":"{"}]',
+        ),
+        (
+            b'[{"role":"user","content":"a"},{"role":"system","content":"b"}]',
+            rb'[{"role":"user","content":"a"},{"role":"system","content":"b\n\nN"}]',
+        ),
+        (b"[]", b'[{"role":"user","content":"N"}]'),
+    ],
+)
+def test_a_note_joins_the_last_message_that_is_not_the_assistants(
+    given: bytes, amended: bytes
+) -> None:
+    body = CODEC.amend_request(b'{"messages":%b,"n": 1}' % given, note="N")
+    assert body == b'{"messages":%b,"n":1}' % amended
+    assert CODEC.amend_request(body, note="N") is body
+
+
+def test_every_change_at_once_to_what_the_sdk_sends(
+    sent: list[bytes], anthropic_given: Callable[..., anthropic.Anthropic]
+) -> None:
+    given = json.loads(REQUEST)
+    del given["thread"]
+    client = anthropic_given(RESPONSE)
+    client.messages.create(**given | {"tool_choice": {"type": "tool", "name": "add"}})
+    asked = CODEC.decode_request(sent[0])
+    amended = CODEC.amend_request(
+        sent[0], max_tokens=5, ask_usage=True, without_tools=["add"], note="Stop."
+    )
+    last = asked.messages[-1]
+    assert CODEC.decode_request(amended) == Request(
+        api="messages",
+        model="claude-x",
+        messages=(
+            *asked.messages[:-1],
+            Message("tool", "Go on.Stop.", tool_results=last.tool_results),
+        ),
+        tools=(Tool("web_search"),),
+        stream=True,
+        max_tokens=5,
+    )
+    before, after = json.loads(sent[0]), json.loads(amended)
+    assert after["tool_choice"] == {"type": "auto"}
+    assert list(after) == list(before)
+    assert after["system"] == before["system"]
+    blocks = after["messages"][-1]["content"]
+    assert blocks == [*before["messages"][-1]["content"], {"type": "text", "text": "Stop."}]
+
+
 def test_broken_arguments_travel_as_an_object() -> None:
     turn = Turn("messages", tool_calls=(ToolCall("t", "add", '{"a": 4'),), finish="tool_calls")
     [block] = json.loads(CODEC.encode_response(turn))["content"]

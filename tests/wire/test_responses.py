@@ -211,6 +211,103 @@ def test_amending_sets_the_limit_and_keeps_every_other_value() -> None:
     assert CODEC.amend_request(given, ask_usage=True) is given
 
 
+ADD = b'{"type":"function", "name":"add","parameters":{"x": 1.0}}'
+WEB = b'{"type": "web_search"}'
+CRM = b'{"type":"namespace","name":"crm","tools":[%b, {"type":"custom","name":"py"}]}' % ADD
+
+
+@pytest.mark.parametrize(
+    ("given", "amended"),
+    [
+        (b'{"tools": [%b,\n %b , %b]}' % (WEB, ADD, WEB), b'{"tools":[%b]}' % ADD),
+        (
+            b'{"parallel_tool_calls":true,"tools":[%b],"tool_choice":"required","n":1}' % WEB,
+            b'{"n":1}',
+        ),
+        (
+            b'{"tools":[%b,%b],"tool_choice":{"type":"web_search"}}' % (WEB, ADD),
+            b'{"tools":[%b],"tool_choice":"auto"}' % ADD,
+        ),
+        (
+            b'{"tools":[{"type":"mcp","server_label":"s"},%b],'
+            b'"tool_choice":{"type":"mcp","server_label":"s","name":"ask"}}' % ADD,
+            b'{"tools":[%b],"tool_choice":"auto"}' % ADD,
+        ),
+        (
+            b'{"tools":[%b,%b],"tool_choice":{"type":"function", "name":"add"}}' % (WEB, ADD),
+            b'{"tools":[%b],"tool_choice":{"type":"function", "name":"add"}}' % ADD,
+        ),
+        (
+            b'{"tools":[%b,%b],"tool_choice":{"type":"allowed_tools","mode":"auto",'
+            b'"tools":[{"type":"web_search"}, {"type":"function","name":"add"}]}}' % (WEB, ADD),
+            b'{"tools":[%b],"tool_choice":{"type":"allowed_tools","mode":"auto",'
+            b'"tools":[{"type":"function","name":"add"}]}}' % ADD,
+        ),
+        (
+            b'{"tools":[%b,%b],"tool_choice":{"type":"allowed_tools","mode":"required",'
+            b'"tools":[{"type":"web_search"}]}}' % (WEB, ADD),
+            b'{"tools":[%b],"tool_choice":"none"}' % ADD,
+        ),
+        (
+            b'{"tools":[%b]}' % CRM,
+            b'{"tools":[{"type":"namespace","name":"crm","tools":[%b]}]}' % ADD,
+        ),
+        (b'{"tools":[{"type":"namespace","name":"n","tools":[{"name":"py"}]}]}', b"{}"),
+    ],
+)
+def test_tools_are_cut_with_every_choice_of_them(given: bytes, amended: bytes) -> None:
+    gone = ["web_search", "mcp", "py"]
+    assert CODEC.amend_request(given, without_tools=gone) == amended
+    assert CODEC.amend_request(amended, without_tools=gone) is amended
+
+
+def test_a_namespace_goes_by_its_name() -> None:
+    given = b'{"tools":[%b,%b]}' % (CRM, WEB)
+    assert CODEC.amend_request(given, without_tools=["crm"]) == b'{"tools":[%b]}' % WEB
+
+
+@pytest.mark.parametrize(
+    ("given", "amended"),
+    [
+        (b'{"input": "a\\u00e9","n":1}', rb'{"input":"a\u00e9\n\nN","n":1}'),
+        (
+            b'{"input":[ {"type":"function_call_output","output":"3"} ]}',
+            b'{"input":[ {"type":"function_call_output","output":"3"},'
+            b'{"type":"message","role":"user","content":"N"} ]}',
+        ),
+        (b'{"prompt":{"id": "p"},"input":null}', b'{"prompt":{"id": "p"},"input":"N"}'),
+        (b'{"previous_response_id":"r"}', b'{"previous_response_id":"r","input":"N"}'),
+    ],
+)
+def test_a_note_is_the_last_of_the_input(given: bytes, amended: bytes) -> None:
+    assert CODEC.amend_request(given, note="N") == amended
+    assert CODEC.amend_request(amended, note="N") is amended
+    assert CODEC.decode_request(amended).messages[-1].text.endswith("N")
+
+
+def test_every_change_at_once_to_what_the_sdk_sends(
+    sent: list[bytes], openai_given: Callable[..., openai.OpenAI]
+) -> None:
+    client = openai_given(body(RESPONSE))
+    client.responses.create(**REQUEST | {"tool_choice": {"type": "function", "name": "add"}})
+    asked = CODEC.decode_request(sent[0])
+    amended = CODEC.amend_request(
+        sent[0], max_tokens=5, ask_usage=True, without_tools=["add"], note="Stop."
+    )
+    assert CODEC.decode_request(amended) == Request(
+        api="responses",
+        model="gpt-5",
+        messages=(*asked.messages, Message("user", "Stop.")),
+        tools=(Tool("web_search"),),
+        stream=True,
+        max_tokens=5,
+        previous_id="resp_0",
+    )
+    before, after = json.loads(sent[0]), json.loads(amended)
+    assert (list(after), after["tool_choice"]) == (list(before), "auto")
+    assert after["input"][:-1] == before["input"]
+
+
 @pytest.mark.parametrize("finish", ["stop", "length", "content_filter", "error"])
 def test_the_sdk_reads_what_is_encoded(
     finish: Any, openai_given: Callable[..., openai.OpenAI]

@@ -1,4 +1,4 @@
-"""The face of the ledger that gateways use: reserve, start, commit or release.
+"""Permission and budget for every action: reserve, start, commit or release.
 
 Rules:
 1. Every call is synchronous and whole: nothing else runs in between on the same event loop.
@@ -6,44 +6,33 @@ Rules:
    the journal. While the journal cannot be written, `reserve` and `start` raise JournalError.
 3. What has been spent is always booked: `commit`, `release`, `extend` and `sweep` move the balances
    even then, and are written as soon as the journal can be.
-4. A denial consumed nothing. It says where, what remains there, and what to do.
+4. A denial consumed nothing, and neither has what waits for approval. See `decision.Decision`.
 5. The clock is passed in: nanoseconds that never go back. With a journal they go on over restarts
    (`time.time_ns`), since the expiry of a hold is written down.
+6. A scope gets the limits that the policy gives it when it is first used, before its first action.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from proofrig.authority.budget import Amounts, Balance
+from proofrig.authority.budget import Amounts, Balance, ancestors
+from proofrig.authority.decision import Decision, decision_of, refused
 from proofrig.authority.journal import Journal
-from proofrig.authority.ledger import Ledger, ReserveRequest, Source, Transition
-from proofrig.errors import Denied, JournalError
+from proofrig.authority.ledger import Ledger
+from proofrig.authority.ruling import ALLOWED, Act, Ruling
+from proofrig.authority.transition import ReserveRequest, Source, Transition, no_such_move
+from proofrig.errors import JournalError, LedgerError
 from proofrig.history.action import Outcome
 
+if TYPE_CHECKING:
+    from proofrig.authority.policy import Policy
 
-class Decision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The answer to a reserve. id: the reservation's, as requested. The rest only on deny:
-    code, the scope that refused, what remains there per limited unit, and what to do."""
-
-    effect: Literal["allow", "deny"]
-    id: str
-    code: str = ""
-    scope: str = ""
-    remaining: dict[str, int] | None = None
-    fix: str = ""
-
-    @property
-    def allowed(self) -> bool:
-        return self.effect == "allow"
-
-    def denied(self) -> Denied:
-        """The denial as the error that reaches the agent."""
-        return Denied(self.code, scope=self.scope, remaining=self.remaining, fix=self.fix)
+# Called with the answer to what asked: an allow, or the denial.
+Answered = Callable[[Decision], None]
 
 
 class Authority:
@@ -52,7 +41,13 @@ class Authority:
     Raises JournalError when the ledger has not taken in what the journal holds.
     """
 
-    def __init__(self, ledger: Ledger, journal: Journal | None, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        journal: Journal | None,
+        clock: Callable[[], int],
+        policy: Policy | None = None,
+    ) -> None:
         if journal is not None and journal.last != ledger.seq:
             raise JournalError(
                 f"{journal.path}: expected a ledger at transition {journal.last}, got one at "
@@ -61,13 +56,16 @@ class Authority:
         self._ledger = ledger
         self._journal = journal
         self._clock = clock
+        self._policy = policy
+        self._limited: set[str] = set()
+        self._waiting: dict[str, Answered] = {}
 
     def set_budget(self, scope: str, amounts: Amounts) -> None:
         """Limit `scope` in the units named; other units keep their limits."""
         self._write(self._ledger.set_budget(scope, amounts, self._clock()))
 
     def reserve(self, request: ReserveRequest) -> Decision:
-        """Take the whole vector over every scope of the path, or deny and take nothing.
+        """Ask the rules, and take the whole vector over every scope; or deny and take nothing.
 
         Raises IdempotencyError when the id came with another payload, UsageError for amounts or a
         scope that are none, JournalError when the answer cannot be written.
@@ -75,14 +73,13 @@ class Authority:
         journal = self._journal
         if journal is not None and journal.failure is not None:
             journal.flush()
-        made = self._ledger.reserve(request, self._clock())
+        ruling = ALLOWED if self._policy is None else self._rule(self._policy, request)
+        made = self._ledger.reserve(request, self._clock(), ruling)
         if journal is not None:
             journal.append(made)
             if journal.failure is not None:
                 raise journal.failure
-        if made.event == "reserve":
-            return Decision("allow", made.id)
-        return _deny(made)
+        return decision_of(made)
 
     def start(self, id: str) -> None:
         """Call right before the side effect. Raises LedgerError when `id` may not start,
@@ -99,10 +96,13 @@ class Authority:
         actual: Amounts,
         source: Source = "measured",
         outcome: Outcome = "ok",
+        *,
+        price: str = "",
     ) -> dict[str, int]:
         """Book what the action cost and give the rest back. Returns what was charged: `actual`,
-        and the hold in every unit that `actual` does not name. Raises LedgerError."""
-        made = self._ledger.commit(id, actual, source, outcome, self._clock())
+        and the hold in every unit that `actual` does not name. price: where the rates of its money
+        come from. Raises LedgerError."""
+        made = self._ledger.commit(id, actual, source, outcome, self._clock(), price=price)
         self._write(made)
         return dict(made.amounts or {})
 
@@ -110,9 +110,75 @@ class Authority:
         """Give the whole hold back: the action certainly did not happen. Raises LedgerError."""
         self._write(self._ledger.release(id, reason, self._clock()))
 
-    def extend(self, id: str, ttl_ns: int) -> None:
-        """Let the hold live for `ttl_ns` from now: the heartbeat of long actions."""
+    def extend(self, id: str, ttl_ns: int) -> int:
+        """Let the hold live for `ttl_ns` from now: the heartbeat of long actions. Returns when it
+        ends, on the authority's clock."""
         self._write(self._ledger.extend(id, ttl_ns, self._clock()))
+        held = self._ledger.reservation(id)
+        return 0 if held is None else held.expires
+
+    def event(
+        self, request: ReserveRequest, source: Source = "measured", outcome: Outcome = "ok"
+    ) -> dict[str, int]:
+        """Charge what has already happened, in full, without asking. Returns what was charged."""
+        self._limit(request)
+        made = self._ledger.event(request, source, outcome, self._clock())
+        self._write(made)
+        return dict(made.amounts or {})
+
+    def stop(self, scope: str, reason: str) -> None:
+        """Let nothing new begin in `scope` and below it; `reason` reaches whoever asks."""
+        self._write(self._ledger.stop(scope, reason, self._clock()))
+
+    # ---- approval
+
+    def approve(self, id: str, by: str) -> Decision:
+        """Let what asked begin. Raises LedgerError when it does not, or no longer, wait."""
+        self._write(self._ledger.approve(id, by, self._clock()))
+        return self._answer(id, Decision("allow", id, rule=self._asked(id).rule))
+
+    def refuse(self, id: str, by: str, reason: str = "") -> Decision:
+        """Deny what asked; its hold is given back. Raises LedgerError."""
+        state = self._ledger.state(id)
+        if state not in ("pending", "released"):
+            raise LedgerError(no_such_move(id, state, "a refusal"))
+        said = f"refused by {by}: {reason}" if reason else f"refused by {by}"
+        self._write(self._ledger.release(id, said, self._clock()))
+        return self._answer(id, refused(self._asked(id), "approval_refused", by, reason))
+
+    def when_answered(self, id: str, tell: Answered) -> None:
+        """Call `tell` once with the answer to what asked, be it that nobody gave one in time; at
+        once when it is there. Raises LedgerError for what did not ask."""
+        held = self._ledger.reservation(id)
+        if held is None or held.opened.event != "ask":
+            raise LedgerError(no_such_move(id, self._ledger.state(id), "a wait for approval"))
+        if held.state == "pending":
+            self._waiting[id] = tell
+        elif held.last.event == "release":
+            by, _, why = held.last.reason.removeprefix("refused by ").partition(": ")
+            tell(refused(self._asked(id), "approval_refused", by, why))
+        elif held.last.event == "expire" and held.state == "expired_released":
+            tell(refused(self._asked(id), "approval_timeout", ""))
+        else:
+            tell(Decision("allow", id, rule=held.opened.rule))
+
+    def pending(self) -> list[Transition]:
+        """What waits for approval, oldest first."""
+        held = (self._ledger.reservation(id) for id in self._ledger.open())
+        return [one.opened for one in held if one is not None and one.state == "pending"]
+
+    def _asked(self, id: str) -> Decision:
+        held = self._ledger.reservation(id)
+        assert held is not None
+        return decision_of(held.opened)
+
+    def _answer(self, id: str, answer: Decision) -> Decision:
+        tell = self._waiting.pop(id, None)
+        if tell is not None:
+            tell(answer)
+        return answer
+
+    # ---- what goes on by itself
 
     def sweep(self, *, everything: bool = False) -> list[Transition]:
         """End the holds that have run out; `everything`: all of them, when their callers are known
@@ -121,6 +187,8 @@ class Authority:
         ended = self._ledger.expire_all(now) if everything else self._ledger.expire(now)
         for made in ended:
             self._write(made)
+            if made.id in self._waiting:
+                self._answer(made.id, refused(self._asked(made.id), "approval_timeout", ""))
         return ended
 
     def ends(self, ids: Collection[str]) -> dict[str, Transition]:
@@ -132,25 +200,70 @@ class Authority:
         if self._journal is not None and self._journal.failure is not None:
             self._journal.flush()
 
+    # ---- what may be asked
+
+    @property
+    def policy(self) -> Policy | None:
+        return self._policy
+
     def balances(self, scope: str) -> dict[str, Balance]:
         """Every unit limited or booked in `scope`. Costs a look at every live hold."""
-        return self._ledger.balances(scope)
+        return self._ledger.balances(scope, self._clock())
 
     def scopes(self) -> tuple[str, ...]:
         """Every scope limited or booked so far."""
         return self._ledger.scopes()
+
+    def state(self, id: str) -> str:
+        """The state of a reservation; `new` for an id that is not, or no longer, known."""
+        return self._ledger.state(id)
 
     def close(self) -> None:
         """Write what is queued and close the journal."""
         if self._journal is not None:
             self._journal.close()
 
+    # ---- inside
+
+    def _rule(self, policy: Policy, request: ReserveRequest) -> Ruling:
+        scope = request.scope
+        act = Act(scope, request.name, request.arguments, request.root)
+        ruling = policy.decide(act, partial(self._ledger.used, scope), request.also)
+        if scope not in self._limited or ruling.also or request.also:
+            self._limit(request, ruling.also)
+        return ruling
+
+    def _limit(self, request: ReserveRequest, also: tuple[str, ...] = ()) -> None:
+        """Give the scopes of a request their limits, once each."""
+        policy = self._policy
+        if policy is None:
+            return
+        for path in (request.scope, *request.also, *also):
+            if path in self._limited:
+                continue
+            for scope in ancestors(path):
+                if scope not in self._limited:
+                    limits = policy.limits(scope)
+                    if limits and not self._has(scope, limits):
+                        self.set_budget(scope, limits)
+                    self._limited.add(scope)
+
+    def _has(self, scope: str, limits: Amounts) -> bool:
+        have = self._ledger.balances(scope, self._clock()) if self._ledger.knows(scope) else {}
+        return all(unit in have and have[unit].allocated == n for unit, n in limits.items())
+
     def _write(self, made: Transition) -> None:
         if self._journal is not None:
             self._journal.append(made)
 
 
-def recover(path: Path | str, clock: Callable[[], int], *, set_aside: bool = False) -> Authority:
+def recover(
+    path: Path | str,
+    clock: Callable[[], int],
+    policy: Policy | None = None,
+    *,
+    set_aside: bool = False,
+) -> Authority:
     """An authority on the journal at `path`, new or with the balances it left.
 
     Holds that were open stay open until they run out; `sweep(everything=True)` ends them now.
@@ -162,19 +275,4 @@ def recover(path: Path | str, clock: Callable[[], int], *, set_aside: bool = Fal
     except JournalError:
         journal.close()
         raise
-    return Authority(ledger, journal, clock)
-
-
-def _deny(made: Transition) -> Decision:
-    asked, remaining = made.amounts or {}, made.remaining or {}
-    short = {unit: left for unit, left in remaining.items() if asked.get(unit, -1) > left}
-    wants = ", ".join(f"{asked[unit]} {unit} where {left} remain" for unit, left in short.items())
-    return Decision(
-        "deny",
-        made.id,
-        code="budget_exceeded",
-        scope=made.at,
-        remaining=remaining,
-        fix=f"asked {wants}; ask for less, wait until open holds settle, or raise the budget of "
-        f"{made.at}",
-    )
+    return Authority(ledger, journal, clock, policy)

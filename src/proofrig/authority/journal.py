@@ -25,7 +25,8 @@ from zlib import crc32
 
 import msgspec
 
-from proofrig.authority.ledger import Ledger, Transition
+from proofrig.authority.ledger import Ledger
+from proofrig.authority.transition import Transition
 from proofrig.errors import JournalError, LedgerError, UsageError
 
 _APPLICATION_ID = 0x50524A31  # "PRJ1"

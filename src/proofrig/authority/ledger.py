@@ -1,21 +1,18 @@
-"""The ledger: what may happen to a reservation, as a table, and the balances that follow.
+"""The ledger: every reservation moves by one table, and every amount with it.
 
-No clock, no sockets, no files: time comes in as `now_ns`, and every method is one synchronous
-call that checks, moves and answers with the `Transition` it made. Journals write transitions down;
-`apply` takes them back in. Rules:
-
-1. What is allowed stands in TRANSITIONS and nowhere else. Anything else raises LedgerError and
-   moves nothing.
-2. A reservation's id is chosen by its caller and is its idempotency key. The same call with the
-   same payload gets the same answer and nothing moves; with another payload it raises
-   IdempotencyError. This holds for denials too: ask again under a new id.
+Rules:
+1. A table without I/O: the clock is an argument, nothing waits, nothing is written here.
+2. The table is `transition.TRANSITIONS`; the same id with the same payload gets the same answer and
+   moves nothing, with another payload it is refused. An id that has ended is remembered for
+   `retention_ns`; after that it counts as new, so a new action takes a new id.
 3. A hold fits every scope of its path or nothing is held.
 4. What an action really cost is booked in full, even above the hold. A unit of the hold that the
    actual does not name is charged as it was held: silence is not zero.
 5. A reservation is live until `expire` moves it, whatever the clock says. An orphan that never
    started is released; one that had started is charged its hold and its outcome is unknown.
 6. An end is an end. A late commit of an expired reservation is refused: its hold, in money, tokens
-   and calls never below the sound bound, is already charged. Callers extend a hold while they work.
+   and calls never below the sound bound, is already charged; what it cost above that is booked by
+   an `event`. Callers extend a hold while they work.
 7. Live calls and `apply` move balances through the same few lines, so a replay cannot differ.
 """
 
@@ -23,110 +20,33 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
-from typing import Final, Literal
 
 import msgspec
 
-from proofrig.authority.budget import (
-    Amounts,
-    Balance,
-    Books,
-    Lane,
-    hold,
-    settle,
+from proofrig.authority.books import Books, Lane, Refusal, hold, settle
+from proofrig.authority.budget import Amounts, Balance
+from proofrig.authority.ruling import ALLOWED, Ruling
+from proofrig.authority.transition import (
+    MINUTE_NS,
+    TRANSITIONS,
+    Reservation,
+    ReserveRequest,
+    Source,
+    State,
+    Transition,
+    admission,
+    after,
+    belongs_to,
+    denial,
+    no_such_move,
+    same_payload,
+    same_request,
 )
-from proofrig.errors import IdempotencyError, LedgerError
+from proofrig.errors import LedgerError
 from proofrig.history.action import Outcome
 
-State = Literal[
-    "new",
-    "reserved",
-    "started",
-    "committed",
-    "released",
-    "expired_released",
-    "expired_charged",
-    "denied",
-]
-Event = Literal["reserve", "deny", "start", "commit", "release", "extend", "expire"]
-Source = Literal["measured", "partial", "estimated"]
-
-TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
-    "new": {
-        "reserve": "reserved",
-        "deny": "denied",
-    },
-    "reserved": {
-        "start": "started",
-        "release": "released",
-        "extend": "reserved",
-        "expire": "expired_released",
-    },
-    "started": {
-        "commit": "committed",
-        "release": "released",
-        "extend": "started",
-        "expire": "expired_charged",
-    },
-    "committed": {},
-    "released": {},
-    "expired_released": {},
-    "expired_charged": {},
-    "denied": {},
-}
-
-MINUTE_NS = 60 * 1_000_000_000
-
-
-class ReserveRequest(msgspec.Struct, frozen=True, gc=False):
-    """What an action asks for.
-
-    id: the action's id, also its idempotency key. scope: see `budget.ancestors`. name:
-    `llm.chat_completions`, `tool.refund`. amounts: the sound upper bound of what it may cost.
-    ttl_ns: how long the hold lives unless it is extended.
-    """
-
-    id: str
-    scope: str
-    name: str
-    amounts: Amounts
-    ttl_ns: int = MINUTE_NS
-
-
-class Transition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One move of the ledger; what a journal writes down.
-
-    seq: its number, from 1, without gaps. t: the `now_ns` it was made at. state: the state it led
-    to; `new` for a budget. amounts: held by `reserve`, asked by `deny`, charged by `commit` and
-    `expire`, allocated by `budget`. expires: when the hold ends, for `reserve` and `extend`.
-    at and remaining: the scope that refused, and what was left there.
-    """
-
-    seq: int
-    t: int
-    event: Event | Literal["budget"]
-    id: str
-    state: State
-    scope: str
-    name: str = ""
-    amounts: dict[str, int] | None = None
-    expires: int = 0
-    source: Source | Literal[""] = ""
-    outcome: Outcome | Literal[""] = ""
-    reason: str = ""
-    at: str = ""
-    remaining: dict[str, int] | None = None
-
-
-class Reservation(msgspec.Struct, gc=False):
-    """What the ledger knows of one id. `opened` is its reserve or deny, `last` its latest move."""
-
-    state: State
-    opened: Transition
-    last: Transition
-    held: dict[str, int]
-    lane: Lane
-    expires: int
+replace = msgspec.structs.replace
+NO_LANE = Lane((), ())
 
 
 class Ledger:
@@ -139,6 +59,7 @@ class Ledger:
         self.seq = 0
         self._retention = retention_ns
         self._books = Books()
+        self._stopped: dict[str, str] = {}  # scope -> why nothing starts in it any more
         self._live: dict[str, Reservation] = {}
         self._ended: dict[str, Reservation] = {}
         self._ends: deque[Transition] = deque()  # what brought each to `_ended`, oldest first
@@ -147,26 +68,36 @@ class Ledger:
 
     # ---- what may be asked
 
-    def balances(self, scope: str) -> dict[str, Balance]:
-        """Every unit limited or booked in `scope`; empty for a scope never seen.
-
-        Costs a look at every live hold.
-        """
+    def balances(self, scope: str, now_ns: int = 0) -> dict[str, Balance]:
+        """Every unit limited or booked in `scope`, its windows as of `now_ns`; empty for a scope
+        never seen. Costs a look at every live hold."""
         reserved: dict[str, int] = {}
         for held in self._live.values():
-            if f"{held.opened.scope}/".startswith(f"{scope}/"):
+            if scope in held.lane.scopes:
                 for unit, amount in held.held.items():
                     reserved[unit] = reserved.get(unit, 0) + amount
-        return self._books.balances(scope, reserved)
+        return self._books.balances(scope, reserved, now_ns)
 
     def scopes(self) -> tuple[str, ...]:
         """Every scope limited or booked so far."""
         return self._books.scopes()
 
+    def knows(self, scope: str) -> bool:
+        """True once `scope` was limited or booked."""
+        return self._books.knows(scope)
+
+    def used(self, scope: str, unit: str) -> int:
+        """What is reserved and spent of a unit in a scope."""
+        return self._books.used(scope, unit)
+
     def state(self, id: str) -> State:
         """The state of a reservation; `new` for an id that is not, or no longer, known."""
         held = self._live.get(id) or self._ended.get(id)
         return "new" if held is None else held.state
+
+    def reservation(self, id: str) -> Reservation | None:
+        """What is known of an id; not to be changed."""
+        return self._live.get(id) or self._ended.get(id)
 
     def open(self) -> tuple[str, ...]:
         """The ids of all reservations that have not ended."""
@@ -178,30 +109,93 @@ class Ledger:
         """Set the limits of `scope` in the units named; other units keep theirs."""
         amounts = dict(amounts)
         made = Transition(self.seq + 1, now_ns, "budget", "", "new", scope, amounts=amounts)
-        self._books.allocate(scope, amounts)
+        self._books.allocate(scope, amounts, made.seq)
         self.seq = made.seq
         return made
 
-    def reserve(self, request: ReserveRequest, now_ns: int) -> Transition:
+    def stop(self, scope: str, reason: str, now_ns: int) -> Transition:
+        """Let nothing new begin in `scope` and below it."""
+        self._books.lane(scope, {})
+        made = Transition(self.seq + 1, now_ns, "stop", "", "new", scope, reason=reason)
+        self._stopped[scope] = reason
+        self.seq = made.seq
+        return made
+
+    def reserve(self, request: ReserveRequest, now_ns: int, ruling: Ruling = ALLOWED) -> Transition:
         """Hold the amounts over the whole path, or deny; `event` of the answer tells which.
 
         Raises IdempotencyError; UsageError for a scope, unit or amount that is none.
         """
         known = self._live.get(request.id) or self._ended.get(request.id)
         if known is not None:
-            return _same_request(known.opened, request)
-        id, scope, amounts = request.id, request.scope, dict(request.amounts)
-        expires = now_ns + request.ttl_ns
-        seq, name = self.seq + 1, request.name
-        lane = self._books.lane(scope, amounts)
-        if hold(lane, amounts):
-            made = Transition(seq, now_ns, "reserve", id, "reserved", scope, name, amounts, expires)
-            self._opened(made, amounts, lane)
-        else:
-            made = Transition(seq, now_ns, "deny", id, "denied", scope, name, amounts, expires)
-            at, remaining = self._books.refusal(scope, amounts)
-            made = msgspec.structs.replace(made, at=at, remaining=remaining)
-            self._denied(made)
+            return same_request(known.opened, request)
+        amounts = dict(request.amounts)
+        if ruling.units:
+            amounts |= {unit: n for unit, n in ruling.units.items() if unit not in amounts}
+        lane = self._books.lane(request.scope, amounts, belongs_to(request, ruling))
+        refused = self._refused(request, ruling, lane, now_ns)
+        if refused is None:
+            if request.ahead:
+                refused = self._books.refusal(lane, amounts, now_ns, request.ahead)
+            if refused is None and hold(lane, amounts, now_ns):
+                made = admission(request, ruling, amounts, self.seq + 1, now_ns)
+                self._opened(made, amounts, lane)
+                return made
+            refused = refused or self._books.refusal(lane, amounts, now_ns)
+            assert refused is not None
+        made = denial(request, ruling, amounts, refused, (self.seq + 1, now_ns))
+        self._denied(made)
+        return made
+
+    def _refused(
+        self, request: ReserveRequest, ruling: Ruling, lane: Lane, now_ns: int
+    ) -> Refusal | None:
+        """Why not, for all but the amounts."""
+        if self._stopped:
+            for scope in lane.scopes:
+                if scope in self._stopped:
+                    return Refusal("run_stopped", scope, {}, fix=self._stopped[scope])
+        if ruling.effect == "deny":
+            return Refusal(ruling.code, request.scope, {})
+        return self._books.crowded(lane) if lane.fresh else None
+
+    def event(
+        self, request: ReserveRequest, source: Source, outcome: Outcome, now_ns: int
+    ) -> Transition:
+        """Charge what has already happened, in full, without a hold."""
+        known = self._live.get(request.id) or self._ended.get(request.id)
+        if known is not None:
+            return same_request(known.opened, request)
+        amounts = dict(request.amounts)
+        lane = self._books.lane(request.scope, amounts, request.also)
+        made = Transition(
+            self.seq + 1,
+            now_ns,
+            "event",
+            request.id,
+            "committed",
+            request.scope,
+            request.name,
+            amounts,
+            now_ns + request.ttl_ns,
+            source,
+            outcome,
+            also=request.also,
+            digest=request.digest,
+        )
+        self._posted(made, amounts, lane)
+        return made
+
+    def approve(self, id: str, by: str, now_ns: int) -> Transition:
+        """Let what asked begin; its hold lives from now."""
+        held = self._live.get(id) or self._gone(id)
+        if held.last.event == "approve":
+            return same_payload(held, held.last.reason, by)
+        state = after(held, "approve")
+        scope, expires = held.opened.scope, now_ns + held.opened.ttl()
+        seq = self.seq + 1
+        made = Transition(seq, now_ns, "approve", id, state, scope, expires=expires, reason=by)
+        self._moved(held, made)
         return made
 
     def start(self, id: str, now_ns: int) -> Transition:
@@ -209,25 +203,45 @@ class Ledger:
         held = self._live.get(id) or self._gone(id)
         if held.state == "started":
             return held.last
-        state = _after(held, "start")
+        state = after(held, "start")
         made = Transition(self.seq + 1, now_ns, "start", id, state, held.opened.scope)
         self._moved(held, made)
         return made
 
     def commit(
-        self, id: str, actual: Amounts, source: Source, outcome: Outcome, now_ns: int
+        self,
+        id: str,
+        actual: Amounts,
+        source: Source,
+        outcome: Outcome,
+        now_ns: int,
+        *,
+        price: str = "",
     ) -> Transition:
         """Charge what the action cost, in full, and give the rest of the hold back."""
         held = self._live.get(id) or self._gone(id)
         opened = held.opened
         charged = {**held.held, **actual}
+        if opened.earns and outcome == "ok":
+            charged |= opened.earns
         if held.state == "committed":
             was = (held.last.amounts, held.last.source, held.last.outcome)
-            return _same_payload(held, was, (charged, source, outcome))
-        state = _after(held, "commit")
-        self._books.lane(opened.scope, charged)
+            return same_payload(held, was, (charged, source, outcome))
+        state = after(held, "commit")
+        self._books.lane(opened.scope, charged, opened.also)
         made = Transition(
-            self.seq + 1, now_ns, "commit", id, state, opened.scope, "", charged, 0, source, outcome
+            self.seq + 1,
+            now_ns,
+            "commit",
+            id,
+            state,
+            opened.scope,
+            "",
+            charged,
+            0,
+            source,
+            outcome,
+            price=price,
         )
         self._settled(held, made, charged)
         return made
@@ -236,8 +250,8 @@ class Ledger:
         """Give the whole hold back: the action certainly did not happen."""
         held = self._live.get(id) or self._gone(id)
         if held.state == "released":
-            return _same_payload(held, held.last.reason, reason)
-        state = _after(held, "release")
+            return same_payload(held, held.last.reason, reason)
+        state = after(held, "release")
         scope = held.opened.scope
         made = Transition(self.seq + 1, now_ns, "release", id, state, scope, reason=reason)
         self._settled(held, made, {})
@@ -246,7 +260,7 @@ class Ledger:
     def extend(self, id: str, ttl_ns: int, now_ns: int) -> Transition:
         """Let the hold live for `ttl_ns` from now. A hold is never shortened."""
         held = self._live.get(id) or self._gone(id)
-        state = _after(held, "extend")
+        state = after(held, "extend")
         expires = now_ns + ttl_ns
         if expires <= held.expires:
             return held.last
@@ -291,19 +305,27 @@ class Ledger:
         amounts = made.amounts or {}
         self._forget(made.t)
         if made.event == "budget":
-            self._books.allocate(made.scope, amounts)
+            self._books.allocate(made.scope, amounts, made.seq)
+            self.seq = made.seq
+            return
+        if made.event == "stop":
+            self._stopped[made.scope] = made.reason
             self.seq = made.seq
             return
         held = self._live.get(made.id) or self._ended.get(made.id)
         state: State = "new" if held is None else held.state
         if TRANSITIONS[state].get(made.event) != made.state:
-            raise LedgerError(_refusal(made.id, state, f"{made.event} to {made.state!r}"))
-        lane = self._books.lane(made.scope, amounts)
+            raise LedgerError(no_such_move(made.id, state, f"{made.event} to {made.state!r}"))
+        opened = made if held is None else held.opened
+        lane = self._books.lane(opened.scope, amounts, opened.also)
         if made.event == "deny":
             self._denied(made)
         elif held is None:
-            settle(lane, {}, amounts)  # admitted then: whether it fits is not asked again
-            self._opened(made, amounts, lane)
+            if made.event == "event":
+                self._posted(made, amounts, lane)
+            else:  # admitted then: whether it fits is not asked again
+                settle(lane, {}, amounts, made, made.t)
+                self._opened(made, amounts, lane)
         elif TRANSITIONS[made.state]:
             self._moved(held, made)
         else:
@@ -312,13 +334,23 @@ class Ledger:
     # ---- how figures move, for live calls and for `apply` alike
 
     def _opened(self, made: Transition, held: dict[str, int], lane: Lane) -> None:
-        opened = Reservation("reserved", made, made, held, lane, made.expires)
+        opened = Reservation(made.state, made, made, held, lane, made.expires)
+        if lane.fresh:
+            self._books.enter(lane)
         self._live[made.id] = opened
         self._fresh.append(opened)
         self.seq = made.seq
 
+    def _posted(self, made: Transition, amounts: dict[str, int], lane: Lane) -> None:
+        if lane.fresh:
+            self._books.enter(lane)
+        settle(lane, {}, amounts, made, made.t)
+        self._ended[made.id] = Reservation("committed", made, made, amounts, lane, 0)
+        self._ends.append(made)
+        self.seq = made.seq
+
     def _denied(self, made: Transition) -> None:
-        self._ended[made.id] = Reservation("denied", made, made, {}, {}, 0)
+        self._ended[made.id] = Reservation("denied", made, made, {}, NO_LANE, 0)
         self._ends.append(made)
         self.seq = made.seq
 
@@ -327,10 +359,13 @@ class Ledger:
         held.last = made
         if made.expires:
             held.expires = made.expires
+            if made.event == "approve":
+                self._fresh.append(held)
         self.seq = made.seq
 
     def _settled(self, held: Reservation, made: Transition, charged: dict[str, int]) -> None:
-        settle(held.lane, held.held, charged or dict.fromkeys(held.held, 0))
+        charged = charged or dict.fromkeys(held.held, 0)
+        settle(held.lane, held.held, charged, held.opened, made.t)
         held.state = made.state
         held.last = made
         del self._live[made.id]
@@ -339,15 +374,13 @@ class Ledger:
         self.seq = made.seq
 
     def _expire(self, held: Reservation, now_ns: int) -> Transition:
-        state = _after(held, "expire")
+        state = after(held, "expire")
         id, scope = held.opened.id, held.opened.scope
         made = Transition(self.seq + 1, now_ns, "expire", id, state, scope)
         charged: dict[str, int] = {}
         if state == "expired_charged":
             charged = held.held
-            made = msgspec.structs.replace(
-                made, amounts=charged, source="estimated", outcome="unknown"
-            )
+            made = replace(made, amounts=charged, source="estimated", outcome="unknown")
         self._settled(held, made, charged)
         return made
 
@@ -363,37 +396,3 @@ class Ledger:
     def _forget(self, now_ns: int) -> None:
         while self._ends and self._ends[0].t + self._retention <= now_ns:
             del self._ended[self._ends.popleft().id]
-
-
-def _after(held: Reservation, event: Event) -> State:
-    """The state `event` leads to. Raises LedgerError when the table has none."""
-    state = TRANSITIONS[held.state].get(event)
-    if state is None:
-        raise LedgerError(_refusal(held.opened.id, held.state, event))
-    return state
-
-
-def _refusal(id: str, state: State, got: str) -> str:
-    allowed = ", ".join(TRANSITIONS[state]) or "nothing, it has ended"
-    return f"reservation {id!r} is {state}: expected {allowed}; got {got}; nothing moved"
-
-
-def _same_request(opened: Transition, request: ReserveRequest) -> Transition:
-    was = (opened.scope, opened.name, opened.amounts, opened.expires - opened.t)
-    got = (request.scope, request.name, dict(request.amounts), request.ttl_ns)
-    if was != got:
-        raise _other_payload(opened.id, "reserve", was, got)
-    return opened
-
-
-def _same_payload(held: Reservation, was: object, got: object) -> Transition:
-    if was != got:
-        raise _other_payload(held.opened.id, held.last.event, was, got)
-    return held.last
-
-
-def _other_payload(id: str, event: str, was: object, got: object) -> IdempotencyError:
-    return IdempotencyError(
-        f"reservation {id!r}, {event}: expected the payload of the first call, {was}; got {got}; "
-        "nothing moved; use a new id for a new action"
-    )

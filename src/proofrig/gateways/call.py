@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from proofrig.authority.budget import traffic
-from proofrig.authority.ledger import ReserveRequest, Source
 from proofrig.authority.prices import PriceUnknown
+from proofrig.authority.transition import ReserveRequest, Source
 from proofrig.errors import Denied, LedgerError
 from proofrig.gateways.charges import (
     Bound,

@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from proofrig.authority.budget import opening, traffic
-from proofrig.authority.ledger import ReserveRequest
+from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import Denied, LedgerError
 from proofrig.gateways import answers
 from proofrig.gateways.headers import downstream_headers, upstream_headers

@@ -21,7 +21,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from proofrig.authority.budget import one_call, opening, traffic
-from proofrig.authority.ledger import ReserveRequest
+from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import LedgerError, ProofrigError
 from proofrig.gateways.gateway import Binding, Channel, Context
 from proofrig.services.service import (

@@ -21,7 +21,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from proofrig.authority.budget import one_call, opening, traffic
-from proofrig.authority.ledger import ReserveRequest
+from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import Denied, LedgerError, ProofrigError
 from proofrig.faults.disorder import Disorders
 from proofrig.gateways.asked import canonical

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from proofrig.authority.authority import Authority
-from proofrig.authority.ledger import Transition
+from proofrig.authority.transition import Transition
 from proofrig.history.action import Kind
 from proofrig.history.history import History
 from proofrig.history.journal import Journal

@@ -5,15 +5,18 @@ Rules:
 2. A tool's result is a message of its own, with one result; its text is in the result.
 3. Only the first choice is read; `usage` covers all of them.
 4. A body with an `error` instead of choices is a turn that finished with that error.
+5. A note to the model goes on in the last message that is not the assistant's, a tool's result
+   too: no other place is allowed by every server that speaks this API.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
 
+from proofrig.wire._amend import cut_tools, note_in_messages
 from proofrig.wire.chat_completions_stream import (
     FINISH,
     ChatStreamDecoder,
@@ -81,6 +84,7 @@ class _ToolFunction(msgspec.Struct):
 
 
 class _Tool(msgspec.Struct):
+    type: str | None = None
     function: _ToolFunction | None = None
     custom: _ToolFunction | None = None
 
@@ -220,13 +224,21 @@ class ChatCompletions:
         return openai_error(status, kind, message)
 
     def amend_request(
-        self, body: bytes, *, max_tokens: int | None = None, ask_usage: bool = False
+        self,
+        body: bytes,
+        *,
+        max_tokens: int | None = None,
+        ask_usage: bool = False,
+        without_tools: Collection[str] = (),
+        note: str = "",
     ) -> bytes:
-        """The same request with a token limit and, if it streams, with usage asked for. The limit
-        goes where the request has one, else into `max_completion_tokens`."""
-        if max_tokens is None and not ask_usage:
+        """The same request with a token limit, if it streams with usage asked for, without tools
+        and with a note. The limit goes where the request has one, else into
+        `max_completion_tokens`."""
+        if max_tokens is None and not (ask_usage or without_tools or note):
             return body
-        fields = fields_of(body)
+        given = fields_of(body)
+        fields = dict(given)
         if max_tokens is not None:
             limit = msgspec.Raw(_encode(max_tokens))
             for name in [name for name in _LIMITS if name in fields] or _LIMITS[:1]:
@@ -235,7 +247,11 @@ class ChatCompletions:
             options = bytes(fields.get("stream_options", b"null"))
             inside = b"{}" if options == b"null" else options
             fields["stream_options"] = msgspec.Raw(splice(inside, include_usage=True))
-        return _encode(fields)
+        if without_tools:
+            cut_tools(fields, without_tools)
+        if note:
+            fields["messages"] = note_in_messages(fields.get("messages"), note)
+        return body if fields == given else _encode(fields)
 
     def usage_stripper(self) -> ChatUsageStripper:
         """Hides the usage chunk of one stream."""
@@ -265,7 +281,7 @@ def _read_message(wire: _Message) -> Message:
 
 
 def _read_tool(wire: _Tool) -> Tool:
-    function = wire.function or wire.custom or _ToolFunction()
+    function = wire.function or wire.custom or _ToolFunction(wire.type or "")
     return Tool(function.name, function.description or "", function.parameters or {})
 
 

@@ -7,13 +7,14 @@ Rules:
 1. Decoding never raises on unknown fields, types of content or events: they are passed over.
    It raises `WireError` when the bytes are not JSON or lack what the API demands.
 2. `amend_request` changes only the named fields; every other value keeps its bytes and its place.
-   With nothing to change the body is given back as it came. Raises `WireError` on no JSON object.
+   With nothing to change the body is given back as it came; amended again it stays as it is.
+   Raises `WireError` on no JSON object.
 3. A stream decoder accepts any chunking of the same bytes and yields the same `Turn`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 from proofrig.errors import ProofrigError
@@ -85,8 +86,16 @@ class Codec(Protocol):
         *,
         max_tokens: int | None = None,
         ask_usage: bool = False,
+        without_tools: Collection[str] = (),
+        note: str = "",
     ) -> bytes:
-        """The same request with `max_tokens` set and, for chat streams, usage asked for."""
+        """The same request with `max_tokens` set and, for chat streams, usage asked for.
+
+        `without_tools`: names of tools to take out, with what the request says about choosing
+        them; built-in tools that have no name go by their type. A choice that forces one is left
+        to the model; an allowed list loses it, and one left empty becomes the choice of none.
+        `note`: a text from the rig for the model to read, put at the end of what it is told.
+        """
 
     def usage_stripper(self) -> UsageStripper | None:
         """Hides the usage chunk from an agent that did not ask for it; None where there is none."""

@@ -7,15 +7,18 @@ Rules:
    `{"INVALID_JSON": text}`: this API can carry nothing else outside a stream.
 4. `thread.previous_message_id` is the request's `previous_id`.
 5. A body with an `error` instead of content is a turn that finished with that error.
+6. A note to the model is a last text block of the last message that is not the assistant's, after
+   its tool results; a content that is one text goes on with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
 
+from proofrig.wire._amend import cut_tools, note_in_messages
 from proofrig.wire.codec import UsageStripper, WireError
 from proofrig.wire.counts import Odd
 from proofrig.wire.messages_stream import (
@@ -29,7 +32,7 @@ from proofrig.wire.messages_stream import (
     tool_call,
     usage_fields,
 )
-from proofrig.wire.parts import decode, error_text, json_object, result_of, splice, text_of
+from proofrig.wire.parts import decode, error_text, fields_of, json_object, result_of, text_of
 from proofrig.wire.turn import Api, Message, Request, Role, Tool, Turn, Usage
 
 _DEFAULT_MAX_TOKENS = 4096  # the API demands a limit
@@ -196,10 +199,27 @@ class Messages:
         return _encode({"type": "error", "error": error})
 
     def amend_request(
-        self, body: bytes, *, max_tokens: int | None = None, ask_usage: bool = False
+        self,
+        body: bytes,
+        *,
+        max_tokens: int | None = None,
+        ask_usage: bool = False,
+        without_tools: Collection[str] = (),
+        note: str = "",
     ) -> bytes:
-        """The same request with a token limit; usage is always told here."""
-        return body if max_tokens is None else splice(body, max_tokens=max_tokens)
+        """The same request with a token limit, without tools and with a note; usage is always
+        told here."""
+        if max_tokens is None and not (without_tools or note):
+            return body
+        given = fields_of(body)
+        fields = dict(given)
+        if max_tokens is not None:
+            fields["max_tokens"] = msgspec.Raw(_encode(max_tokens))
+        if without_tools:
+            cut_tools(fields, without_tools)
+        if note:
+            fields["messages"] = note_in_messages(fields.get("messages"), note)
+        return body if fields == given else _encode(fields)
 
     def usage_stripper(self) -> UsageStripper | None:
         """None: every client of this API expects the usage."""

@@ -8,18 +8,20 @@ Rules:
 4. `previous_response_id` is the request's `previous_id`; `conversation` is an id or an object that
    holds one.
 5. A body with an `error` and no output is a turn that finished with that error.
+6. A note to the model is a last user item; an input that is one text goes on with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
 
+from proofrig.wire._amend import cut_tools, note_in_content
 from proofrig.wire.codec import UsageStripper, WireError
 from proofrig.wire.counts import Odd
-from proofrig.wire.parts import decode, error_text, openai_error, result_of, splice, text_of
+from proofrig.wire.parts import decode, error_text, fields_of, openai_error, result_of, text_of
 from proofrig.wire.responses_stream import (
     Item,
     ResponsesStreamDecoder,
@@ -139,10 +141,28 @@ class Responses:
         return openai_error(status, kind, message)
 
     def amend_request(
-        self, body: bytes, *, max_tokens: int | None = None, ask_usage: bool = False
+        self,
+        body: bytes,
+        *,
+        max_tokens: int | None = None,
+        ask_usage: bool = False,
+        without_tools: Collection[str] = (),
+        note: str = "",
     ) -> bytes:
-        """The same request with a token limit; usage is always told here."""
-        return body if max_tokens is None else splice(body, max_output_tokens=max_tokens)
+        """The same request with a token limit, without tools and with a note; usage is always
+        told here."""
+        if max_tokens is None and not (without_tools or note):
+            return body
+        given = fields_of(body)
+        fields = dict(given)
+        if max_tokens is not None:
+            fields["max_output_tokens"] = msgspec.Raw(_encode(max_tokens))
+        if without_tools:
+            cut_tools(fields, without_tools)
+        if note:
+            item = {"type": "message", "role": "user", "content": note}
+            fields["input"] = note_in_content(fields.get("input"), note, item)
+        return body if fields == given else _encode(fields)
 
     def usage_stripper(self) -> UsageStripper | None:
         """None: every client of this API expects the usage."""
