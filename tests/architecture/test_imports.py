@@ -17,7 +17,7 @@ FLOORS = [
     {"errors", "stats"},
     {
         *("history", "wire", "sandboxes", "plugins", "yaml12", "problems", "places"),
-        *("canaries", "observers"),
+        *("canaries", "observers", "anomalies"),
     },
     {"authority", "faults", "providers", "services", "agents", "verifiers", "checkers"},
     {"gateways", "scenarios", "results"},

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from proofrig.anomalies.signature import Signature
 from proofrig.checkers import CHECKERS, MODULES
 from proofrig.checkers.checker import Checked, Setting, Verdict
 from proofrig.checkers.judge import Judge, ScenarioChecked, doubted
@@ -43,6 +44,13 @@ class Seen:
                 "before": before.exposure["handed"] if before else -1,
             },
         )
+
+
+class Always(Seen):
+    """Looks at any run."""
+
+    name: ClassVar[str] = "always"
+    always: ClassVar[bool] = True
 
 
 class Raises(Seen):
@@ -176,6 +184,44 @@ def test_of_a_scenario_that_was_resumed_the_last_time_counts() -> None:
         ("burst", ["kv.get /c@s:1 ok"]),
         ("ramp", []),
     ]
+
+
+def test_a_run_without_scenarios_is_judged_by_what_looks_at_any_run() -> None:
+    entries = [
+        entry("trial", "begin", "c:1", "acme"),
+        *did("kv.put", "1", "c:1"),
+        entry("trial", "end", "c:1"),
+        *did("kv.get", "2", "c:1", outcome=None),
+    ]
+    [only] = judged(entries, Seen, Always)
+    assert (only.name, only.ended, only.needs, only.verdict) == ("", True, [], "valid")
+    assert [one.checker for one in only.checked] == ["always"]
+    assert says(only) == ["kv.put acme/c:1 ok", "trial.end c:1", "kv.get acme/c:1 open"]
+    assert judged(entries, Seen) == []
+    assert judged([], Always) == []
+
+
+def test_what_lies_before_the_first_scenario_makes_no_plain_run() -> None:
+    entries = [*did("kv.put", "0"), *scene("burst", *did("kv.put", "1")), *did("kv.put", "2")]
+    [only] = judged(entries, Always)
+    assert (only.name, says(only)) == ("burst", ["kv.put /c@s:1 ok"])
+
+
+def test_the_signature_of_an_earlier_run_is_told_to_all() -> None:
+    known: list[Setting] = []
+
+    class Told(Always):
+        def __init__(self, setting: Setting) -> None:
+            super().__init__(setting)
+            known.append(setting)
+
+    signature = Signature(trials=7)
+    for entries in (did("kv.put", "0"), scene("burst")):
+        judge = Judge(lambda digest: None, [Told], signature)
+        for each in entries:
+            judge.step(each)
+        judge.result()
+    assert [setting.signature for setting in known] == [signature, signature]
 
 
 def test_a_scenario_that_was_cut_off_is_judged_so_far() -> None:

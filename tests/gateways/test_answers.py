@@ -23,7 +23,7 @@ def read(response: web.Response) -> dict[str, object]:
     ("code", "status"),
     [
         ("budget_exceeded", 429),
-        ("call_cap", 429),
+        ("flood_detected", 429),
         ("tool_not_allowed", 403),
         ("price_unknown", 403),
     ],

@@ -47,7 +47,7 @@ async def test_an_answer_ends_its_call(
     rig: ToolRig, answer: bytes, outcome: str, is_error: bool
 ) -> None:
     one = exchange(rig)
-    assert one.from_client(call()) == PASS
+    assert await one.from_client(call()) == PASS
     assert one.waits
     assert one.from_server(b'{"id":1,"method":"ping"}') == PASS  # the server's own request
     assert one.from_server(b'{"id":"1","result":{}}') == PASS  # another id
@@ -59,7 +59,9 @@ async def test_an_answer_ends_its_call(
 
 
 async def test_an_escaped_method_is_a_call_all_the_same(rig: ToolRig) -> None:
-    exchange(rig).from_client(b'{"id":1,"method":"tools\\/\\u0063all","params":{"name":"add"}}')
+    await exchange(rig).from_client(
+        b'{"id":1,"method":"tools\\/\\u0063all","params":{"name":"add"}}'
+    )
     assert [entry.name for entry in rig.entries("start")] == ["tool.add"]
 
 
@@ -67,7 +69,7 @@ async def test_an_escaped_method_is_a_call_all_the_same(rig: ToolRig) -> None:
     "body", [b"{nonsense", b"\xff\xfe", b'{"id":1,"method":"tools/call","x":NaN}', b"7", b"[7]"]
 )
 async def test_what_cannot_be_read_is_not_passed(rig: ToolRig, body: bytes) -> None:
-    verdict = exchange(rig).from_client(body)
+    verdict = await exchange(rig).from_client(body)
     assert verdict.do == "reply"
     assert json.loads(verdict.body)["error"]["code"] == -32700
     assert len(rig.entries("note", "unreadable")) == 1
@@ -76,7 +78,7 @@ async def test_what_cannot_be_read_is_not_passed(rig: ToolRig, body: bytes) -> N
 async def test_calls_of_odd_shape_are_still_calls(rig: ToolRig) -> None:
     one = exchange(rig)
     for body in (call({"odd": 1}), call(2, name=5), b'{"id":3,"method":"tools/call"}'):
-        assert one.from_client(body) == PASS
+        assert await one.from_client(body) == PASS
     one.close("over")
     assert [action.name for action in rig.actions()] == ["tool.add", "tool.", "tool."]
     assert outcomes(rig) == ["unknown"] * 3
@@ -84,11 +86,11 @@ async def test_calls_of_odd_shape_are_still_calls(rig: ToolRig) -> None:
 
 async def test_cancelled_notified_and_overtaken_calls_are_unknown(rig: ToolRig) -> None:
     one = exchange(rig)
-    one.from_client(call(1))
-    one.from_client(b'{"method":"notifications/cancelled","params":{"requestId":1}}')
-    one.from_client(b'{"method":"tools/call","params":{"name":"add"}}')
-    one.from_client(call(2))
-    one.from_client(call(2))
+    await one.from_client(call(1))
+    await one.from_client(b'{"method":"notifications/cancelled","params":{"requestId":1}}')
+    await one.from_client(b'{"method":"tools/call","params":{"name":"add"}}')
+    await one.from_client(call(2))
+    await one.from_client(call(2))
     assert outcomes(rig) == ["unknown"] * 4
     one.from_server(b'{"id":2,"result":{}}')
     assert outcomes(rig) == ["unknown"] * 3 + ["ok"]
@@ -97,15 +99,17 @@ async def test_cancelled_notified_and_overtaken_calls_are_unknown(rig: ToolRig) 
 async def test_a_refused_notification_is_dropped(rig: ToolRig) -> None:
     rig.context.authority.set_budget("acme", {"calls": 0})
     one = exchange(rig)
-    assert one.from_client(b'{"method":"tools/call","params":{"name":"add"}}') == Verdict("drop")
-    assert one.from_client(call()).do == "reply"
+    assert await one.from_client(b'{"method":"tools/call","params":{"name":"add"}}') == Verdict(
+        "drop"
+    )
+    assert (await one.from_client(call())).do == "reply"
 
 
 async def test_strangers_may_look_but_not_call(rig: ToolRig) -> None:
     one = exchange(rig, "")
-    assert one.from_client(b'{"id":1,"method":"tools/list"}') == PASS
+    assert await one.from_client(b'{"id":1,"method":"tools/list"}') == PASS
     assert one.from_server(b'{"id":1,"result":{"tools":[{"name":"add"}]}}') == PASS
-    assert one.from_client(call()).do == "reply"
+    assert (await one.from_client(call())).do == "reply"
     assert rig.actions() == [] and rig.entries("note", "tools_offered") == []
     assert [entry.attrs["tool"] for entry in rig.entries("note", "unattributed")] == ["add"]
 
@@ -113,7 +117,7 @@ async def test_strangers_may_look_but_not_call(rig: ToolRig) -> None:
 async def test_offered_tools_are_noted(rig: ToolRig) -> None:
     one = exchange(rig)
     for id in (1, 2):
-        one.from_client(b'{"id":%d,"method":"tools/list"}' % id)
+        await one.from_client(b'{"id":%d,"method":"tools/list"}' % id)
         one.from_server(b'{"id":%d,"result":{"tools":[{"name":"add"},7]}}' % id)
     (note,) = rig.entries("note", "tools_offered")
     assert (note.attrs["server"], note.attrs["tools"]) == ("up", ["add"])
@@ -121,7 +125,7 @@ async def test_offered_tools_are_noted(rig: ToolRig) -> None:
 
 async def test_what_one_request_left_open_another_may_adopt(rig: ToolRig) -> None:
     first, later = exchange(rig), exchange(rig)
-    first.from_client(call())
+    await first.from_client(call())
     later.adopt(first)
     first.close("over")
     later.from_server(b'{"id":1,"result":{}}')
@@ -153,5 +157,5 @@ async def test_a_result_in_disorder(
     disorder = Disorder((kind,), 1.0, 2.0, 0)
     bindings.add(Binding("tok-d", "case:9", "acme", "acme/f/a/r", disorder=disorder))
     one = Exchange(rig.calls, rig.calls.identify({}, "tok-d"), "up", lines=lines)
-    one.from_client(call())
+    await one.from_client(call())
     assert one.from_server(b'{"id":1,"result":{}}\n') == expected

@@ -54,7 +54,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 async def test_reserve_start_commit(desk: Desk) -> None:
     turn = Turn("messages", tool_calls=(ToolCall("c1", "add", '{"a":1}'),))
     desk.context.asked.note("case:0", "llm-9", Request("messages", "m"), turn)
-    call = desk.calls.begin(BINDING, "path", Asking("add", {"a": 1}, "calc"))
+    call = await desk.calls.begin(BINDING, "path", Asking("add", {"a": 1}, "calc"))
     assert desk.figures() == (1, 0)
     desk.wait(2_500_000)
     desk.calls.end(call, Ending("ok", b"123"))
@@ -85,7 +85,7 @@ async def test_reserve_start_commit(desk: Desk) -> None:
 async def test_a_denial_says_where_what_remains_and_what_to_do(desk: Desk) -> None:
     desk.context.authority.set_budget("acme/flow", {"calls": 0})
     with pytest.raises(Denied) as raised:
-        desk.calls.begin(BINDING, "path", Asking("add", {}))
+        await desk.calls.begin(BINDING, "path", Asking("add", {}))
     assert denial_text(raised.value).startswith(
         "proofrig refused this call: budget_exceeded at acme/flow; what remains there: 0 calls."
     )
@@ -100,7 +100,7 @@ async def test_a_denial_says_where_what_remains_and_what_to_do(desk: Desk) -> No
 async def test_zero_of_a_unit_allows_nothing(desk: Desk, unit: str) -> None:
     desk.context.authority.set_budget("acme", {unit: 0})
     with pytest.raises(Denied) as raised:
-        desk.calls.begin(BINDING, "path", Asking("add", {}))
+        await desk.calls.begin(BINDING, "path", Asking("add", {}))
     assert raised.value.remaining == {unit: 0}
     assert desk.figures() == (0, 0)
 
@@ -112,16 +112,16 @@ async def test_time_and_bytes_that_are_used_up_deny_the_next_call(
     desk: Desk, limit: dict[str, int], left: dict[str, int]
 ) -> None:
     desk.context.authority.set_budget("acme", limit)
-    call = desk.calls.begin(BINDING, "path", Asking("add", {"a": 1}))
+    call = await desk.calls.begin(BINDING, "path", Asking("add", {"a": 1}))
     desk.wait(30_000_000)
     desk.calls.end(call, Ending("ok", b"12345"))
     with pytest.raises(Denied) as raised:
-        desk.calls.begin(BINDING, "path", Asking("add", {"a": 1}))
+        await desk.calls.begin(BINDING, "path", Asking("add", {"a": 1}))
     assert raised.value.remaining == left
 
 
 async def test_a_call_ends_once(desk: Desk) -> None:
-    call = desk.calls.begin(BINDING, "path", Asking("add", {}))
+    call = await desk.calls.begin(BINDING, "path", Asking("add", {}))
     desk.calls.end(call, Ending("ok", b"1"))
     desk.calls.end(call, Ending("fail", error="late"))
     desk.calls.give_up([call], "later")
@@ -130,7 +130,7 @@ async def test_a_call_ends_once(desk: Desk) -> None:
 
 
 async def test_what_was_not_passed_on_costs_nothing(desk: Desk) -> None:
-    call = desk.calls.begin(BINDING, "path", Asking("add", {}))
+    call = await desk.calls.begin(BINDING, "path", Asking("add", {}))
     desk.calls.undo(call, "its batch was refused")
     assert desk.figures() == (0, 0)
     (action,) = desk.actions()
@@ -139,9 +139,9 @@ async def test_what_was_not_passed_on_costs_nothing(desk: Desk) -> None:
 
 
 async def test_the_end_of_the_trial_and_of_the_rig_leave_unknown_outcomes(desk: Desk) -> None:
-    desk.calls.begin(BINDING, "path", Asking("add", {}))
+    await desk.calls.begin(BINDING, "path", Asking("add", {}))
     desk.context.bindings.end(TOKEN)
-    desk.calls.begin(BINDING, "path", Asking("sub", {}))
+    await desk.calls.begin(BINDING, "path", Asking("sub", {}))
     desk.calls.close()
     assert [(action.name, action.outcome) for action in desk.actions()] == [
         ("tool.add", "unknown"),
@@ -151,7 +151,7 @@ async def test_the_end_of_the_trial_and_of_the_rig_leave_unknown_outcomes(desk: 
 
 
 async def test_a_call_that_outlives_its_hold_is_still_written_down(desk: Desk) -> None:
-    call = desk.calls.begin(BINDING, "path", Asking("add", {}))
+    call = await desk.calls.begin(BINDING, "path", Asking("add", {}))
     desk.wait(HOLD_NS)
     desk.context.authority.sweep()
     desk.calls.end(call, Ending("ok", b"1"))
@@ -175,7 +175,7 @@ async def test_nothing_starts_that_cannot_be_written_down(desk: Desk) -> None:
     journal.flush()
     real, journal._fd = journal._fd, os.open("/dev/full", os.O_WRONLY)
     with pytest.raises(JournalError, match="No space left"):
-        desk.calls.begin(BINDING, "path", Asking("add", {}, call_id="x" * FLUSH_BYTES))
+        await desk.calls.begin(BINDING, "path", Asking("add", {}, call_id="x" * FLUSH_BYTES))
     assert desk.figures() == (0, 0)
     os.close(journal._fd)
     journal._fd = real

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from proofrig.problems import Origin
+from proofrig.suites.authority import ApprovalSettings, AuthoritySettings, WatchSettings
 from proofrig.suites.budgets import Budget, Budgets, Prices
 from proofrig.suites.case import Case, World
 from proofrig.suites.checks import check_cases
@@ -49,7 +50,11 @@ def test_the_schema_is_valid_and_refuses_what_the_models_refuse() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [Suite, Case, World, Defaults, TrialLimits, Retries, Budget, Budgets, Prices]
+    "model",
+    [
+        *(Suite, Case, World, Defaults, TrialLimits, Retries, Budget, Budgets, Prices),
+        *(AuthoritySettings, ApprovalSettings, WatchSettings),
+    ],
 )
 def test_every_key_is_documented(model: Any) -> None:
     missing = [name for name in model.model_fields if f"`{name}" not in PAGE and name != "prices"]

@@ -206,6 +206,21 @@ class Authority:
     def policy(self) -> Policy | None:
         return self._policy
 
+    def closed(self, scope: str, name: str) -> str:
+        """Why no action `name` can be let in any more in `scope`, whatever its arguments: the rule
+        or the limit; "" when one may."""
+        policy = self._policy
+        if policy is None:
+            return ""
+        if rule := policy.cannot(scope, name):
+            return rule
+        unit = f"calls:{name}"
+        if unit not in policy.counts:
+            return ""
+        self._limit_path(scope)
+        left = self._ledger.books.left(scope, unit, self._clock())
+        return f"{unit} in {scope}" if left is not None and left <= 0 else ""
+
     def balances(self, scope: str) -> dict[str, Balance]:
         """Every unit limited or booked in `scope`. Costs a look at every live hold."""
         return self._ledger.balances(scope, self._clock())
@@ -235,21 +250,24 @@ class Authority:
 
     def _limit(self, request: ReserveRequest, also: tuple[str, ...] = ()) -> None:
         """Give the scopes of a request their limits, once each."""
-        policy = self._policy
-        if policy is None:
-            return
         for path in (request.scope, *request.also, *also):
-            if path in self._limited:
-                continue
-            for scope in ancestors(path):
-                if scope not in self._limited:
-                    limits = policy.limits(scope)
-                    if limits and not self._has(scope, limits):
-                        self.set_budget(scope, limits)
-                    self._limited.add(scope)
+            self._limit_path(path)
+
+    def _limit_path(self, path: str) -> None:
+        policy = self._policy
+        if policy is None or path in self._limited:
+            return
+        for scope in ancestors(path):
+            if scope not in self._limited:
+                limits = policy.limits(scope)
+                if limits and not self._has(scope, limits):
+                    self.set_budget(scope, limits)
+                self._limited.add(scope)
 
     def _has(self, scope: str, limits: Amounts) -> bool:
-        have = self._ledger.balances(scope, self._clock()) if self._ledger.knows(scope) else {}
+        have = (
+            self._ledger.balances(scope, self._clock()) if self._ledger.books.knows(scope) else {}
+        )
         return all(unit in have and have[unit].allocated == n for unit, n in limits.items())
 
     def _write(self, made: Transition) -> None:

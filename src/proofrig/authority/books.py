@@ -198,6 +198,16 @@ class Books:
         account = self._accounts.get(scope, {}).get(unit)
         return 0 if account is None else account.used
 
+    def left(self, scope: str, unit: str, now_ns: int) -> int | None:
+        """The least that remains of a unit in `scope` and above; None where nothing limits it."""
+        left = [
+            remaining
+            for above in ancestors(scope)
+            for name, remaining in self._remaining(above, now_ns).items()
+            if name.partition("/")[0] == unit
+        ]
+        return min(left, default=None)
+
     def balances(self, scope: str, reserved: Amounts, now_ns: int) -> dict[str, Balance]:
         """Every unit limited or booked in `scope`; `reserved` is the sum of its live holds."""
         found = {
@@ -255,7 +265,7 @@ class Books:
             for unit, account in self._accounts.get(scope, {}).items()
             if account.limit != _UNLIMITED and unit != "children"
         }
-        for unit, windows in self._windows[scope].items():
+        for unit, windows in self._windows.get(scope, {}).items():
             for window in windows:
                 remaining[f"{unit}/{window.name}"] = window.limit - window.at(now_ns)
         return remaining

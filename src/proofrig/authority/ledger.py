@@ -58,7 +58,7 @@ class Ledger:
     def __init__(self, *, retention_ns: int = 10 * MINUTE_NS) -> None:
         self.seq = 0
         self._retention = retention_ns
-        self._books = Books()
+        self.books = Books()
         self._stopped: dict[str, str] = {}  # scope -> why nothing starts in it any more
         self._live: dict[str, Reservation] = {}
         self._ended: dict[str, Reservation] = {}
@@ -76,19 +76,15 @@ class Ledger:
             if scope in held.lane.scopes:
                 for unit, amount in held.held.items():
                     reserved[unit] = reserved.get(unit, 0) + amount
-        return self._books.balances(scope, reserved, now_ns)
+        return self.books.balances(scope, reserved, now_ns)
 
     def scopes(self) -> tuple[str, ...]:
         """Every scope limited or booked so far."""
-        return self._books.scopes()
-
-    def knows(self, scope: str) -> bool:
-        """True once `scope` was limited or booked."""
-        return self._books.knows(scope)
+        return self.books.scopes()
 
     def used(self, scope: str, unit: str) -> int:
         """What is reserved and spent of a unit in a scope."""
-        return self._books.used(scope, unit)
+        return self.books.used(scope, unit)
 
     def state(self, id: str) -> State:
         """The state of a reservation; `new` for an id that is not, or no longer, known."""
@@ -109,13 +105,13 @@ class Ledger:
         """Set the limits of `scope` in the units named; other units keep theirs."""
         amounts = dict(amounts)
         made = Transition(self.seq + 1, now_ns, "budget", "", "new", scope, amounts=amounts)
-        self._books.allocate(scope, amounts, made.seq)
+        self.books.allocate(scope, amounts, made.seq)
         self.seq = made.seq
         return made
 
     def stop(self, scope: str, reason: str, now_ns: int) -> Transition:
         """Let nothing new begin in `scope` and below it."""
-        self._books.lane(scope, {})
+        self.books.lane(scope, {})
         made = Transition(self.seq + 1, now_ns, "stop", "", "new", scope, reason=reason)
         self._stopped[scope] = reason
         self.seq = made.seq
@@ -132,16 +128,16 @@ class Ledger:
         amounts = dict(request.amounts)
         if ruling.units:
             amounts |= {unit: n for unit, n in ruling.units.items() if unit not in amounts}
-        lane = self._books.lane(request.scope, amounts, belongs_to(request, ruling))
+        lane = self.books.lane(request.scope, amounts, belongs_to(request, ruling))
         refused = self._refused(request, ruling, lane, now_ns)
         if refused is None:
             if request.ahead:
-                refused = self._books.refusal(lane, amounts, now_ns, request.ahead)
+                refused = self.books.refusal(lane, amounts, now_ns, request.ahead)
             if refused is None and hold(lane, amounts, now_ns):
                 made = admission(request, ruling, amounts, self.seq + 1, now_ns)
                 self._opened(made, amounts, lane)
                 return made
-            refused = refused or self._books.refusal(lane, amounts, now_ns)
+            refused = refused or self.books.refusal(lane, amounts, now_ns)
             assert refused is not None
         made = denial(request, ruling, amounts, refused, (self.seq + 1, now_ns))
         self._denied(made)
@@ -157,7 +153,7 @@ class Ledger:
                     return Refusal("run_stopped", scope, {}, fix=self._stopped[scope])
         if ruling.effect == "deny":
             return Refusal(ruling.code, request.scope, {})
-        return self._books.crowded(lane) if lane.fresh else None
+        return self.books.crowded(lane) if lane.fresh else None
 
     def event(
         self, request: ReserveRequest, source: Source, outcome: Outcome, now_ns: int
@@ -167,7 +163,7 @@ class Ledger:
         if known is not None:
             return same_request(known.opened, request)
         amounts = dict(request.amounts)
-        lane = self._books.lane(request.scope, amounts, request.also)
+        lane = self.books.lane(request.scope, amounts, request.also)
         made = Transition(
             self.seq + 1,
             now_ns,
@@ -228,7 +224,7 @@ class Ledger:
             was = (held.last.amounts, held.last.source, held.last.outcome)
             return same_payload(held, was, (charged, source, outcome))
         state = after(held, "commit")
-        self._books.lane(opened.scope, charged, opened.also)
+        self.books.lane(opened.scope, charged, opened.also)
         made = Transition(
             self.seq + 1,
             now_ns,
@@ -305,7 +301,7 @@ class Ledger:
         amounts = made.amounts or {}
         self._forget(made.t)
         if made.event == "budget":
-            self._books.allocate(made.scope, amounts, made.seq)
+            self.books.allocate(made.scope, amounts, made.seq)
             self.seq = made.seq
             return
         if made.event == "stop":
@@ -317,7 +313,7 @@ class Ledger:
         if TRANSITIONS[state].get(made.event) != made.state:
             raise LedgerError(no_such_move(made.id, state, f"{made.event} to {made.state!r}"))
         opened = made if held is None else held.opened
-        lane = self._books.lane(opened.scope, amounts, opened.also)
+        lane = self.books.lane(opened.scope, amounts, opened.also)
         if made.event == "deny":
             self._denied(made)
         elif held is None:
@@ -336,14 +332,14 @@ class Ledger:
     def _opened(self, made: Transition, held: dict[str, int], lane: Lane) -> None:
         opened = Reservation(made.state, made, made, held, lane, made.expires)
         if lane.fresh:
-            self._books.enter(lane)
+            self.books.enter(lane)
         self._live[made.id] = opened
         self._fresh.append(opened)
         self.seq = made.seq
 
     def _posted(self, made: Transition, amounts: dict[str, int], lane: Lane) -> None:
         if lane.fresh:
-            self._books.enter(lane)
+            self.books.enter(lane)
         settle(lane, {}, amounts, made, made.t)
         self._ended[made.id] = Reservation("committed", made, made, amounts, lane, 0)
         self._ends.append(made)

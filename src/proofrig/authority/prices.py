@@ -66,6 +66,11 @@ class Price(msgspec.Struct, frozen=True):
     as_of: str
 
     @property
+    def told(self) -> str:
+        """Where the rates come from, in a line."""
+        return f"{self.pattern}: {self.source}, {self.as_of}"
+
+    @property
     def dearest_input(self) -> int:
         """The highest rate an input token can have."""
         return max(self.input, self.cache_read, self.cache_write)

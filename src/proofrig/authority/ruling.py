@@ -65,4 +65,12 @@ class Ruling(msgspec.Struct, frozen=True, gc=False):
     wait_s: float = 0.0
 
 
+    @property
+    def plain(self) -> bool:
+        """True when it lets an action in and has nothing to add."""
+        return self.effect == "allow" and not (
+            self.rule or self.units or self.also or self.earns or self.max_tokens is not None
+        )
+
+
 ALLOWED = Ruling()

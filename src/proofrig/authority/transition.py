@@ -174,7 +174,7 @@ def admission(
 ) -> Transition:
     """The `reserve` or `ask` that lets a request in, holding `amounts`."""
     ttl = request.ttl_ns
-    if ruling is ALLOWED and not request.also and not request.digest:
+    if (ruling is ALLOWED or ruling.plain) and not (request.also or request.digest):
         return Transition(
             seq,
             now_ns,

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
+from proofrig.anomalies.signature import Signature
 from proofrig.history.action import Action, Entry
 
 Verdict = Literal["valid", "unknown", "invalid"]
@@ -80,11 +81,13 @@ def _nothing(digest: str) -> bytes | None:
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """What a checker knows of the scenario before it sees anything of it.
+    """What a checker knows of the scenario before it sees anything of it; of a run without
+    scenarios nothing but the payloads and the signature.
 
     params: the scenario's parameters. topology: service -> what the suite declares of it, with its
     `type`. tenants: tenant -> weight. baseline: what the same checker came to in the sequential
-    scenario of the same run; None without one. payload: bytes by digest, None when not kept.
+    scenario of the same run; None without one. signature: of an earlier run that this one is held
+    against; None without one. payload: bytes by digest, None when not kept.
     """
 
     scenario: str = ""
@@ -93,6 +96,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     topology: Mapping[str, Mapping[str, Any]] = {}
     tenants: Mapping[str, int] = {}
     baseline: Checked | None = None
+    signature: Signature | None = None
     payload: Callable[[str], bytes | None] = _nothing
 
 

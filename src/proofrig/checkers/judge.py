@@ -1,7 +1,8 @@
 """One pass over a history for all checkers: pairs actions, splits by scenario, hands out, decides.
 
 Rules:
-1. Everything between a scenario's two notes belongs to it. What lies outside is not judged.
+1. Everything between a scenario's two notes belongs to it. What lies outside is not judged. A run
+   without scenarios is judged as one whose name is empty, by the checkers that are `always` of use.
 2. A checker that raises is `unknown` and says so; the others go on.
 3. `valid` becomes `unknown` where the launch missed its spread (the contention that was asked for
    was not there) and, for a verdict that rests on times, where the rig's loop lagged.
@@ -16,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from proofrig.anomalies.signature import Signature
 from proofrig.checkers import CHECKERS
 from proofrig.checkers.checker import Checked, Checker, Setting, Verdict, worst
 from proofrig.history.action import Action, Entry
@@ -28,7 +30,8 @@ LAG_LIMIT_MS = 20.0
 
 
 class ScenarioChecked(msgspec.Struct):
-    """What all checkers came to in one scenario, and the attributes of its first note."""
+    """What all checkers came to in one scenario, and the attributes of its first note. Of a run
+    without scenarios both are empty."""
 
     name: str
     begun: dict[str, Any]
@@ -145,25 +148,37 @@ class Judge:
         self,
         payload: Callable[[str], bytes | None],
         kinds: Sequence[type[Checker]] = CHECKERS,
+        signature: Signature | None = None,
     ) -> None:
         self._payload = payload
         self._kinds = kinds
+        self._signature = signature
+        self._always = [kind for kind in kinds if getattr(kind, "always", False)]
+        self._plain = bool(self._always)  # no scenario has been seen so far
         self._scene: _Scene | None = None
         self._done: list[ScenarioChecked] = []
         self._baseline: dict[str, Checked] = {}
 
     def step(self, entry: Entry) -> None:
         if entry.kind == "note" and entry.name == "scenario":
+            if self._plain:
+                self._plain, self._scene = False, None
             self._close(ended=entry.attrs["state"] == "end")
             if entry.attrs["state"] == "begin":
                 setting = partial(self._setting, entry.attrs)
                 self._scene = _Scene(entry, self._kinds, setting)
         elif self._scene is not None:
             self._scene.step(entry)
+        elif self._plain:
+            plain = Setting(signature=self._signature, payload=self._payload)
+            begun = Entry(0, 0, "note", "scenario", attrs={"scenario": ""})
+            self._scene = _Scene(begun, self._always, lambda kind: plain)
+            self._scene.step(entry)
 
     def result(self) -> list[ScenarioChecked]:
-        """The scenarios in the order in which they ran; one that was cut off is judged so far."""
-        self._close(ended=False)
+        """The scenarios in the order in which they ran; one that was cut off is judged so far. Of a
+        run that has none, one whose name is empty; nothing of a history without entries."""
+        self._close(ended=self._plain)
         return self._done
 
     def _setting(self, attrs: dict[str, Any], kind: type[Checker]) -> Setting:
@@ -174,6 +189,7 @@ class Judge:
             topology=attrs.get("topology", {}),
             tenants=attrs.get("tenants", {}),
             baseline=self._baseline.get(kind.name),
+            signature=self._signature,
             payload=self._payload,
         )
 

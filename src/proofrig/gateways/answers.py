@@ -22,7 +22,7 @@ from proofrig.wire import CODECS
 from proofrig.wire.codec import Codec
 from proofrig.wire.turn import Api
 
-_BUDGET = ("budget", "quota", "limit", "cap", "over", "debt", "insufficient")
+_RAN_OUT = ("budget_exceeded", "rate_exceeded", "fan_out_exceeded", "flood_detected")
 
 
 def refuse(
@@ -55,16 +55,44 @@ def denied(codec: Codec | None, reason: Denied) -> web.Response:
     """The authority said no: 429 for a budget, 403 for a permission."""
     left = ", ".join(f"{amount} {unit}" for unit, amount in sorted(reason.remaining.items()))
     message = f"proofrig refused this call: {reason.code}"
+    message += f" by rule {reason.rule}" if reason.rule else ""
     message += f" at {reason.scope}" if reason.scope else ""
     message += f"; what remains there: {left}" if left else ""
     message += f". {reason.fix}" if reason.fix else "."
-    facts = {"scope": reason.scope, "remaining": reason.remaining, "fix": reason.fix}
-    return refuse(codec, deny_status(reason.code), reason.code, message, facts=facts)
+    answer = refuse(
+        codec,
+        deny_status(reason.code),
+        reason.code,
+        message,
+        retry=bool(reason.retry_ns),
+        facts=denial_facts(reason),
+    )
+    answer.headers.update(retry_headers(reason))
+    return answer
 
 
 def deny_status(code: str) -> int:
     """429 where the agent ran out of something, 403 where it may not."""
-    return 429 if any(word in code.lower() for word in _BUDGET) else 403
+    return 429 if code in _RAN_OUT else 403
+
+
+def denial_facts(reason: Denied) -> dict[str, Any]:
+    """A denial as fields, for programs."""
+    facts: dict[str, Any] = {"code": reason.code, "scope": reason.scope}
+    facts |= {"remaining": reason.remaining, "fix": reason.fix}
+    if reason.rule:
+        facts["rule"] = reason.rule
+    if reason.retry_ns:
+        facts["retry_after_ms"] = -(-reason.retry_ns // 1_000_000)
+    return facts
+
+
+def retry_headers(reason: Denied) -> dict[str, str]:
+    """When to try again, where that is known; SDKs wait for it by themselves."""
+    if not reason.retry_ns:
+        return {}
+    ms = -(-reason.retry_ns // 1_000_000)
+    return {"retry-after": str(-(-ms // 1000)), "retry-after-ms": str(ms)}
 
 
 def unattributed(codec: Codec | None, identity: Identity) -> web.Response:

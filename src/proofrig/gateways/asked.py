@@ -50,9 +50,10 @@ class AskedCalls:
 
     def claim(
         self, trial: str, name: str, arguments: object, call_id: str = ""
-    ) -> tuple[Asked, str] | None:
-        """The asked call that this tool call carries out, and how it was found: "id",
-        "arguments" or "name". None when no model asked for it."""
+    ) -> tuple[Asked, str, int] | None:
+        """The asked call that this tool call carries out; how it was found: "id", "arguments" or
+        "name"; and how many calls of the same tool the same turn asked for before it that have not
+        come yet. None when no model asked for it."""
         waiting = self._open.get(trial)
         if not waiting:
             return None
@@ -68,7 +69,11 @@ class AskedCalls:
             for place, asked in enumerate(waiting):
                 if fits(asked):
                     del waiting[place]
-                    return asked, how
+                    before = (
+                        one.action == asked.action and one.name == asked.name
+                        for one in waiting[:place]
+                    )
+                    return asked, how, sum(before)
         return None
 
     def end(self, trial: str) -> None:

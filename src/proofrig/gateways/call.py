@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from proofrig.anomalies.settings import Done
 from proofrig.authority.budget import traffic
-from proofrig.authority.prices import PriceUnknown
-from proofrig.authority.transition import ReserveRequest, Source
-from proofrig.errors import Denied, LedgerError
+from proofrig.authority.decision import Decision
+from proofrig.authority.transition import Source
+from proofrig.errors import Denied, LedgerError, ProofrigError
 from proofrig.gateways.charges import (
     Bound,
     actual,
-    affordable,
     at_most,
     believed,
     bound_of,
-    estimate,
     seen,
 )
 from proofrig.gateways.gateway import Binding, Channel
+from proofrig.gateways.permission import amend, ask, watched
 from proofrig.gateways.retries import FIRST, Attempt, Failed, count_said
 from proofrig.gateways.upstream import UpstreamError, at_fault
 from proofrig.history.action import Outcome
@@ -63,6 +63,7 @@ class Call:
         "codec",
         "decoder",
         "desk",
+        "digest",
         "held",
         "id",
         "queue_ns",
@@ -98,6 +99,7 @@ class Call:
         self.held: dict[str, int] = {}
         self.amended: list[str] = []
         self.asked_usage = False
+        self.digest = ""  # of the body, where the run is watched
         self.decoder: StreamDecoder | None = None
         self.settled = False
         self.status = self.received = self.assumed = 0
@@ -116,9 +118,10 @@ class Call:
         self._write("reserve", self._reserve_attrs() | attrs)
         self.settled = True
 
-    def reserve(self) -> Denied | None:
-        """Ask the authority; write its decision down. Returns the denial, if it is one."""
-        desk, trial = self.desk, self.binding.trial
+    async def reserve(self) -> Denied | None:
+        """Ask for the call and write down what was decided; waits only for an approval. Returns the
+        denial, if it is one."""
+        desk, trial, admission = self.desk, self.binding.trial, self.desk.context.admission
         self.attempt = desk.retries.attempt(trial, self.body, self.said, self.clock())
         self.backoff_ns = self.attempt.backoff_ns
         settings, asked = desk.settings, self.asked
@@ -130,35 +133,38 @@ class Call:
             ceiling=settings.ceiling,
             media_tokens=settings.media_tokens,
         )
-        denied = self._ask(self.bound)
-        if denied is not None and denied.remaining and settings.trim and asked.max_tokens is None:
-            denied = self._ask_less(denied)
+        decision, warning = watched(self)
+        if decision is None:
+            decision = ask(self)
         attrs = self._reserve_attrs()
-        attrs["estimate"] = self.held
-        if denied is not None:
-            attrs |= {"decision": "deny", "code": denied.code, "at": denied.scope}
-            attrs |= {"remaining": denied.remaining, "fix": denied.fix}
-            self._write("reserve", attrs)
-            self._failed()
-            self.settled = True
-            return denied
+        attrs |= {"estimate": self.held} | decision.facts()
+        if decision.effect == "deny":
+            return self._refused(decision, attrs)
         try:
-            self._amend()
+            amend(self, decision, warning)
         except WireError:  # read as a request, but not as an object whose parts can be changed
             desk.context.authority.release(self.id, "invalid_request")
             raise
         if self.amended:
             attrs["amended"] = self.amended
         self._write("reserve", attrs)
+        if decision.effect == "ask":
+            answer = await admission.approved(self.binding, self.name, decision)
+            if not answer.allowed:
+                self._failed()
+                self.settled = True
+                return answer.denied()
         return None
 
     def start(self) -> None:
         """Say that the request is about to leave. Raises JournalError when that cannot be kept;
         then it must not leave."""
-        context = self.desk.context
-        self._write("start", None)
-        context.journal.flush()  # first: what the ledger charges is on the history
-        context.authority.start(self.id)
+        try:
+            self.desk.context.admission.start(self.binding, self.name, self.id)
+        except ProofrigError:
+            self.settled = True  # its hold was given back
+            self._failed()
+            raise
 
     # After the call
 
@@ -229,47 +235,14 @@ class Call:
 
     # Inside
 
-    def _ask(self, bound: Bound) -> Denied | None:
-        settings, binding = self.desk.settings, self.binding
-        try:
-            self.held = estimate(bound, self.asked.model, settings.prices, len(self.body))
-        except PriceUnknown as unknown:
-            return unknown
-        answer = self.desk.context.authority.reserve(
-            ReserveRequest(self.id, binding.scope, self._name, self.held, self.desk.hold_ns)
-        )
-        return None if answer.allowed else answer.denied()
-
-    def _ask_less(self, denied: Denied) -> Denied | None:
-        """Ask again for as many output tokens as the budget still buys."""
-        settings, bound = self.desk.settings, self.bound
-        rate = settings.prices.price(self.asked.model).output if settings.prices else 0
-        each = affordable(bound, self.held, denied.remaining, rate)
-        if each < settings.least_tokens or each * bound.answers >= bound.output:
-            return denied
-        self.id = self.desk.context.journal.new_action()  # a denial is remembered under its id
-        less = msgspec.structs.replace(bound, output=each * bound.answers)
-        again = self._ask(less)
-        if again is None:
-            self.bound = less
-            self.amended.append("max_tokens")
-        return again
-
-    def _amend(self) -> None:
-        asked = self.asked
-        self.asked_usage = asked.stream and not asked.wants_usage and self.desk.settings.ask_usage
-        if self.asked_usage:
-            self.amended.append("include_usage")
-        if self.amended:
-            bound = self.bound
-            limit = bound.output // bound.answers if "max_tokens" in self.amended else None
-            self.upstream_body = self.codec.amend_request(
-                self.body, max_tokens=limit, ask_usage=self.asked_usage
-            )
+    def _refused(self, decision: Decision, attrs: dict[str, Any]) -> Denied:
+        self._write("reserve", attrs)
+        self._failed()
+        self.settled = True
+        return decision.denied()
 
     def _reserve_attrs(self) -> dict[str, Any]:
         attrs: dict[str, Any] = {
-            "decision": "allow",
             "api": self.codec.api,
             "channel": self.channel,
             "attempt": self.attempt.number,
@@ -347,8 +320,11 @@ class Call:
         cost = traffic(service_ns, len(self.body) + self.received)
         if usage is not None:
             cost |= actual(usage, self.asked.model, prices)
+        price = ""
+        if prices is not None and "usd_micro" in self.held:
+            price = prices.price(self.asked.model).told
         try:
-            charged = context.authority.commit(self.id, cost, source, outcome)
+            charged = context.authority.commit(self.id, cost, source, outcome, price=price)
         except LedgerError as error:  # its hold had run out, and was charged
             charged, source = self.held, "estimated"
             facts = {"error": str(error)} | (facts or {})
@@ -365,6 +341,8 @@ class Call:
             "backoff_ns": self.backoff_ns,
             "service_ns": service_ns,
         }
+        if price:
+            attrs["price"] = price
         if usage is not None:
             attrs["usage"] = usage
         if self.ttft_ns >= 0:
@@ -373,7 +351,13 @@ class Call:
             attrs["error"] = turn.error
         if facts:
             attrs |= facts
-        self._write("commit", attrs)
+        ended = self._write("commit", attrs)
+        if context.admission.watch is not None:
+            state: Any = "ok" if outcome == "ok" else "failed"
+            new = usage.input - usage.cache_read + usage.output if usage is not None else 0
+            said = self.name, self.digest, attrs["response"]
+            done = Done(*said, self.sent_ns, ended, state, new, self.id)
+            context.admission.ended(self.binding, done)
         if outcome != "ok":
             self._failed()
 
@@ -382,17 +366,10 @@ class Call:
         self.desk.retries.note(self.binding.trial, self.body, failed)
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
         return f"llm.{self.codec.api}"
 
-    def _write(self, kind: Any, attrs: dict[str, Any] | None, name: str = "") -> None:
-        binding = self.binding
-        self.desk.context.journal.write(
-            kind,
-            name or self._name,
-            trial=binding.trial,
-            tenant=binding.tenant,
-            scope=binding.scope,
-            id=self.id,
-            attrs=attrs,
+    def _write(self, kind: Any, attrs: dict[str, Any] | None, name: str = "") -> int:
+        return self.desk.context.admission.write(
+            kind, name or self.name, self.binding, self.id, attrs
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from proofrig.authority.prices import PriceTable
+from proofrig.gateways.asked import same_tool
 from proofrig.gateways.call import Call
 from proofrig.gateways.conversations import Conversations
 from proofrig.gateways.gateway import Context
@@ -72,3 +73,21 @@ class Desk:
     def whole(self, trial: str, asked: Request) -> Request | None:
         """The request with its whole conversation in it; None when a part of that is not held."""
         return None if asked.conversation else self.conversations.whole(trial, asked)
+
+    def closed_tools(self, scope: str, asked: Request) -> list[str]:
+        """The tools of a request that could not be called any more: a rule denies them whatever
+        their arguments, or no call of them is left."""
+        context = self.context
+        if not asked.tools or not context.admission.enforces or context.authority.policy is None:
+            return []
+        closed = context.authority.closed
+        return [
+            tool.name for tool in asked.tools if closed(scope, f"tool.{self._served_as(tool.name)}")
+        ]
+
+    def _served_as(self, name: str) -> str:
+        """A tool's own name; frameworks prefix the server's."""
+        known = self.context.tools
+        if name in known:
+            return name
+        return next((tool for tool in known if same_tool(name, tool)), name)

@@ -44,7 +44,7 @@ async def exchange(desk: Desk, request: web.Request, call: Call) -> web.StreamRe
     desk.open.add(call)
     try:
         call.decode()
-        reason = call.reserve()
+        reason = await call.reserve()
         if reason is not None:
             return answers.denied(codec, reason)
         call.start()

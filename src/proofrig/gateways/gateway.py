@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -24,6 +24,7 @@ import msgspec
 from proofrig.agents.environment import trace_id
 from proofrig.faults.disorder import Disorder
 from proofrig.faults.kill import Kill
+from proofrig.gateways.admission import Admission
 
 if TYPE_CHECKING:
     import aiohttp
@@ -113,7 +114,8 @@ class RunClock:
 
 @dataclass(slots=True)
 class Context:
-    """What every gateway of a rig shares."""
+    """What every gateway of a rig shares. tools: the names of all tools that its gateways serve, as
+    far as they are known."""
 
     journal: Journal
     authority: Authority
@@ -121,6 +123,11 @@ class Context:
     asked: AskedCalls
     client: aiohttp.ClientSession
     clock: Clock
+    tools: set[str] = field(default_factory=set)
+    admission: Admission = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(self)
 
 
 class Gateway(Protocol):

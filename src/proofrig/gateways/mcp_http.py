@@ -113,7 +113,7 @@ class McpHttpGateway:
             return _answer(401, refusal(body, self._calls.note_stranger(identity, None, name)))
         exchange = self._exchange(request, identity, name)
         if body:
-            verdict = exchange.from_client(body)
+            verdict = await exchange.from_client(body)
             if verdict.delay_s:
                 await asyncio.sleep(verdict.delay_s)
             if verdict.do in ("reply", "drop"):

@@ -87,7 +87,7 @@ class Exchange:
         """True while a call has begun and its result has not passed."""
         return bool(self._open)
 
-    def from_client(self, body: bytes) -> Verdict:
+    async def from_client(self, body: bytes) -> Verdict:
         """The verdict on what the agent sent: one message or a batch, as JSON text."""
         try:
             batch = body.lstrip()[:1] == b"["
@@ -98,7 +98,7 @@ class Exchange:
             return Verdict("reply", _error_reply(None, PARSE_ERROR, text))
         begun: list[Message] = []
         for message in messages:
-            refusal = self._client_message(message)
+            refusal = await self._client_message(message)
             if refusal is None:
                 begun.append(message)
                 continue
@@ -123,6 +123,9 @@ class Exchange:
                 continue
             if (call := self._open.pop(key, None)) is not None:
                 self._calls.end(call, _ending(message))
+                if call.warning and not batch:
+                    body = _warned(body, call.warning)
+                    verdict = Verdict("send", body)
                 verdict = self._disordered(call, body, verdict)
             elif (binding := self._lists.pop(key, None)) is not None and message.result:
                 self._note_tools(binding, message.result)
@@ -137,7 +140,7 @@ class Exchange:
         if twice and self._lines:
             body = body.strip()
             return Verdict("send", body + b"\n" + body)
-        return Verdict(delay_s=delay_s) if delay_s else verdict
+        return msgspec.structs.replace(verdict, delay_s=delay_s) if delay_s else verdict
 
     def adopt(self, other: Exchange) -> None:
         """Take over what `other` left open."""
@@ -157,10 +160,10 @@ class Exchange:
         self.fail(why, definite=False)
         self._lists.clear()
 
-    def _client_message(self, message: Message) -> str | None:
+    async def _client_message(self, message: Message) -> str | None:
         """Note a message of the agent; why it may not pass, or None."""
         if message.method == "tools/call":
-            return self._begin(message)
+            return await self._begin(message)
         if message.method == "tools/list":
             if self.identity.state == "live" and self.identity.binding is not None:
                 self._lists[_key(message.id)] = self.identity.binding
@@ -170,7 +173,7 @@ class Exchange:
                 self._calls.give_up([call], "the agent cancelled the call")
         return None
 
-    def _begin(self, message: Message) -> str | None:
+    async def _begin(self, message: Message) -> str | None:
         name = _member(message.params, "name")
         meta = _member(message.params, "_meta")
         call_id = _member(meta, CALL_ID_META)
@@ -187,7 +190,7 @@ class Exchange:
         if identity.state != "live" or identity.binding is None:
             return self._calls.note_stranger(identity, asking, self.server)
         try:
-            call = self._calls.begin(identity.binding, identity.channel, asking)
+            call = await self._calls.begin(identity.binding, identity.channel, asking)
         except Denied as denied:
             return denial_text(denied)
         except ProofrigError as error:
@@ -236,6 +239,15 @@ def _ending(message: Message) -> Ending:
     if _member(told.meta, OUTCOME_META) == "unknown":
         return Ending("unknown", result, True, "the tool's result says that it was given up")
     return Ending("fail", result, True, "the tool's result says that it failed")
+
+
+def _warned(body: bytes, warning: str) -> bytes:
+    """A tool's answer with a text for the model at its end."""
+    answer = msgspec.json.decode(body)
+    result = answer.get("result")
+    if isinstance(result, dict) and isinstance(result.get("content"), list):
+        result["content"].append({"type": "text", "text": warning})
+    return msgspec.json.encode(answer)
 
 
 def _answer_all(messages: list[Message], denied: Message, text: str, batch: bool) -> Verdict:

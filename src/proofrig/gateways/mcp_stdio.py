@@ -9,6 +9,9 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 import aiohttp
 from aiohttp import web
 
@@ -42,24 +45,39 @@ class McpStdioGateway:
         self._taps.add(socket)
         identity = self._calls.identify(headers, token)
         exchange = Exchange(self._calls, identity, request.match_info["server"], lines=True)
+        tasks: set[asyncio.Task[None]] = set()
         try:
             async for message in socket:
                 if message.type is not aiohttp.WSMsgType.BINARY:
                     continue
                 head, _, line = message.data.partition(b"\n")
                 number, _, way = head.partition(b" ")
-                if way == b"c":
-                    exchange.identity = self._calls.identify(headers, token)
-                    verdict = exchange.from_client(line)
-                else:
-                    verdict = exchange.from_server(line)
-                await socket.send_bytes(_frame(number, verdict))
+                if way == b"s":
+                    await socket.send_bytes(_frame(number, exchange.from_server(line)))
+                    continue
+                exchange.identity = self._calls.identify(headers, token)
+                answering = self._answer(socket, number, exchange, line)
+                if not self._context.admission.asks:
+                    await answering  # without a wait
+                    continue
+                task = asyncio.create_task(answering)  # one that waits holds nothing else up
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
         except ConnectionResetError:
             pass  # the tap went away while it was answered
         finally:
             self._taps.discard(socket)
+            for task in tasks:
+                task.cancel()
             exchange.close("the server or its agent ended before the call was answered")
         return socket
+
+    async def _answer(
+        self, socket: web.WebSocketResponse, number: bytes, exchange: Exchange, line: bytes
+    ) -> None:
+        verdict = await exchange.from_client(line)
+        with suppress(ConnectionResetError):  # the tap went away while it was answered
+            await socket.send_bytes(_frame(number, verdict))
 
 
 def _frame(number: bytes, verdict: Verdict) -> bytes:

@@ -73,7 +73,7 @@ class Aside:
         self.id = context.journal.new_action()
         body = await request.read()
         self.size = len(body)
-        denied = self._begin(body)
+        denied = await self._begin(body)
         if denied is not None:
             return answers.denied(CODECS[self.api], denied)
         self.began_ns, self.task = context.clock(), asyncio.current_task()
@@ -114,25 +114,19 @@ class Aside:
             end["actual"] = context.authority.commit(self.id, cost, "measured", outcome)
         self._write("commit", end)
 
-    def _begin(self, body: bytes) -> Denied | None:
-        context = self.desk.context
-        attrs: dict[str, Any] = {"decision": "allow", "api": self.api, "channel": self.channel}
-        attrs["estimate"] = held = opening(len(body))
+    async def _begin(self, body: bytes) -> Denied | None:
+        context, binding, name = self.desk.context, self.binding, name_of(self.path)
+        held = opening(len(body))
+        attrs: dict[str, Any] = {"api": self.api, "channel": self.channel, "estimate": held}
         if body:
             attrs["request"] = context.journal.payload(body)
-        name, scope = name_of(self.path), self.binding.scope
-        asking = ReserveRequest(self.id, scope, name, held, self.desk.hold_ns)
-        decision = context.authority.reserve(asking)
+        asking = ReserveRequest(self.id, binding.scope, name, held, self.desk.hold_ns)
+        decision = context.admission.ask(binding, asking, attrs).decision
+        if decision.effect == "ask":
+            decision = await context.admission.approved(binding, name, decision)
         if not decision.allowed:
-            denied = decision.denied()
-            attrs |= {"decision": "deny", "code": denied.code, "at": denied.scope}
-            attrs |= {"remaining": denied.remaining, "fix": denied.fix}
-            self._write("reserve", attrs)
-            return denied
-        self._write("reserve", attrs)
-        self._write("start", {})
-        context.journal.flush()
-        context.authority.start(self.id)
+            return decision.denied()
+        context.admission.start(binding, name, self.id)
         return None
 
     async def _pass_on(
@@ -156,13 +150,5 @@ class Aside:
             upstream.release()
 
     def _write(self, kind: Kind, attrs: dict[str, Any]) -> None:
-        binding = self.binding
-        self.desk.context.journal.write(
-            kind,
-            name_of(self.path),
-            trial=binding.trial,
-            tenant=binding.tenant,
-            scope=binding.scope,
-            id=self.id,
-            attrs=attrs,
-        )
+        name = name_of(self.path)
+        self.desk.context.admission.write(kind, name, self.binding, self.id, attrs)

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import Any, TypedDict
+from typing import Any
 
 import msgspec
 
@@ -99,17 +98,17 @@ class ServiceCalls:
         binding = asker.binding
         if self._context.bindings.live(binding.token) is None:
             said = {"service": service, "operation": operation, "answer": "refuse"}
-            self._context.journal.write("note", "late", **_owner(binding), attrs=said)
+            self._context.admission.write("note", "late", binding, "", said)
             raise Misasked(401, f"proofrig: trial {binding.trial} has ended; this came after it")
         try:
             found = self.find(service)
             ask = found.ask(Caller(binding.trial, binding.tenant), operation, arguments)
         except Misasked as wrong:
             said = {"service": service, "operation": operation, "error": wrong.message[:2000]}
-            self._context.journal.write("note", "misasked", **_owner(binding), attrs=said)
+            self._context.admission.write("note", "misasked", binding, "", said)
             raise
         sent = len(arguments) if isinstance(arguments, bytes) else 1
-        opened = self._begin(asker, ask, sent)
+        opened = await self._begin(asker, ask, sent, arguments)
         try:
             await self._carry_out(found, opened)
         except asyncio.CancelledError:
@@ -154,33 +153,27 @@ class ServiceCalls:
             return False
         return bool(self.kills(point, opened.asker.binding, opened.id))
 
-    def _begin(self, asker: Asker, ask: Ask, sent: int) -> OpenOperation:
-        context, name = self._context, ask.operation.action
-        journal, authority = context.journal, context.authority
-        action = journal.new_action()
+    async def _begin(
+        self, asker: Asker, ask: Ask, sent: int, arguments: bytes | Mapping[str, Any]
+    ) -> OpenOperation:
+        context, name, binding = self._context, ask.operation.action, asker.binding
+        admission = context.admission
+        action = context.journal.new_action()
         nested = bool(asker.parent)
         held = {"calls:service": 1} if nested else one_call("service", opening(sent))
-        attrs: dict[str, Any] = {"decision": "allow", "estimate": held}
-        attrs["service"] = ask.started["service"]
+        attrs: dict[str, Any] = {"estimate": held, "service": ask.started["service"]}
         attrs |= {"parent": asker.parent} if nested else {"channel": asker.channel}
-        request = ReserveRequest(action, asker.binding.scope, name, held, HOLD_NS)
-        decision = authority.reserve(request)
-        owner = _owner(asker.binding)
+        told = (
+            msgspec.json.decode(arguments or b"{}") if isinstance(arguments, bytes) else arguments
+        )
+        said = {**told, "service": ask.started["service"]}
+        request = ReserveRequest(action, binding.scope, name, held, HOLD_NS, said)
+        decision = admission.ask(binding, request, attrs).decision
+        if decision.effect == "ask":
+            decision = await admission.approved(binding, name, decision)
         if not decision.allowed:
-            attrs |= {"decision": "deny", "code": decision.code, "at": decision.scope}
-            attrs |= {"remaining": decision.remaining, "fix": decision.fix}
-            journal.write("reserve", name, **owner, id=action, attrs=attrs)
             raise decision.denied()
-        try:
-            journal.write("reserve", name, **owner, id=action, attrs=attrs)
-            started = journal.write("start", name, **owner, id=action, attrs=self._started(ask))
-            journal.flush()
-            authority.start(action)
-        except ProofrigError as error:
-            authority.release(action, "it could not be written down")
-            with suppress(ProofrigError):
-                journal.write("release", name, **owner, id=action, attrs={"reason": str(error)})
-            raise
+        started = admission.start(binding, name, action, self._started(ask))
         opened = self._open[action] = OpenOperation(action, ask, asker, sent, started)
         return opened
 
@@ -217,16 +210,14 @@ class ServiceCalls:
             context.authority.commit(opened.id, actual, "measured", outcome)
         except LedgerError as late:  # its hold ran out: it is charged, as unknown
             attrs["ledger"] = str(late)
-        name, owner = opened.ask.operation.action, _owner(opened.asker.binding)
-        context.journal.write("commit", name, **owner, id=opened.id, attrs=attrs)
+        name = opened.ask.operation.action
+        context.admission.write("commit", name, opened.asker.binding, opened.id, attrs)
 
     def _release(self, opened: OpenOperation, why: str) -> None:
         if self._open.pop(opened.id, None) is not None:
             self._context.authority.release(opened.id, why)
-            name, owner = opened.ask.operation.action, _owner(opened.asker.binding)
-            self._context.journal.write(
-                "release", name, **owner, id=opened.id, attrs={"reason": why}
-            )
+            name, attrs = opened.ask.operation.action, {"reason": why}
+            self._context.admission.write("release", name, opened.asker.binding, opened.id, attrs)
 
     def _give_up(self, opened: OpenOperation, why: str) -> None:
         done = opened.done
@@ -265,13 +256,3 @@ class ServiceCalls:
             self._give_up(opened, "the trial ended before the answer")
         for service in self.services.values():
             service.forget(binding.trial)
-
-
-class _Owner(TypedDict):
-    trial: str
-    tenant: str
-    scope: str
-
-
-def _owner(binding: Binding) -> _Owner:
-    return {"trial": binding.trial, "tenant": binding.tenant, "scope": binding.scope}

@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from proofrig.errors import Denied, ProofrigError
-from proofrig.gateways.answers import deny_status
+from proofrig.gateways.answers import denial_facts, deny_status, retry_headers
 from proofrig.gateways.gateway import Context
 from proofrig.gateways.identity import Identity, identify
 from proofrig.gateways.service_action import Asker, ServiceCalls
@@ -56,9 +56,11 @@ class ServicesGateway:
         except Misasked as wrong:
             return _error(wrong.status, "misasked", wrong.message)
         except Denied as denied:
-            facts = {"code": denied.code, "scope": denied.scope, "remaining": denied.remaining}
-            facts["fix"] = denied.fix
-            return _error(deny_status(denied.code), "denied", denial_text(denied), facts)
+            refused = _error(
+                deny_status(denied.code), "denied", denial_text(denied), denial_facts(denied)
+            )
+            refused.headers.update(retry_headers(denied))
+            return refused
         except ProofrigError as error:
             return _error(503, "not_done", f"proofrig: it was not done: {error}")
         answer = _answer(ended.done)

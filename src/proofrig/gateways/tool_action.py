@@ -15,14 +15,15 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from typing import Any, TypedDict
+from typing import Any
 
 import msgspec
 
+from proofrig.anomalies.names import empty
+from proofrig.anomalies.settings import Done
 from proofrig.authority.budget import one_call, opening, traffic
 from proofrig.authority.transition import ReserveRequest
-from proofrig.errors import Denied, LedgerError, ProofrigError
+from proofrig.errors import Denied, LedgerError
 from proofrig.faults.disorder import Disorders
 from proofrig.gateways.asked import canonical
 from proofrig.gateways.gateway import Binding, Channel, Context
@@ -64,6 +65,9 @@ class OpenCall(msgspec.Struct, gc=False):
     started: int  # nanoseconds since the run began
     call_id: str = ""  # the model's, where it is known
     given_up: bool = False  # whoever asked does not wait for the result any longer
+    arguments: str = ""  # their digest
+    turn: str = ""  # the action of the model's call that asked for it
+    warning: str = ""  # what the model should read with the result
 
 
 class Calls:
@@ -81,56 +85,58 @@ class Calls:
         """The trial of a request, from its path token and its headers."""
         return identify(self._context.bindings, headers, path_token)
 
-    def begin(self, binding: Binding, channel: Channel, asking: Asking) -> OpenCall:
-        """Reserve and start a call. Raises Denied; another ProofrigError when it cannot be written
-        down. Then it must not be passed on."""
+    async def begin(self, binding: Binding, channel: Channel, asking: Asking) -> OpenCall:
+        """Reserve and start a call; waits only for an approval. Raises Denied; another
+        ProofrigError when it cannot be written down. Then it must not be passed on."""
         context = self._context
-        journal = context.journal
+        journal, admission = context.journal, context.admission
         name = f"tool.{asking.tool}"
         action = journal.new_action()
         text = canonical(asking.arguments).encode()
         held = one_call("tool", opening(len(text)))
+        digest = journal.payload(text)
         attrs: dict[str, Any] = {
-            "decision": "allow",
             "estimate": held,
             "server": asking.server,
-            "arguments": journal.payload(text),
+            "arguments": digest,
             "channel": channel,
         }
         if asking.call_id:
             attrs["call_id"] = asking.call_id
         claimed = context.asked.claim(binding.trial, asking.tool, asking.arguments, asking.call_id)
+        ahead = 0
         if claimed is not None:
-            asked, how = claimed
+            asked, how, ahead = claimed
             attrs |= {"asked_by": asked.action, "call_id": asked.call_id, "joined": how}
-        authority = context.authority
-        request = ReserveRequest(action, binding.scope, name, held, HOLD_NS)
-        decision = authority.reserve(request)
-        entry = _owner(binding)
-        if not decision.allowed:
-            attrs |= {
-                "decision": "deny",
-                "code": decision.code,
-                "at": decision.scope,
-                "remaining": decision.remaining,
-                "fix": decision.fix,
-            }
-            journal.write("reserve", name, **entry, id=action, attrs=attrs)
-            raise decision.denied()
-        try:
-            journal.write("reserve", name, **entry, id=action, attrs=attrs)
-            started = journal.write("start", name, **entry, id=action)
-            journal.flush()  # first: what the ledger charges is on the history
-            authority.start(action)
-        except ProofrigError as error:
-            authority.release(action, "it could not be written down")
-            with suppress(ProofrigError):
-                journal.write("release", name, **entry, id=action, attrs={"reason": str(error)})
-            raise
-        call = self._open[action] = OpenCall(
-            action, name, binding, len(text), started, attrs.get("call_id", "")
+        request = ReserveRequest(
+            action,
+            binding.scope,
+            name,
+            held,
+            HOLD_NS,
+            asking.arguments,
+            binding.world,
+            ahead={f"calls:{name}": ahead} if ahead else {},
         )
-        self._supersede(call, attrs["arguments"])
+        answer = admission.ask(binding, request, attrs, digest)
+        decision = answer.decision
+        if decision.effect == "ask":
+            decision = await admission.approved(binding, name, decision)
+        if not decision.allowed:
+            raise decision.denied()
+        started = admission.start(binding, name, action)
+        call = self._open[action] = OpenCall(
+            action,
+            name,
+            binding,
+            len(text),
+            started,
+            attrs.get("call_id", ""),
+            arguments=digest,
+            turn=attrs.get("asked_by", ""),
+            warning=answer.warning,
+        )
+        self._supersede(call, digest)
         return call
 
     def _supersede(self, call: OpenCall, arguments: str) -> None:
@@ -171,26 +177,21 @@ class Calls:
             context.authority.commit(call.id, actual, "measured", ending.outcome)
         except LedgerError as error:  # its hold ran out: it is charged, as unknown
             attrs["ledger"] = str(error)
-        context.journal.write(
-            "commit",
-            call.name,
-            **_owner(call.binding),
-            id=call.id,
-            attrs=attrs,
-        )
+        admission = context.admission
+        ended = admission.write("commit", call.name, call.binding, call.id, attrs)
+        if admission.watch is not None:
+            state: Any = "ok" if ending.outcome == "ok" else "failed"
+            digest = attrs.get("result", "")
+            done = Done(call.name, call.arguments, digest, call.started, ended, state, 0, call.turn)
+            admission.ended(call.binding, done, empty=empty(result))
 
     def undo(self, call: OpenCall, why: str) -> None:
         """Release a call that certainly was not passed on; it costs nothing."""
         if self._open.pop(call.id, None) is None:
             return
         self._context.authority.release(call.id, why)
-        self._context.journal.write(
-            "release",
-            call.name,
-            **_owner(call.binding),
-            id=call.id,
-            attrs={"reason": why},
-        )
+        attrs = {"reason": why}
+        self._context.admission.write("release", call.name, call.binding, call.id, attrs)
 
     def give_up(self, calls: Iterable[OpenCall], why: str) -> None:
         """End calls whose result nobody will see."""
@@ -211,6 +212,7 @@ class Calls:
             return
         noted.add((server, digest))
         names = [tool.get("name") for tool in tools if isinstance(tool, dict)]
+        self._context.tools.update(name for name in names if isinstance(name, str))
         self.note(binding, "tools_offered", {"server": server, "tools": names, "list": digest})
 
     def note(self, binding: Binding | None, name: str, attrs: dict[str, Any]) -> None:
@@ -218,7 +220,7 @@ class Calls:
         if binding is None:
             self._context.journal.write("note", name, attrs=attrs)
         else:
-            self._context.journal.write("note", name, **_owner(binding), attrs=attrs)
+            self._context.admission.write("note", name, binding, "", attrs)
 
     def note_stranger(self, identity: Identity, asking: Asking | None, server: str) -> str:
         """Write down a request that belongs to no running trial; what to tell its sender."""
@@ -249,19 +251,10 @@ class Calls:
         self.give_up(mine, "the trial ended before the call did")
 
 
-class _Owner(TypedDict):
-    trial: str
-    tenant: str
-    scope: str
-
-
-def _owner(binding: Binding) -> _Owner:
-    return {"trial": binding.trial, "tenant": binding.tenant, "scope": binding.scope}
-
-
 def denial_text(denied: Denied) -> str:
     """A denial as an agent reads it: rule, scope, what remains, what to do."""
     text = f"proofrig refused this call: {denied.code}"
+    text += f" by rule {denied.rule}" if denied.rule else ""
     text += f" at {denied.scope}" if denied.scope else ""
     if denied.remaining:
         left = ", ".join(f"{amount} {unit}" for unit, amount in sorted(denied.remaining.items()))

@@ -1,6 +1,6 @@
 """The tools of a suite as plain HTTP: `POST /tools/{name}` with a JSON object of arguments.
 
-    200 {"result": ...}
+    200 {"result": ...}, with "warning" when the run goes in circles
     4xx or 5xx {"error": {"type", "message", ...}}
 
 Rules:
@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from proofrig.errors import Denied, ProofrigError
-from proofrig.gateways.answers import deny_status
+from proofrig.gateways.answers import denial_facts, deny_status, retry_headers
 from proofrig.gateways.gateway import Context
 from proofrig.gateways.tool import ToolContext, ToolFailure
 from proofrig.gateways.tool_action import Asking, Calls, Ending, OpenCall, denial_text
@@ -81,11 +81,13 @@ class ToolsGateway:
             return _error(401, "unattributed", self._calls.note_stranger(identity, asking, ""))
         binding = identity.binding
         try:
-            call = self._calls.begin(binding, identity.channel, asking)
+            call = await self._calls.begin(binding, identity.channel, asking)
         except Denied as denied:
-            facts = {"code": denied.code, "scope": denied.scope, "remaining": denied.remaining}
-            facts["fix"] = denied.fix
-            return _error(deny_status(denied.code), "denied", denial_text(denied), facts)
+            answer = _error(
+                deny_status(denied.code), "denied", denial_text(denied), denial_facts(denied)
+            )
+            answer.headers.update(retry_headers(denied))
+            return answer
         except ProofrigError as error:
             return _error(503, "not_recorded", f"proofrig: the call was not made: {error}")
         try:
@@ -100,7 +102,9 @@ class ToolsGateway:
             self._calls.give_up([call], "the agent hung up before the tool answered")
             raise
         self._calls.end(call, Ending("ok", result))
-        return web.Response(body=b'{"result":' + result + b"}", content_type="application/json")
+        warning = b',"warning":' + msgspec.json.encode(call.warning) if call.warning else b""
+        body = b'{"result":' + result + warning + b"}"
+        return web.Response(body=body, content_type="application/json")
 
     def _failed(self, call: OpenCall, failure: ToolFailure) -> web.Response:
         answer = _error(STATUS[failure.kind], failure.kind, failure.message)

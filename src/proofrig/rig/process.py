@@ -20,8 +20,10 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
-from proofrig.authority.authority import recover
+from proofrig.authority.authority import Authority, recover
+from proofrig.authority.policy import parse_policy
 from proofrig.authority.prices import PriceTable
+from proofrig.authority.shadow import recover_shadow
 from proofrig.errors import InfraError, ProofrigError, UsageError
 from proofrig.gateways.arrival import Arrivals, stamped
 from proofrig.gateways.asked import AskedCalls
@@ -79,9 +81,7 @@ class Desk:
         self._arrivals = arrivals
 
     def begin(self, binding: Binding) -> Begun:
-        """Make a trial known, with its own budget."""
-        if self._plan.run_budget:
-            self._context.authority.set_budget(binding.scope, self._plan.run_budget)
+        """Make a trial known."""
         self._context.bindings.add(binding)
         self._arrivals.expect(binding)
         return Begun(binding.token)
@@ -118,14 +118,15 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
         run_dir = Path(plan.run_dir)
         journal = Journal(run_dir, "rig", clock, payload_cap=PAYLOAD_CAP)
         closing.callback(journal.close)
-        authority = recover(run_dir / "authority.db", clock)
+        authority = _authority(plan, run_dir, clock)
         closing.callback(authority.close)
         settle_open(run_dir, journal, authority)  # an earlier rig's: its callers are dead
-        for scope, amounts in plan.budgets.items():
-            authority.set_budget(scope, amounts)
         client = open_client()
         closing.push_async_callback(client.close)
         context = Context(journal, authority, Bindings(), AskedCalls(), client, clock)
+        context.admission.approvals = plan.approvals
+        context.admission.watch = plan.watch
+        context.admission.enforces = not plan.shadow
         llm = LlmGateway(
             context,
             LlmSettings(
@@ -152,6 +153,16 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
         port: int = runner.addresses[0][1]
         proxies = await open_proxies(context, plan.services, closing)
         yield Desk(context, plan, llm, arrivals, proxies), context, port
+
+
+def _authority(plan: Plan, run_dir: Path, clock: RunClock) -> Authority:
+    """The authority as its journal left it. In shadow mode the ledger that decides has a journal of
+    its own."""
+    policy = None if plan.policy is None else parse_policy(plan.policy)
+    if not plan.shadow:
+        return recover(run_dir / "authority.db", clock, policy)
+    judge = recover(run_dir / "authority.shadow.db", clock, policy)
+    return recover_shadow(run_dir / "authority.db", clock, judge)
 
 
 async def _listen(runner: web.AppRunner, plan: Plan) -> None:

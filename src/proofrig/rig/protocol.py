@@ -15,7 +15,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from proofrig.anomalies.settings import Settings as WatchSettings
 from proofrig.authority.prices import Price
+from proofrig.gateways.admission import Approval
 from proofrig.gateways.gateway import Binding
 from proofrig.providers.provider import Endpoint
 from proofrig.wire.turn import Api
@@ -26,8 +28,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     run_dir: where the history goes. origin_ns: `time.monotonic_ns` at the
     run's beginning. endpoints: where each model API is served. tools: tool settings as they came
-    from the suite. prices: the price table. budgets: scope -> amounts. run_budget: what
-    each trial's own scope gets. unattributed: what happens to traffic of no trial.
+    from the suite. prices: the price table. policy: rules and limits as written, None where
+    there are none. shadow: decisions are noted and not obeyed. approvals: how simulated people
+    answer what asks. watch: thresholds of the watch over every run, None: none.
+    unattributed: what happens to traffic of no trial.
     port: where to listen; 0 takes a free one. services: settings of the shared services, their
     seeds filled. lab: a scenario runs, so that arrivals and the loop's lag are written down.
     """
@@ -39,8 +43,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tools: list[dict[str, Any]] = []
     prices: list[Price] = []
     fallback_price: Price | None = None
-    budgets: dict[str, dict[str, int]] = {}
-    run_budget: dict[str, int] = {}
+    policy: dict[str, Any] | None = None
+    shadow: bool = False
+    approvals: list[Approval] = []
+    watch: WatchSettings | None = None
     unattributed: Literal["refuse", "pass"] = "refuse"
     services: list[dict[str, Any]] = []
     seed: int = 0

@@ -1,99 +1,15 @@
-"""Budgets and prices as people write them, and budgets as the authority books them.
+"""Budgets per run, tenant and suite, and prices, as people write them in a suite.
 
 Rules:
-1. People write dollars, tokens, calls, seconds and bytes; the authority books integers of
-   micro-dollars, tokens, calls, milliseconds and bytes. The conversion is exact or refused.
-2. `calls:<kind>` limits the calls of one kind (`calls:llm`, `calls:tool`).
-3. What is not written is not limited.
+1. What one scope may use is a `Budget`, see `proofrig.authority.limits`.
+2. A price says where it was read, and when.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Any
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
-
-from proofrig.authority.budget import MAX_AMOUNT
-
-_CALLS = "calls:"
-
-
-def _scaled(amount: float | None, factor: int) -> int | None:
-    """`amount` in the smaller unit; the decimal that was written counts, not its binary form."""
-    if amount is None:
-        return None
-    scaled = Decimal(str(amount)) * factor
-    if scaled != scaled.to_integral_value():
-        raise ValueError(f"expected at most a whole number of 1/{factor:,}, got {amount!r}")
-    return int(scaled)
-
-
-class Budget(BaseModel):
-    """What one scope may use. Amounts are upper limits; zero allows nothing."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    __pydantic_extra__: dict[str, int] = Field(init=False)
-
-    usd: float | None = Field(default=None, ge=0, le=1e9, strict=True, description="Dollars.")
-    tokens: int | None = Field(
-        default=None, ge=0, le=MAX_AMOUNT, strict=True, description="Input and output tokens."
-    )
-    calls: int | None = Field(
-        default=None, ge=0, le=MAX_AMOUNT, strict=True, description="Calls of every kind."
-    )
-    seconds: float | None = Field(
-        default=None, ge=0, le=1e9, strict=True, description="Busy seconds."
-    )
-    bytes: int | None = Field(
-        default=None, ge=0, le=MAX_AMOUNT, strict=True, description="Bytes sent and received."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_units(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        for unit, amount in value.items():
-            kind = str(unit).removeprefix(_CALLS)
-            if unit in cls.model_fields:
-                continue
-            if kind == unit or not kind or any(c.isspace() for c in kind):
-                known = ", ".join(cls.model_fields)
-                raise ValueError(f"expected the units {known} or calls:<kind>, got {unit!r}")
-            if type(amount) is not int or not 0 <= amount <= MAX_AMOUNT:
-                raise ValueError(f"{unit}: expected a whole number from 0, got {amount!r}")
-        return value
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        schema = handler.resolve_ref_schema(handler(core))
-        schema["additionalProperties"] = False
-        schema["patternProperties"] = {
-            r"^calls:\S+$": {"type": "integer", "minimum": 0, "maximum": MAX_AMOUNT}
-        }
-        return schema
-
-    def amounts(self) -> dict[str, int]:
-        """The authority's units: usd_micro, tokens, calls, calls:<kind>, ms, bytes."""
-        written = {
-            "usd_micro": _scaled(self.usd, 1_000_000),
-            "tokens": self.tokens,
-            "calls": self.calls,
-            "ms": _scaled(self.seconds, 1_000),
-            "bytes": self.bytes,
-            **(self.__pydantic_extra__ or {}),
-        }
-        return {unit: amount for unit, amount in written.items() if amount is not None}
-
-    @model_validator(mode="after")
-    def _whole(self) -> Budget:
-        self.amounts()
-        return self
+from proofrig.authority.limits import Budget
 
 
 class Budgets(BaseModel):

@@ -29,6 +29,7 @@ from proofrig.verifiers import AnyVerifier
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
+AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")]
 Tag = Annotated[str, Field(pattern=r"^[^\s,]+$")]
 CaseId = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")
@@ -131,6 +132,11 @@ class Case(Settings):
         default=None, min_length=1, description="A conversation to continue, instead of a task."
     )
     difficulty: str = Field(default="", description="The stratum this case is reported in.")
+    acts_as: AgentName = Field(
+        default="",
+        description="The agent's name in the authority's scopes, which rules and tiers go by; "
+        "default: subject.",
+    )
     tags: tuple[Tag, ...] = Field(default=(), description="Labels to select and to report by.")
     world: World | None = Field(
         default=None, description="What the trial starts with; {}: an empty folder."

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from proofrig.authority.rules import check_policy
 from proofrig.canaries.canary import fill
 from proofrig.errors import Problem, SuiteError, UsageError
 from proofrig.problems import Origin, shown_path
@@ -44,6 +45,7 @@ def check_suite(suite: Suite, origin: Origin, directory: Path) -> Iterator[Probl
         yield from _file(model.script, directory, origin, ("model", "script"), _read_script)
     if isinstance(suite.prices, str):
         yield from _file(suite.prices, directory, origin, ("prices",), _read_prices)
+    yield from _policy(suite, origin, directory)
     names: dict[str, int] = {}
     for place, tool in enumerate(suite.tools):
         name = getattr(tool, "name", None)
@@ -277,6 +279,21 @@ def _read_script(path: Path) -> None:
     from proofrig.providers.script_file import load_script  # its template engine is heavy
 
     load_script(path)
+
+
+def _policy(suite: Suite, origin: Origin, directory: Path) -> Iterator[Problem]:
+    if isinstance(suite.policy, str):
+        yield from _file(suite.policy, directory, origin, ("policy",), _read_policy)
+    elif suite.policy is not None:
+        yield from check_policy(
+            suite.policy, Origin(origin.document, (*origin.path, "policy"), "policy")
+        )
+
+
+def _read_policy(path: Path) -> None:
+    from proofrig.authority.policy import load_policy
+
+    load_policy(path)
 
 
 def _read_prices(path: Path) -> None:

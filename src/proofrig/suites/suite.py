@@ -27,14 +27,16 @@ from pydantic import Field, PrivateAttr
 from proofrig.agents import AnyAgentSettings
 from proofrig.agents.agent import ANSWER_CAP
 from proofrig.authority.prices import PriceTable, default_prices, load_prices, parse_prices
+from proofrig.authority.rules import PolicySettings
 from proofrig.errors import UsageError
 from proofrig.gateways.tool_settings import AnyToolSettings
 from proofrig.providers import AnyProviderSettings
 from proofrig.scenarios import Scenarios
 from proofrig.scenarios.scenario import Facts, FactsOfCase, Start
 from proofrig.services import AnyServiceSettings
+from proofrig.suites.authority import AuthoritySettings, policy_of
 from proofrig.suites.budgets import Budgets, Prices
-from proofrig.suites.case import Case, Count, InsidePath, Seconds, Settings, Tag
+from proofrig.suites.case import AgentName, Case, Count, InsidePath, Seconds, Settings, Tag
 from proofrig.suites.digest import digest_of
 from proofrig.verifiers import AnyVerifier
 
@@ -82,18 +84,21 @@ class Defaults(Settings):
 
     tags: tuple[Tag, ...] = Field(default=(), description="Put before the case's own tags.")
     difficulty: str = Field(default="", description="For cases that name none.")
+    acts_as: AgentName = Field(default="", description="For cases that name none.")
     verify: tuple[AnyVerifier, ...] = Field(
         default=(), description="Appended to every case's verifiers."
     )
 
     def applied(self, case: Case) -> Case:
         """`case` with the defaults in it."""
-        if not (self.tags or self.verify or (self.difficulty and not case.difficulty)):
+        named = (self.difficulty and not case.difficulty) or (self.acts_as and not case.acts_as)
+        if not (self.tags or self.verify or named):
             return case
         return case.model_copy(
             update={
                 "tags": tuple(dict.fromkeys((*self.tags, *case.tags))),
                 "difficulty": case.difficulty or self.difficulty,
+                "acts_as": case.acts_as or self.acts_as,
                 "verify": (*case.verify, *self.verify),
             }
         )
@@ -115,6 +120,12 @@ class Suite(Settings):
     )
     budgets: Budgets = Field(
         default=Budgets(), description="Hard limits per run, tenant and suite."
+    )
+    policy: PolicySettings | InsidePath | None = Field(
+        default=None, description="What the agents may do: a file of the suite, or the rules."
+    )
+    authority: AuthoritySettings = Field(
+        default=AuthoritySettings(), description="How the policy and the budgets are applied."
     )
     prices: Prices | InsidePath | None = Field(
         default=None, description="Prices of models: a file of the suite, or the table itself."
@@ -177,6 +188,11 @@ class Suite(Settings):
     def timeout_of(self, case: Case) -> float:
         """Seconds that a trial of `case` may take."""
         return case.timeout_s or self.limits.timeout_s
+
+    def whole_policy(self) -> PolicySettings | None:
+        """The policy, with the suite's budgets as limits of it; None where there is neither. Raises
+        SuiteError."""
+        return policy_of(self.policy, self.budgets, self.tenants, self.dir)
 
     def price_table(self) -> PriceTable:
         """The suite's prices, over the bundled ones. Raises SuiteError."""

@@ -28,6 +28,7 @@ from proofrig.agents.null import NullAgent
 from proofrig.agents.reference import ReferenceAgent
 from proofrig.canaries.canary import Canary
 from proofrig.faults.kill import IN_THE_AGENT
+from proofrig.gateways.admission import Approval
 from proofrig.gateways.gateway import RunClock
 from proofrig.gateways.tap_command import TapPlace, tap_command, write_shims
 from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings
@@ -146,10 +147,11 @@ class Stage:
             self.folder(trial).rmdir()
 
     def scope(self, planned: Planned, trial: str) -> str:
-        """The authority's path of an attempt: tenant/workflow/agent/run; below the suite's own
-        scope when the suite as a whole has a budget."""
-        path = f"{planned.tenant}/{self.suite.name}/{role_of(planned)}/{one_name(trial)}"
-        return f"suite/{path}" if self.suite.budgets.suite.amounts() else path
+        """The authority's path of an attempt: tenant/workflow/agent/run."""
+        agent: str = role_of(planned)
+        if agent == "subject" and planned.case in self.cases:
+            agent = self.cases[planned.case].acts_as or agent
+        return f"{planned.tenant}/{self.suite.name}/{agent}/{one_name(trial)}"
 
 
 def one_name(trial: str) -> str:
@@ -188,12 +190,10 @@ def plan_of(
 ) -> Plan:
     """What the rig needs to know."""
     suite = setting.suite
-    budgets: dict[str, dict[str, int]] = {}
-    if tenant := suite.budgets.tenant.amounts():
-        below = "suite/" if suite.budgets.suite.amounts() else ""
-        budgets = {f"{below}{name}": tenant for name in suite.tenants}
-    if whole := suite.budgets.suite.amounts():
-        budgets["suite"] = whole
+    policy, applied = suite.whole_policy(), suite.authority
+    written = None
+    if policy is not None:
+        written = policy.model_dump(mode="json", by_alias=True, exclude_none=True)
     prices = suite.price_table()
     return Plan(
         run_dir=str(setting.run_dir),
@@ -203,8 +203,10 @@ def plan_of(
         tools=[tool.model_dump(mode="json", by_alias=True) for tool in suite.tools],
         prices=list(prices.prices),
         fallback_price=prices.fallback,
-        budgets=budgets,
-        run_budget=suite.budgets.run.amounts(),
+        policy=written,
+        shadow=applied.mode == "shadow",
+        approvals=[Approval(**one.model_dump()) for one in applied.approvals],
+        watch=applied.thresholds(),
         port=suite.gateway_port,
         services=services,
         seed=setting.seed,

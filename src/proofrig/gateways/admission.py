@@ -1,0 +1,212 @@
+"""How an action is let in: asked for, waited for, begun. Written once, for every gateway.
+
+    ask ──▶ allow, cap ──▶ start ──▶ (the gateway carries it out, and settles it)
+     │ ╰──▶ ask ──▶ approved ──▶ start
+     │           ╰─▶ refused, or nobody answered: released
+     ╰────▶ deny: nothing was held, and the history says why
+
+Rules:
+1. What is decided stands on the history before anything follows from it.
+2. What asks holds its budget until it is answered, its time is over, its agent hangs up or its
+   trial ends.
+3. The watch over a run (`anomalies.ladder`) is asked first: what it refuses reaches no ledger. Each
+   of its steps is a note.
+4. Where decisions are only noted (shadow mode), nothing is refused, changed or waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from proofrig.anomalies.ladder import Step, Watch
+from proofrig.anomalies.settings import Done, Settings
+from proofrig.authority.decision import Decision
+from proofrig.authority.transition import ReserveRequest
+from proofrig.errors import LedgerError, ProofrigError
+
+if TYPE_CHECKING:
+    from proofrig.gateways.gateway import Binding, Context
+
+_SECOND_NS = 1_000_000_000
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """How a simulated person answers what asks. rule: a glob on the names of rules. after_s:
+    seconds until the answer."""
+
+    rule: str = "*"
+    answer: Literal["approve", "refuse"] = "refuse"
+    after_s: float = 0.0
+    by: str = "simulated"
+    reason: str = ""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What was answered to an action that asks to be let in. warning: what the model should read,
+    "" for nothing."""
+
+    decision: Decision
+    warning: str = ""
+
+
+class Admission:
+    """Lets the actions of a rig in. approvals: who answers what asks; what none of them answers
+    runs out of time. watch: thresholds of the watch over every run; None: nothing is watched."""
+
+    def __init__(self, context: Context) -> None:
+        self.approvals: Sequence[Approval] = ()
+        self.watch: Settings | None = None
+        self.enforces = True
+        self._context = context
+        self._watches: dict[str, Watch] = {}
+        self._waiting: dict[str, tuple[Binding, asyncio.Future[Decision]]] = {}
+        context.bindings.on_end.append(self._trial_ended)
+
+    @property
+    def asks(self) -> bool:
+        """True when some rule asks for approval, so that an action may have to wait."""
+        policy = self._context.authority.policy
+        return self.enforces and policy is not None and any(rule.ask for rule in policy.rules)
+
+    def ask(
+        self, binding: Binding, request: ReserveRequest, attrs: dict[str, Any], digest: str = ""
+    ) -> Asked:
+        """Ask for an action, and write down what was decided beside `attrs`. digest: of its
+        arguments. Raises ProofrigError when that cannot be kept; then nothing is held."""
+        warned, step = "", self.seen(binding, request.name, digest)
+        if step is not None and step.step != "warn" and self.enforces:
+            decision = Decision(
+                "deny", request.id, f"{step.kind}_detected", scope=binding.scope, fix=step.says
+            )
+        else:
+            warned = step.says if step is not None and self.enforces else ""
+            decision = self._context.authority.reserve(request)
+        try:
+            self.write("reserve", request.name, binding, request.id, attrs | decision.facts())
+        except ProofrigError as error:
+            if decision.effect != "deny":
+                self._undo(binding, request.name, request.id, error)
+            raise
+        return Asked(decision, warned)
+
+    async def approved(self, binding: Binding, name: str, asked: Decision) -> Decision:
+        """Wait for the answer to what asks, and write it down: an allow, or its denial."""
+        context, began = self._context, self._context.clock()
+        coming: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self._waiting[asked.id] = binding, coming
+        authority = context.authority
+        authority.when_answered(asked.id, lambda answer: _resolve(coming, answer))
+        timer = self._someone_answers(asked)
+        try:
+            answer = await coming
+        except asyncio.CancelledError:
+            self._withdraw(asked.id, "the agent went away before it was approved")
+            self.write("release", name, binding, asked.id, {"reason": "agent_gone"})
+            raise
+        finally:
+            timer.cancel()
+            del self._waiting[asked.id]
+        said = {"approval_refused": "refuse", "approval_timeout": "timeout"}
+        told: dict[str, Any] = {"rule": asked.rule, "answer": said.get(answer.code, "approve")}
+        told["waited_ns"] = context.clock() - began
+        self.write("note", "approval", binding, asked.id, told)
+        if not answer.allowed:
+            facts = {"reason": answer.code, "rule": asked.rule, "fix": answer.fix}
+            self.write("release", name, binding, asked.id, facts)
+        return msgspec.structs.replace(answer, max_tokens=asked.max_tokens)
+
+    def start(
+        self, binding: Binding, name: str, id: str, attrs: dict[str, Any] | None = None
+    ) -> int:
+        """Say that an action begins; when, on the run's clock. Raises ProofrigError when that
+        cannot be kept; then its hold is given back and it must not begin."""
+        context = self._context
+        try:
+            started = self.write("start", name, binding, id, attrs)
+            context.journal.flush()  # first: what the ledger charges is on the history
+            context.authority.start(id)
+        except ProofrigError as error:
+            self._undo(binding, name, id, error)
+            raise
+        return started
+
+    # ---- the watch
+
+    def seen(self, binding: Binding, name: str, digest: str) -> Step | None:
+        """What the watch over a run says of an action that is asked for."""
+        if self.watch is None or not binding.token:
+            return None
+        watch = self._watches.get(binding.token)
+        if watch is None:
+            watch = self._watches[binding.token] = Watch(self.watch)
+        step = watch.seen(name, digest, self._context.clock())
+        if step is None or not step.first:
+            return step
+        told = {"kind": step.kind, "step": step.step, "count": step.count, "says": step.says}
+        if not self.enforces:
+            told["shadow"] = True
+        self.write("note", "anomaly", binding, "", told)
+        if step.step == "stop" and self.enforces:
+            self._context.authority.stop(binding.scope, step.says)
+        return step
+
+    def ended(self, binding: Binding, done: Done, *, empty: bool = False) -> None:
+        """An action of a watched run has ended."""
+        watch = self._watches.get(binding.token)
+        if watch is not None:
+            watch.ended(done, empty=empty)
+
+    # ---- inside
+
+    def write(
+        self, kind: Any, name: str, binding: Binding, id: str, attrs: dict[str, Any] | None = None
+    ) -> int:
+        """Write an entry of an action, or a note, of a trial."""
+        return self._context.journal.write(
+            kind,
+            name,
+            trial=binding.trial,
+            tenant=binding.tenant,
+            scope=binding.scope,
+            id=id,
+            attrs=attrs,
+        )
+
+    def _someone_answers(self, asked: Decision) -> asyncio.TimerHandle:
+        """A person's answer on its way, or else the end of the time for one."""
+        loop, authority = asyncio.get_running_loop(), self._context.authority
+        for one in self.approvals:
+            if fnmatchcase(asked.rule, one.rule) and one.after_s < asked.wait_s:
+                if one.answer == "approve":
+                    return loop.call_later(one.after_s, authority.approve, asked.id, one.by)
+                return loop.call_later(one.after_s, authority.refuse, asked.id, one.by, one.reason)
+        return loop.call_later(asked.wait_s + 0.001, authority.sweep)
+
+    def _undo(self, binding: Binding, name: str, id: str, error: ProofrigError) -> None:
+        self._withdraw(id, "it could not be written down")
+        with suppress(ProofrigError):
+            facts = {"reason": "never_sent", "error": str(error)}
+            self.write("release", name, binding, id, facts)
+
+    def _withdraw(self, id: str, why: str) -> None:
+        with suppress(LedgerError):  # it has ended by itself
+            self._context.authority.release(id, why)
+
+    def _trial_ended(self, binding: Binding) -> None:
+        self._watches.pop(binding.token, None)
+        for id, (owner, coming) in list(self._waiting.items()):
+            if owner.token == binding.token:
+                self._withdraw(id, "its trial ended before it was approved")
+                gone = Decision("deny", id, "trial_ended", fix="the trial has ended")
+                _resolve(coming, gone)
+
+
+def _resolve(coming: asyncio.Future[Decision], answer: Decision) -> None:
+    if not coming.done():
+        coming.set_result(answer)
