@@ -228,3 +228,18 @@ async def test_arguments_are_what_json_can_say() -> None:
     with pytest.raises(UsageError, match="expected what JSON can say"):
         async with acts.action("tool.buy", {"what": object()}):
             pass
+
+
+async def test_a_child_is_tainted_by_what_its_sibling_read() -> None:
+    acts, _, _ = actions(
+        taint={"tool.fetch": "web"},
+        rules=[{"name": "no-mail", "deny": "tool.mail", "tainted": "web"}],
+    )
+    async with acts.child("one").action("tool.mail"):
+        pass
+    async with acts.child("one").action("tool.fetch"):
+        pass
+    for place in (acts, acts.child("one"), acts.child("two")):
+        with pytest.raises(Denied, match="no-mail"):
+            async with place.action("tool.mail"):
+                pass

@@ -32,6 +32,7 @@ NOT_FOUND: list[tuple[Any, str, str]] = [
     ({"order": 5}, "order.amount", "argument_unreadable"),
     ({"order": "amount"}, "order.amount", "argument_unreadable"),
     ({"orders": [{"amount": 5}, 6]}, "orders.amount", "argument_unreadable"),
+    ({"amount": [1] * 1_001}, "amount", "argument_unreadable"),
     ({"order.amount": 5}, "order.amount", "argument_missing"),
     ([], "amount", "argument_unreadable"),
     (["amount"], "amount", "argument_unreadable"),
@@ -46,7 +47,7 @@ def test_a_name_stands_for_values(arguments: Any, name: str, values: list[Any]) 
     assert values_at(arguments, name) == values
 
 
-@pytest.mark.parametrize(("arguments", "name", "code"), NOT_FOUND)
+@pytest.mark.parametrize(("arguments", "name", "code"), NOT_FOUND, ids=lambda x: repr(x)[:30])
 def test_what_is_not_there_cannot_be_read(arguments: Any, name: str, code: str) -> None:
     with pytest.raises(Unread) as raised:
         values_at(arguments, name)

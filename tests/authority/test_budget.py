@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proofrig.authority.budget import Balance, ancestors, one_call, opening, traffic
+from proofrig.authority.budget import Balance, ancestors, one_call, opening, run_of, traffic
 from proofrig.errors import UsageError
 
 
@@ -41,6 +41,19 @@ def test_remaining_and_debt_follow_from_the_three_figures(
     balance: Balance, remaining: int | None, debt: int
 ) -> None:
     assert (balance.remaining, balance.debt) == (remaining, debt)
+
+
+@pytest.mark.parametrize(
+    ("scope", "run"),
+    [
+        ("acme/w/b/r", "acme/w/b/r"),
+        ("acme/w/b/r/child/deeper", "acme/w/b/r"),
+        ("acme/w", "acme/w"),
+        ("acme//b/r/c", "acme//b/r"),
+    ],
+)
+def test_a_child_scope_belongs_to_its_run(scope: str, run: str) -> None:
+    assert run_of(scope) == run
 
 
 def test_one_call_is_counted_in_all_and_by_kind() -> None:

@@ -63,6 +63,7 @@ def test_deny_wins_over_ask_over_allow(
         ("tool.note", "allow"),
         ("tool.send", "deny"),
         ("kv.get", "deny"),
+        ("db.a_x", "deny"),  # of two that say as much, the riskier
         ("tool.permitted", "allow"),
     ],
 )
@@ -72,6 +73,8 @@ def test_strict_denies_what_may_have_a_side_effect(name: str, effect: str) -> No
         "tool.read_*": "read_only",
         "tool.read_secrets": "high_risk",
         "tool.note": "local_mutation",
+        "db.a_*": "side_effect",
+        "db.*_x": "read_only",
     }
     made = policy({"allow": "tool.permitted"}, default="strict", risk=risk)
     ruling = decided(made, name)
@@ -279,7 +282,7 @@ def test_a_policy_from_a_file(tmp_path: Path) -> None:
 
 def test_a_policy_from_text_or_from_python() -> None:
     assert parse_policy("rules: [{name: a, deny: tool.x}]").cannot(RUN, "tool.x") == "a"
-    with pytest.raises(SuiteError, match="suite.yaml: rule a"):
+    with pytest.raises(SuiteError, match=r"suite\.yaml: rule a"):
         parse_policy({"rules": [{"name": "a"}]}, "suite.yaml")
     with pytest.raises(SuiteError, match="rule a"):
         Policy.of(PolicySettings(rules=(RuleSettings(name="a"),)))

@@ -17,6 +17,7 @@ from proofrig.authority.rules import (
     read_policy,
     settings_of,
 )
+from proofrig.authority.wording import fix_of
 from proofrig.errors import SuiteError
 from proofrig.problems import Origin
 from proofrig.yaml12 import Document, parse
@@ -170,6 +171,14 @@ def test_a_policy_built_in_python_is_checked_too() -> None:
     assert [str(problem) for problem in found] == [
         "suite.yaml: rule r: expected one of deny, ask or allow; got none"
     ]
+
+
+def test_a_policy_can_be_written_down_again() -> None:
+    policy = settings_of(parse(FULL))
+    written = policy.model_dump(mode="json", by_alias=True, exclude_none=True)
+    again = settings_of(Document("", written, line=0))
+    assert again.model_dump(exclude_none=True) == policy.model_dump(exclude_none=True)
+    assert [fix_of(rule) for rule in again.rules] == [fix_of(rule) for rule in policy.rules]
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

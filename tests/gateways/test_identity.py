@@ -141,3 +141,24 @@ def test_a_trace_names_its_trial_where_the_baggage_was_dropped(
 )
 def test_trace_of(traceparent: str, trace: str) -> None:
     assert trace_of({"traceparent": traceparent}) == trace
+
+
+@pytest.mark.parametrize(
+    ("baggage", "scope"),
+    [
+        ("proofrig.child=researcher", "acme/a/researcher"),
+        ("x=1, proofrig.child=team%2Fwriter ;p=1, proofrig.trial=a", "acme/a/team/writer"),
+        ("proofrig.child=../b", "acme/a"),
+        ("proofrig.child=", "acme/a"),
+        ("proofrig.child=a//b", "acme/a"),
+        (f"proofrig.child={'a' * 65}", "acme/a"),
+        (f"proofrig.child={'/'.join('abcdefghi')}", "acme/a"),
+        ("user=ann", "acme/a"),
+    ],
+)
+def test_the_baggage_may_name_a_child_scope_of_the_trials_own(baggage: str, scope: str) -> None:
+    for path in ("a", ""):
+        headers = CIMultiDict({"Baggage": baggage, "x-api-key": "a"})
+        found = identify(bindings(), headers, path)
+        assert found.binding is not None
+        assert (found.binding.scope, found.binding.trial) == (scope, "case:a")

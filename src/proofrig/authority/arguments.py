@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+MAX_VALUES = 1_000  # that one name stands for
 MAX_DEPTH = 32  # of lists in lists, of objects in objects
 
 Code = Literal["argument_missing", "argument_unreadable"]
@@ -66,6 +67,8 @@ def _elements(values: list[Any], name: str) -> list[Any]:
                 raise Unread(
                     f"expected something in the list `{name}`, got none", "argument_missing"
                 )
+        if len(flat) > MAX_VALUES:
+            raise Unread(f"expected at most {MAX_VALUES:,} values in `{name}`, got {len(flat):,}")
         values = flat
     else:
         raise Unread(f"expected lists no deeper than {MAX_DEPTH} in `{name}`, got deeper ones")

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proofrig.authority.budget import Amounts, Balance, ancestors
+from proofrig.authority.budget import Amounts, Balance, ancestors, run_of
 from proofrig.authority.decision import Decision, decision_of, refused
 from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import Ledger
@@ -243,7 +243,7 @@ class Authority:
     def _rule(self, policy: Policy, request: ReserveRequest) -> Ruling:
         scope = request.scope
         act = Act(scope, request.name, request.arguments, request.root)
-        ruling = policy.decide(act, partial(self._ledger.used, scope), request.also)
+        ruling = policy.decide(act, partial(self._ledger.used, run_of(scope)), request.also)
         if scope not in self._limited or ruling.also or request.also:
             self._limit(request, ruling.also)
         return ruling

@@ -28,6 +28,8 @@ Amounts = Mapping[str, int]
 # What every store and JSON reader holds exactly; $9.0e9 in micro-dollars.
 MAX_AMOUNT = (1 << 53) - 1
 
+RUN_LEVELS = 4  # tenant/workflow/agent/run; what lies below are child scopes of the run
+
 SECOND_NS = 1_000_000_000
 WINDOWS = {"minute": 60 * SECOND_NS, "hour": 3600 * SECOND_NS, "day": 86_400 * SECOND_NS}
 
@@ -70,6 +72,11 @@ def ancestors(scope: str) -> tuple[str, ...]:
             f"name, got {scope!r}; leave a level out by leaving it empty, as in acme//bot"
         )
     return tuple("/".join(levels[: n + 1]) for n, level in enumerate(levels) if level)
+
+
+def run_of(scope: str) -> str:
+    """The run that `scope` belongs to: its first four levels, or itself when it has fewer."""
+    return "/".join(scope.split("/")[:RUN_LEVELS]) if scope.count("/") >= RUN_LEVELS else scope
 
 
 def unit_and_window(unit: str) -> tuple[str, str]:

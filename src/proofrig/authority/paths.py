@@ -16,7 +16,8 @@ Rules:
    also `dir` itself.
 6. Without a root no link is followed for a relative path: its files may be on another machine.
 7. Hard links, mounts and what changes between the decision and the act cannot be seen in a path;
-   against those an agent needs a sandbox.
+   against those an agent needs a sandbox. Wildcards and variables are not expanded: a tool that
+   gives its paths to a shell needs rules on its commands.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from proofrig.authority.recent import Recent
 from proofrig.authority.rule import LEVELS, Rule, States, Where
 from proofrig.authority.rules import (
     BY_DEFAULT,
+    RISKS,
     PolicySettings,
     check_policy,
     read_policy,
@@ -43,7 +44,7 @@ from proofrig.yaml12 import Document, parse
 
 _REMEMBERED = 8_192  # pairs of a place and a name
 _LONGEST = 1_000  # characters of a scope and a name that are worth remembering
-_HARMLESS: Final = ("read_only", "local_mutation")
+_HARMLESS: Final = RISKS[:2]
 _CALLS = "calls:"
 
 
@@ -77,7 +78,9 @@ class Policy:
         self._capped = [rule for rule in self.compiled if rule.cap_unit]
         self._taints = [(matcher([g], broad=True), f"taint:{t}") for g, t in written.taint.items()]
         self._scopes = [(matcher(globs, broad=True), n) for n, globs in written.scopes.items()]
-        self._risks = sorted(written.risk.items(), key=lambda one: specificity(one[0]))
+        self._risks = sorted(
+            written.risk.items(), key=lambda one: (specificity(one[0]), RISKS.index(one[1]))
+        )
         self._found: Recent[tuple[str, str, str, str], _Candidates] = Recent(_REMEMBERED)
         self._limits: Recent[str, dict[str, int]] = Recent(_REMEMBERED)
 
@@ -200,7 +203,8 @@ class Policy:
         if self.written.default != "strict":
             return self.written.default == "allow"
         risk = "read_only" if name.startswith("llm.") else "side_effect"
-        for glob, declared in self._risks:  # the glob that says most of the name comes last
+        # The glob that says most of the name comes last, the riskier of two that say as much.
+        for glob, declared in self._risks:
             if matcher([glob])(name):
                 risk = declared
         return risk in _HARMLESS

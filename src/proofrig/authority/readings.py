@@ -17,11 +17,7 @@ from proofrig.authority.arguments import Unread, shown
 
 MAX_READINGS = 32
 
-# Levels without anything to fold: no `.`, `..`, `//`, ends in `/` or `.`, escapes or look-alikes.
-_PLAIN = re.compile(
-    r"/?[.]?[A-Za-z0-9_@+=,-](?:[.]?[A-Za-z0-9_@+=,-])*"
-    r"(?:/[.]?[A-Za-z0-9_@+=,-](?:[.]?[A-Za-z0-9_@+=,-])*)*"
-).fullmatch
+_PLAIN = re.compile(r"[A-Za-z0-9_@+=,./-]+").fullmatch
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _FILE = re.compile(r"\s*file:(?://([^/\\]*))?", re.IGNORECASE)
 _STRUCTURE = frozenset("/\\.%~: ")
@@ -29,7 +25,13 @@ _STRUCTURE = frozenset("/\\.%~: ")
 
 def is_plain(path: str) -> bool:
     """Whether there is one way to read `path`, and nothing in it to fold but its case."""
-    return _PLAIN(path) is not None
+    return (
+        _PLAIN(path) is not None
+        and "//" not in path
+        and "./" not in path
+        and ".." not in path
+        and path[-1] not in "./"
+    )
 
 
 def readings(path: str) -> list[str]:

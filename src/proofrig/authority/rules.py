@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -121,11 +121,8 @@ class Comparison(Settings):
     def operators(self) -> dict[str, Any]:
         """Operator -> operand, as written."""
         fields = type(self).model_fields
-        return {
-            fields[name].alias or name: getattr(self, name)
-            for name in fields
-            if name in self.model_fields_set
-        }
+        said = {fields[name].alias or name: operand for name, operand in self}
+        return {operator: operand for operator, operand in said.items() if operand is not None}
 
 
 Compared = Annotated[
@@ -200,6 +197,9 @@ class StepSettings(Settings):
 
 
 Risk = Literal["read_only", "local_mutation", "side_effect", "external_side_effect", "high_risk"]
+
+
+RISKS: tuple[Risk, ...] = get_args(Risk)
 
 
 class PolicySettings(Settings):

@@ -8,10 +8,13 @@ Rules:
    passed over, because a key may be the user's own and a path may belong to a shared host.
 3. Nothing is guessed from addresses or times.
 4. A key that is not ours may be a real secret: only its end is ever shown.
+5. The baggage may name a child scope of the trial's own (`proofrig.child=researcher`), for an agent
+   whose parts work on their own. It lies below the run, so it can never give more than the run has.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import unquote
@@ -21,6 +24,10 @@ import msgspec
 from proofrig.gateways.gateway import Binding, Bindings, Channel
 
 MEMBER = "proofrig.trial"  # the baggage member that carries a trial's token
+CHILD = "proofrig.child"  # the one that names a child scope: a name, or a path of up to eight
+
+_NAME = r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}"
+_CHILD = re.compile(rf"{_NAME}(?:/{_NAME}){{0,7}}")
 
 State = Literal["live", "late", "unknown", "none"]
 
@@ -44,7 +51,7 @@ def identify(bindings: Bindings, headers: Mapping[str, str], path_token: str = "
     if path_token:
         binding = bindings.live(path_token)
         if binding is not None:
-            return Identity("live", "path", binding)
+            return Identity("live", "path", in_child(binding, headers.get("baggage")))
     carried: list[tuple[Channel, str]] = [("path", path_token)] if path_token else []
     baggage = headers.get("baggage")
     if baggage and (token := trial_in_baggage(baggage)):
@@ -55,7 +62,7 @@ def identify(bindings: Bindings, headers: Mapping[str, str], path_token: str = "
         carried.append(("key", key))
     for channel, token in carried:
         if (binding := bindings.live(token)) is not None:
-            return Identity("live", channel, binding)
+            return Identity("live", channel, in_child(binding, baggage))
         if (binding := bindings.ended(token)) is not None:
             return Identity("late", channel, binding)
     if not carried:
@@ -75,9 +82,24 @@ def key_of(headers: Mapping[str, str]) -> str:
 
 def trial_in_baggage(baggage: str) -> str:
     """The trial's token in a W3C `baggage` header, or empty."""
+    return _member(baggage, MEMBER)
+
+
+def in_child(binding: Binding, baggage: str | None) -> Binding:
+    """The binding, in the child scope that a `baggage` header names. A name that is none is passed
+    over."""
+    if not baggage or CHILD not in baggage:
+        return binding
+    child = _member(baggage, CHILD)
+    if not _CHILD.fullmatch(child):
+        return binding
+    return msgspec.structs.replace(binding, scope=f"{binding.scope}/{child}")
+
+
+def _member(baggage: str, wanted: str) -> str:
     for member in baggage.split(","):
         name, _, value = member.partition("=")
-        if name.strip() == MEMBER:
+        if name.strip() == wanted:
             return unquote(value.partition(";")[0].strip())
     return ""
 

@@ -1,0 +1,75 @@
+"""Opening an authority by where its ledger is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proofrig.authority.action import Actions
+from proofrig.authority.opening import open_authority
+from proofrig.errors import Denied, SuiteError, UsageError
+
+POLICY = """
+limits: {acme: {calls: 2}}
+rules: [{name: no-mail, deny: tool.send_email}]
+"""
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    file = tmp_path / "policy.yaml"
+    file.write_text(POLICY)
+    return file
+
+
+@pytest.mark.parametrize("file", ["", "ledger.db"])
+async def test_a_policy_file_and_a_place_are_enough(
+    tmp_path: Path, policy: Path, file: str
+) -> None:
+    async with open_authority(file and tmp_path / file, policy=policy) as engine:
+        actions = Actions(engine, "acme/desk/bot/r1")
+        with pytest.raises(Denied, match="no-mail"):
+            async with actions.action("tool.send_email"):
+                pass
+        async with actions.action("tool.search"):
+            pass
+        assert (await engine.balances("acme"))["calls"].remaining == 1
+
+
+async def test_a_journal_goes_on_where_it_ended(tmp_path: Path, policy: Path) -> None:
+    for left in (1, 0):
+        async with open_authority(tmp_path / "ledger.db", policy=policy) as engine:
+            async with Actions(engine, "acme/desk/bot/r1").action("tool.search"):
+                pass
+            assert (await engine.balances("acme"))["calls"].remaining == left
+    async with open_authority(tmp_path / "ledger.db", policy=policy) as engine:
+        with pytest.raises(Denied, match="budget_exceeded"):
+            async with Actions(engine, "acme/desk/bot/r2").action("tool.search"):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("where", "given", "said"),
+    [
+        ("http://127.0.0.1:1", {"policy": "x.yaml"}, "the service has one"),
+        ("", {"key": "k"}, "no service is asked"),
+        ("ledger.db", {"outbox": Path("o")}, "no service is asked"),
+    ],
+)
+async def test_what_does_not_go_together_is_refused(
+    where: str, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        async with open_authority(where, **given):
+            pass
+
+
+async def test_a_policy_that_cannot_be_used_is_said_before_anything_opens(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{name: a, denny: tool.x}]")
+    with pytest.raises(SuiteError, match="deny"):
+        async with open_authority(tmp_path / "ledger.db", policy=file):
+            pass
+    assert not (tmp_path / "ledger.db").exists()
