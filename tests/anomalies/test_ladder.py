@@ -77,6 +77,16 @@ def test_another_call_is_let_through_while_one_is_denied() -> None:
     assert told([run.call(arguments="another question", result="another page")]) == ["-"]
 
 
+def test_denied_calls_of_one_turn_count_once() -> None:
+    run = Run()
+    for _ in range(5):
+        run.call()
+    asked = [run.watch.seen("tool.search", "q", 10**12, turn="a1") for _ in range(9)]
+    assert told(asked) == ["DENY", *["deny"] * 8]
+    assert asked[-1] is not None
+    assert asked[-1].count == 6
+
+
 def test_a_poller_whose_result_changes_is_let_be() -> None:
     run = Run()
     assert told([run.call("status", "7", f"{n} %") for n in range(59)]) == ["-"] * 59

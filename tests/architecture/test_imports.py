@@ -19,7 +19,10 @@ FLOORS = [
         *("history", "wire", "sandboxes", "plugins", "yaml12", "problems", "places"),
         *("canaries", "observers", "anomalies"),
     },
-    {"authority", "faults", "providers", "services", "agents", "verifiers", "checkers"},
+    {
+        *("authority", "faults", "providers", "services", "agents", "verifiers", "checkers"),
+        "rulings",
+    },
     {"gateways", "scenarios", "results"},
     {"suites", "rig", "comparisons", "store"},
     {"trials"},
@@ -34,7 +37,7 @@ LIVE = {
     *("wire", "sandboxes", "authority", "faults", "providers", "services", "agents", "verifiers"),
     *("gateways", "scenarios", "suites", "rig", "trials"),
 }
-JUDGING = {"checkers", "stats", "results", "comparisons", "store", "reports"}
+JUDGING = {"checkers", "stats", "rulings", "results", "comparisons", "store", "reports"}
 FAMILIES = {
     *("faults", "providers", "sandboxes", "agents", "verifiers", "scenarios", "checkers"),
     *("services", "observers"),
@@ -42,7 +45,7 @@ FAMILIES = {
 
 # A third-party package may be imported only where it is needed.
 ONLY_IN = {
-    "aiohttp": {"gateways", "providers", "agents", "rig", "observers"},
+    "aiohttp": {"gateways", "providers", "agents", "rig", "observers", "authority"},
     "mcp": {"gateways", "agents"},
     "sqlalchemy": {"store"},
     "click": {"cli"},

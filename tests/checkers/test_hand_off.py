@@ -78,7 +78,7 @@ def test_a_child_whose_last_call_never_ended() -> None:
 
     def works() -> None:
         it.trial.model(scope=it.child)
-        it.trial._entry("start", "tool.dig", it.child, "dug")
+        it.trial.entry("start", "tool.dig", it.child, "dug")
 
     hand_off = it.trial.tool("delegate", "x", "done", child=it.child, during=works)
     found = check(it.trial)
@@ -142,7 +142,7 @@ def test_a_child_that_was_cut_off_at_its_second_work_did_not_run_on() -> None:
     it = Handing()
     it.hands(named=False)
     arguments = it.trial.keep("ask helper")
-    it.trial._entry("start", "tool.delegate", "", "cut", arguments=arguments)
+    it.trial.entry("start", "tool.delegate", "", "cut", arguments=arguments)
     it.trial.wait(1)
     it.works(2)()
     assert check(it.trial).verdict == "valid"

@@ -40,10 +40,10 @@ class Trial:
         self._ids = count()
         self._said = 0
         self._usual: dict[str, float] = {}
-        self._entry("trial", "begin")
+        self.entry("trial", "begin")
 
     def end(self) -> None:
-        self._entry("trial", "end")
+        self.entry("trial", "end")
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -77,8 +77,8 @@ class Trial:
         more["arguments"] = self.keep(str(arguments))
         more["estimate"] = {"calls": 1, "calls:tool": 1, "ms": 1, "bytes": 8}
         name = f"tool.{name}"
-        self._entry("reserve", name, scope, id, decision="allow", **more)
-        self._entry("start", name, scope, id)
+        self.entry("reserve", name, scope, id, decision="allow", **more)
+        self.entry("start", name, scope, id)
         began = self.now
         self.now += self._takes(name, 0.2) if takes < 0 else takes
         if during is not None:
@@ -86,7 +86,7 @@ class Trial:
         attrs = {"outcome": "ok", "is_error": False} | attrs
         attrs["actual"] = {"calls": 1, "ms": 1}
         attrs["service_ns"] = round((self.now - began) * SECOND)
-        self._entry("commit", name, scope, id, result=self.keep(result), **attrs)
+        self.entry("commit", name, scope, id, result=self.keep(result), **attrs)
         return id
 
     def model(
@@ -99,8 +99,8 @@ class Trial:
         name = "llm.chat_completions"
         hold = {"usd_micro": 9000, "tokens": 3000, "calls": 1}
         asked = {"model": "small", "request": prompt, "estimate": hold}
-        self._entry("reserve", name, scope, id, decision="allow", **asked)
-        self._entry("start", name, scope, id)
+        self.entry("reserve", name, scope, id, decision="allow", **asked)
+        self.entry("start", name, scope, id)
         began = self.now
         self.now += self._takes(name, 1.2) if takes < 0 else takes
         rest = self.random
@@ -111,14 +111,14 @@ class Trial:
         attrs |= {"usage": usage, "response": self.keep(f"answer {id}")}
         attrs.setdefault("actual", {"usd_micro": 3 * tokens, "tokens": tokens, "calls": 1})
         attrs["service_ns"] = round((self.now - began) * SECOND)
-        self._entry("commit", name, scope, id, **attrs)
+        self.entry("commit", name, scope, id, **attrs)
         return id
 
     def denied(self, name: str, arguments: str) -> str:
         id = f"{self.name}/{next(self._ids)}"
         digest = self.keep(arguments)
         refused = {"decision": "deny", "code": "budget_exceeded", "arguments": digest}
-        self._entry("reserve", f"tool.{name}", "", id, **refused)
+        self.entry("reserve", f"tool.{name}", "", id, **refused)
         return id
 
     def _takes(self, name: str, around: float) -> float:
@@ -126,7 +126,7 @@ class Trial:
         usual = self._usual.setdefault(name, around * self.random.uniform(0.7, 1.4))
         return usual * self.random.lognormvariate(0, 0.35)
 
-    def _entry(self, kind: Kind, name: str, scope: str = "", id: str = "", **attrs: Any) -> None:
+    def entry(self, kind: Kind, name: str, scope: str = "", id: str = "", **attrs: Any) -> None:
         t = round(self.now * SECOND)
         scope = scope or self.scope
         self.entries.append(Entry(0, t, kind, name, self.name, "acme", scope, id, attrs))
@@ -418,7 +418,7 @@ def child_never_ended(trial: Trial) -> None:
 
     def works() -> None:
         trial.model(scope=child)
-        trial._entry("start", "tool.dig", child, "dug", arguments="x")
+        trial.entry("start", "tool.dig", child, "dug", arguments="x")
 
     trial.bad += [trial.tool("delegate", "helper", "done", child=child, during=works), "dug"]
 

@@ -9,7 +9,8 @@ Rules:
 1. No step is left out: what was not warned of is not denied, what was not denied not stopped.
 2. A step says `first` once per anomaly; that is when it is written down. Denials go on until the
    run does something else, or slows down.
-3. A denied call that is asked for again counts on: a run that only repeats it is stopped.
+3. A denied call that is asked for again counts on, once per turn: a run that only repeats it is
+   stopped.
 4. A run that is stopped stays so.
 5. Kept per run: what `Loops` and `Floods` keep, the digests of `EMPTIES` empty results, and how far
    each kind of anomaly has come.
@@ -46,12 +47,13 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 class _Anomaly:
     """How far one anomaly has come. since: its beginning, which tells it from the next one."""
 
-    __slots__ = ("denied", "level", "since")
+    __slots__ = ("denied", "level", "since", "turn")
 
     def __init__(self, since: int) -> None:
         self.since = since
         self.level = 0
         self.denied = 0
+        self.turn = ""  # the last that was denied
 
 
 class Watch:
@@ -67,14 +69,15 @@ class Watch:
         self._anomalies: dict[str, _Anomaly] = {}
         self._stopped: Step | None = None
 
-    def seen(self, name: str, arguments: str, now_ns: int) -> Step | None:
-        """An action is asked for: its name and the digest of its arguments. None: go ahead."""
+    def seen(self, name: str, arguments: str, now_ns: int, turn: str = "") -> Step | None:
+        """An action is asked for: its name, the digest of its arguments, and the turn that asked
+        (see `Done`). None: go ahead."""
         if self._stopped is not None:
             return msgspec.structs.replace(self._stopped, first=False)
         step: Step | None = None
         loop = self._loop
         if loop is not None and self._loops.goes_on(loop, name, arguments):
-            step = self._of_loop(loop)
+            step = self._of_loop(loop, turn)
         flood = self._floods.now(now_ns)
         if flood is not None and flood.level and (step is None or step.step == "warn"):
             step = self._of_flood(flood, now_ns) or step
@@ -92,7 +95,7 @@ class Watch:
         self._loop = self._loops.now()
         self._floods.step(done.ended_ns, done.tokens)
 
-    def _of_loop(self, loop: Loop) -> Step | None:
+    def _of_loop(self, loop: Loop, turn: str) -> Step | None:
         steps = {
             "repeat": self._settings.repeat,
             "ping_pong": self._settings.cycle,
@@ -102,7 +105,8 @@ class Watch:
         count = loop.count + anomaly.denied
         step = self._climb(anomaly, loop.kind, count, steps.level(count), loop_says(loop, count))
         if step is not None and step.step == "deny":
-            anomaly.denied += 1
+            anomaly.denied += not turn or turn != anomaly.turn
+            anomaly.turn = turn
         return step
 
     def _of_flood(self, flood: Flood, now_ns: int) -> Step | None:

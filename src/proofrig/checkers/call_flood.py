@@ -122,7 +122,7 @@ class CallFlood:
         self._findings.add(
             f"{flood.of}_flood",
             f"{run.first.trial or 'a run'} made {flood.per_minute:,.0f} {flood.of} per minute for "
-            f"{seconds:.0f} s, and had begun with {flood.usual:,.0f}; nothing but a budget ends it",
+            f"{seconds:.0f} s, and had begun with {flood.usual:,.0f}",
             (run.first, run.hot, run.last),
         )
 

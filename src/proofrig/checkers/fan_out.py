@@ -129,8 +129,7 @@ class FanOut:
     def _explosion(self, findings: Findings, who: str, parent: _Parent, usually: str) -> None:
         findings.add(
             "fan_out_explosion",
-            f"{who} opened {parent.children:,} child scopes, where {usually} in the middle: limit "
-            "`children` of the scope",
+            f"{who} opened {parent.children:,} child scopes, where {usually} in the middle",
             [*parent.first, *([parent.last] if parent.last else [])],
         )
 

@@ -141,7 +141,7 @@ class FreeCommit:
         self._findings.add(
             "free_commit",
             f"{action.name} of {action.trial or 'a run'} held ${held / 1e6:.6f}, ended ok and says "
-            f"that it used {used}: nobody can bill it, and no budget will stop it",
+            f"that it used {used}",
             [
                 evidence(action, f"held ${held / 1e6:.6f}", at_end=False),
                 evidence(action, f"ended ok and used {used}"),
@@ -179,8 +179,7 @@ class FreeCommit:
             self._findings.add(
                 "too_fast",
                 f"{label} of {action.trial or 'a run'} came back after {-took / _MS:.3f} ms, where "
-                f"it usually takes {spread.mid / _MS:,.0f} ms ({far:.0f} spreads below it): look "
-                "whether it was done at all",
+                f"it usually takes {spread.mid / _MS:,.0f} ms ({far:.0f} spreads below it)",
                 [
                     evidence(action, "was asked for", at_end=False),
                     evidence(action, f"ended ok after {-took / _MS:.3f} ms"),

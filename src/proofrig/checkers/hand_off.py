@@ -129,8 +129,8 @@ class HandOff:
         self._own(child, action)
 
     def _mentioned(self, action: Action) -> None:
-        """A tool call has ended, or never has: it handed its work to the children of its scope that came up, or
-        began again, meanwhile and whose names it mentions."""
+        """A tool call has ended, or never has: it handed its work to the children of its scope
+        that came up, or began again, meanwhile and whose names it mentions."""
         digest = action.attr("arguments")
         children = self._unnamed.get((action.trial, action.scope))
         if not children or digest is None:

@@ -52,7 +52,13 @@ class WatchSettings(Settings):
         default=None, description="The same call with another result, or after a wait."
     )
     flood: Counts | None = Field(
-        default=None, description="Windows of 10 s far above the run's own first pace."
+        default=None, description="Windows far above the run's own first pace."
+    )
+    window_s: float | None = Field(
+        default=None, gt=0, le=3600, description="Seconds of such a window; preset: 10."
+    )
+    first: PositiveInt | None = Field(
+        default=None, description="How many windows are the run's own pace; preset: 6."
     )
     may_repeat: tuple[str, ...] = Field(
         default=(), description="Globs on the names of actions whose repetition means something."
