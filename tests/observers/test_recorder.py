@@ -123,21 +123,6 @@ def test_what_a_signal_handler_records_in_between_comes_after(recorded: Recorded
     assert [e.attrs.get("call") for e in recorded.entries()] == ["outer", "inner"]
 
 
-def test_a_sink_takes_the_place_of_the_segment(recorded: Recorded) -> None:
-    taken: list[tuple[object, ...]] = []
-    recorder = Recorder({})
-    recorder.sink(lambda *entry: taken.append(entry), lambda: "case:7")
-    begun = recorder.begin("kv.put", {"key": "k"})
-    assert begun is not None
-    recorder.commit(begun, "unknown", {})
-    recorder.note("accepted", {"call": "c"})
-    assert taken == [
-        ("start", "kv.put", "case:7", begun.id, {"key": "k"}),
-        ("commit", "kv.put", "case:7", begun.id, {"outcome": "unknown"}),
-        ("note", "accepted", "case:7", "", {"call": "c"}),
-    ]
-
-
 BARE = """
 import importlib.util, os, signal, sys, types
 spec = importlib.util.spec_from_file_location("_another_name", {path!r})

@@ -34,7 +34,6 @@ VERBATIM = 200  # characters of a value that stand on the history as they are
 TEXT_BYTES = 16 << 10  # of a content that is searched for leaks
 
 Attrs = dict[str, Any]
-Write = Callable[[str, str, str, str, Attrs], object]  # kind, name, trial, id, attrs
 
 
 def _plain(value: Any) -> Any:
@@ -125,8 +124,6 @@ class Recorder:
         self.closing: list[Callable[[], None]] = []  # called by `close`, before the end
         self._origin = int(origin) if origin.lstrip("-").isdigit() else 0
         self._environ = environ
-        self._sink: Write | None = None
-        self._identity: Callable[[], str] = self._own_identity
         if self.on and not origin:
             self._give_up("PROOFRIG_ORIGIN_NS, the run's time zero, is not set")
         self._reset()
@@ -146,17 +143,8 @@ class Recorder:
             os.close(self._fd)
         self._reset()
 
-    def sink(self, write: Write, identity: Callable[[], str]) -> None:
-        """Hand entries to `write(kind, name, trial, id, attrs)`, which must be safe to call from
-        any thread, instead of to a segment of this process; `identity()` names the trial."""
-        self._sink, self._identity, self.on = write, identity, True
-        self.segment = f"observed-{os.getpid()}"
-
     def trial(self) -> str:
         """Whose work is being done now; "" when it is nobody's."""
-        return self._identity()
-
-    def _own_identity(self) -> str:
         module = sys.modules.get("_proofrig_identity")
         if module is None:
             return self._environ.get("PROOFRIG_TRIAL", "")
@@ -165,9 +153,9 @@ class Recorder:
 
     def begin(self, name: str, attrs: Attrs) -> Begun | None:
         """Write an action's `start`; None when nothing is recorded."""
-        if not self.on or (self._sink is None and self._fd < 0 and not self._open()):
+        if not self.on or (self._fd < 0 and not self._open()):
             return None
-        begun = Begun(f"{self.segment}.{next(self._numbers)}", name, self._identity())
+        begun = Begun(f"{self.segment}.{next(self._numbers)}", name, self.trial())
         self.entry("start", name, begun.trial, begun.id, attrs)
         return begun
 
@@ -180,13 +168,10 @@ class Recorder:
     def note(self, name: str, attrs: Attrs) -> None:
         """Write a note of the trial whose work is being done."""
         if self.on:
-            self.entry("note", name, self._identity(), "", attrs)
+            self.entry("note", name, self.trial(), "", attrs)
 
     def entry(self, kind: str, name: str, trial: str, id: str, attrs: Attrs) -> None:
         """Write one entry; a history that cannot be written ends the recording."""
-        if self._sink is not None:
-            self._sink(kind, name, trial, id, attrs)
-            return
         with self._lock:
             self._waiting.append((kind, name, trial, id, attrs))
             if self._writing:  # by this very thread, which was interrupted: rule 3
