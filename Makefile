@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup fmt check test power demo bench frameworks docs build clean redis
+.PHONY: setup fmt check test power fuzz demo bench frameworks docs build clean redis
 
 setup: $(STAMP)
 
@@ -34,6 +34,10 @@ redis:
 # How well the checkers find what is wrong, and leave alone what is right: writes docs/detection-power.md.
 power: setup redis
 	cd tests && ../$(BIN)/python -m specimens.power --write
+
+# The authority's service against many generated requests; CI runs a small slice of it in `make test`.
+fuzz: setup
+	cd tests && ../$(BIN)/python -m slow.authority_service
 
 # The main job on real input: two agents on real SDKs, offline, with their reports.
 demo: setup

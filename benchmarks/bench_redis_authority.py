@@ -23,6 +23,7 @@ import time
 from collections.abc import Awaitable, Callable
 from itertools import count
 
+import msgspec
 import psutil
 from redis.asyncio import Redis
 
@@ -42,7 +43,7 @@ call('TIME')
 """
 READ = """
 for n = 6, #KEYS do
-  call('HMGET', KEYS[n], 'stop', 'entered', 'known', 'windows', 'policy', 'l usd_micro',
+  call('HMGET', KEYS[n], 'stop', 'entered', 'known', 'windows', 'l usd_micro',
     'u usd_micro', 'r usd_micro', 'l tokens', 'u tokens', 'r tokens', 'l calls', 'u calls',
     'r calls')
 end
@@ -64,7 +65,8 @@ BARE = {
     + BOOK
     + WRITE
     + """
-call('HSET', KEYS[5], 'state', 'reserved', 'seq', given.seq, 'opened', given.body, 'expires', given.t)
+call('HSET', KEYS[5], 'state', 'reserved', 'seq', given.seq, 'opened', given.body, 'expires',
+  given.t)
 call('ZADD', KEYS[2], given.t, given.id)
 return {'admitted', given.seq, given.t}
 """,
@@ -107,8 +109,6 @@ def levels(path: str) -> list[str]:
 
 async def bare(client: Redis) -> Act:
     """An action as bare scripts."""
-    import msgspec
-
     pack, numbers = msgspec.msgpack.Encoder().encode, count(1)
     digests = {name: await client.script_load(source) for name, source in BARE.items()}
     own = [f"{{bare}}:{part}" for part in ("ledger", "times", "journal", "scopes")]

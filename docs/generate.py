@@ -51,12 +51,12 @@ They are stable. `run`, `resume` and `rescore` end with what the run came to; th
 def render() -> str:
     """The whole reference as Markdown."""
     codes = "".join(f"| {code.value} | {MEANINGS[code]} |\n" for code in ExitCode)
-    return HEAD + codes + "".join(_verb(name) for name in VERBS)
-
-
-def _verb(name: str) -> str:
     parent = click.Context(cli, info_name="proofrig")
-    command = cli.get_command(parent, name)
+    return HEAD + codes + "".join(_verb(name, cli, parent) for name in VERBS)
+
+
+def _verb(name: str, group: click.Group, parent: click.Context) -> str:
+    command = group.get_command(parent, name)
     if command is None:
         raise LookupError(f"expected a command for the verb {name!r}, found none")
     context = click.Context(command, info_name=name, parent=parent)
@@ -64,7 +64,13 @@ def _verb(name: str) -> str:
     text = inspect.cleandoc(command.help or VERBS[name])
     options = [record for one in command.get_params(context) if (record := _option(one, context))]
     rows = "".join(f"- `{names}`: {said}\n" for names, said in options)
-    return f"\n## proofrig {name}\n\n```\n{usage}\n```\n\n{text}\n" + (f"\n{rows}" if rows else "")
+    level = "##" if group is cli else "###"
+    page = f"\n{level} {context.command_path}\n\n```\n{usage}\n```\n\n{text}\n"
+    page += f"\n{rows}" if rows else ""
+    if isinstance(command, click.Group):
+        below = command.list_commands(context)
+        page += "".join(_verb(one, command, context) for one in below)
+    return page
 
 
 def _option(parameter: click.Parameter, context: click.Context) -> tuple[str, str] | None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from authority_service import RUN, served
 from proofrig.authority.action import Actions
 from proofrig.authority.opening import open_authority
+from proofrig.authority.outbox import Outbox, Owed
+from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import Denied, SuiteError, UsageError
 
 POLICY = """
@@ -73,3 +76,13 @@ async def test_a_policy_that_cannot_be_used_is_said_before_anything_opens(tmp_pa
         async with open_authority(tmp_path / "ledger.db", policy=file):
             pass
     assert not (tmp_path / "ledger.db").exists()
+
+
+async def test_what_a_service_has_not_got_is_sent_when_it_is_opened(tmp_path: Path) -> None:
+    async with served() as api:
+        async with open_authority(api.url) as engine:
+            await engine.reserve(ReserveRequest("a1", RUN, "tool.refund", {"tokens": 9}))
+            await engine.start("a1")
+        Outbox(tmp_path / "owed").put(Owed("a1", {"tokens": 4}, "measured", "ok"))
+        async with open_authority(api.url, outbox=tmp_path / "owed") as engine:
+            assert (await engine.balances("acme"))["tokens"].spent == 4

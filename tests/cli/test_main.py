@@ -46,7 +46,7 @@ def test_help_loads_nothing_of_weight() -> None:
     ("words", "said"),
     [
         (["rnu"], "did you mean 'run'?"),
-        (["xyzzy"], "there are: init, validate, run"),
+        (["xyzzy"], "there are: demo, init, validate"),
         (["run", "--repaet", "3"], "--repeat"),
         (["run", "--repeat", "0"], "0 is not in the range"),
     ],

@@ -8,14 +8,15 @@ Rules:
 1. Where it is: "" in this process's memory alone; a file, the journal of a ledger in memory, which
    survives this process; `redis://` one ledger for many processes and machines; `http://` or
    `https://` a service (`proofrig authority serve`), which has the policy.
-2. Holds that have run out end by themselves while it is open.
+2. Holds that have run out end by themselves while it is open. Actuals that a service has not got
+   are sent when it is opened.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -56,30 +57,38 @@ async def open_authority(
         )
     if isinstance(policy, str | Path):
         policy = load_policy(Path(policy))
-    engine = _engine(text, policy, key, outbox)
-    sweeping = None if remote else asyncio.create_task(_sweep(engine))
+    if remote:
+        from proofrig.authority.client import AuthorityClient
+
+        async with AuthorityClient(text, key, outbox) as client:
+            yield client
+        return
+    engine = _engine(text, policy)
+    sweeping = asyncio.create_task(_sweep(engine))
     try:
         yield engine
     finally:
-        if sweeping is not None:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
+        sweeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await sweeping
         await engine.close()
 
 
-def _engine(where: str, policy: Policy | None, key: str, outbox: Path | None) -> Engine:
-    if where.startswith(("http://", "https://")):
-        from proofrig.authority.client import AuthorityClient
-
-        return AuthorityClient(where, key=key, outbox=outbox)
+def _engine(where: str, policy: Policy | None) -> Engine:
     if where.startswith(("redis://", "rediss://", "unix://")):
         from proofrig.authority.redis_engine import RedisEngine
 
         return RedisEngine(where, policy=policy)
     if not where:
         return MemoryEngine(Authority(Ledger(), None, time.monotonic_ns, policy))
-    return MemoryEngine(recover(where, time.time_ns, policy))
+    return MemoryEngine(recover(where, wall_clock(), policy))
+
+
+def wall_clock() -> Callable[[], int]:
+    """The time of day in nanoseconds, as it goes on from now: nobody's setting of the clock puts it
+    back."""
+    ahead = time.time_ns() - time.monotonic_ns()
+    return lambda: time.monotonic_ns() + ahead
 
 
 async def _sweep(engine: Engine) -> None:

@@ -10,12 +10,13 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from proofrig.authority.books import Books, Refusal
-from proofrig.authority.budget import Amounts, ancestors
+from proofrig.authority.budget import Amounts, check_amount
 from proofrig.authority.decision import Decision, decision_of, refused
 from proofrig.authority.ruling import Ruling
 from proofrig.authority.transition import (
@@ -31,6 +32,7 @@ from proofrig.authority.transition import (
 from proofrig.history.action import Outcome
 
 US_NS = 1_000
+_REMEMBERED = 4_096
 
 # What is given to a script, and the scopes that it may touch.
 Given = tuple[dict[str, Any], tuple[str, ...]]
@@ -65,7 +67,21 @@ def numbered(made: Transition, seq: int, t_us: int) -> Transition:
 
 def scopes_of(scope: str, amounts: Amounts, also: tuple[str, ...]) -> tuple[str, ...]:
     """The scopes that amounts are booked in, outermost first. Raises UsageError."""
-    return Books().lane(scope, amounts, also).scopes
+    scopes = _path(scope, also)
+    for unit, amount in amounts.items():
+        _check_unit(unit)
+        check_amount(unit, amount)
+    return scopes
+
+
+@lru_cache(_REMEMBERED)
+def _path(scope: str, also: tuple[str, ...]) -> tuple[str, ...]:
+    return Books().lane(scope, {}, also).scopes
+
+
+@lru_cache(_REMEMBERED)
+def _check_unit(unit: str) -> None:
+    Books().lane("any", {unit: 0})
 
 
 def held_by(opened: Transition) -> dict[str, int]:
@@ -91,7 +107,6 @@ def asking(
     of those that do not."""
     elsewhere = denial(request, ruling, amounts, Refusal("elsewhere", "", {}), (0, 0))
     given: dict[str, Any] = {
-        "own": len(ancestors(request.scope)) - 1,
         "state": admitted.state,
         "admitted": tail(admitted),
         "hold": admitted.expires // US_NS,

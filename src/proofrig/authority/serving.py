@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import time
 from collections.abc import Callable
@@ -64,11 +65,12 @@ async def serve(serving: Serving, ready: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     async with AsyncExitStack() as closing:
-        engine = await open_engine(serving)
+        engine = open_engine(serving)
         closing.push_async_callback(engine.close)
         runner = web.AppRunner(
             Service(engine, keys).application(),
             access_log=None,
+            logger=_quiet(),
             auto_decompress=False,
             shutdown_timeout=SHUTDOWN_S,
         )
@@ -86,7 +88,7 @@ async def serve(serving: Serving, ready: Callable[[str], None]) -> None:
         await ending.wait()
 
 
-async def open_engine(serving: Serving) -> ServedEngine:
+def open_engine(serving: Serving) -> ServedEngine:
     """The engine that `serving` names. Raises InfraError, SuiteError, UsageError."""
     policy = None
     if serving.policy is not None:
@@ -96,7 +98,7 @@ async def open_engine(serving: Serving) -> ServedEngine:
     if serving.redis:
         from proofrig.authority.served_redis import ServedRedis
 
-        return await ServedRedis.opened(serving.redis, policy)
+        return ServedRedis(serving.redis, policy, retention_ns=RETENTION_NS)
     if not serving.shadow:
         return ServedMemory(_authority(serving.journal, policy))
     from proofrig.authority.shadow import Shadow
@@ -105,6 +107,13 @@ async def open_engine(serving: Serving) -> ServedEngine:
     judge = _authority(judging, policy)
     ledger, journal = _ledger(serving.journal)
     return ServedMemory(Shadow(ledger, journal, time.time_ns, judge))
+
+
+def _quiet() -> logging.Logger:
+    """For aiohttp: what it says of broken HTTP shows headers, and a header may hold a key."""
+    logger = logging.getLogger("proofrig.authority.http")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger
 
 
 def _authority(path: Path | None, policy: Policy | None) -> Authority:

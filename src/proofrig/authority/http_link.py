@@ -19,6 +19,7 @@ import msgspec
 from yarl import URL
 
 from proofrig.authority import service_messages as m
+from proofrig.authority.operations import PREFIX
 from proofrig.errors import IdempotencyError, InfraError, LedgerError, ProofrigError, UsageError
 
 MAX_PAUSE_S = 30.0
@@ -74,12 +75,14 @@ class Answer:
             ) from error
 
 
-class Wire:
+class HttpLink:
     """A connection to the service at `url`. `key` may be changed at any time."""
 
     def __init__(self, url: str, key: str, patience: Patience) -> None:
         self.key = key
         self._url = url.rstrip("/")
+        if not URL(self._url).path.strip("/"):
+            self._url += PREFIX
         self._patience = patience
         self._session: aiohttp.ClientSession | None = None
 
@@ -90,7 +93,7 @@ class Wire:
         LedgerError, UsageError, InfraError."""
         where = "/".join([self._url, *(quote(part, safe="") for part in path)])
         url = URL(where + (f"?{urlencode(query)}" if query else ""), encoded=True)
-        data = None if body is None else msgspec.json.encode(body)
+        data = None if body is None else _encoded(body)
         tried, sent, said = 0, False, ""
         while True:
             tried += 1
@@ -136,6 +139,13 @@ class Wire:
         ) as response:
             body = await response.read()
             return Answer(response.status, body), _wait(response.headers.get("Retry-After", ""))
+
+
+def _encoded(body: Any) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"arguments: expected what JSON can hold, got: {error}") from error
 
 
 def _wait(header: str) -> float | None:
