@@ -39,9 +39,11 @@ power: setup redis
 fuzz: setup
 	cd tests && ../$(BIN)/python -m slow.authority_service
 
-# The main job on real input: two agents on real SDKs, offline, with their reports.
+# The main job on real input: what authority does, then two agents on real SDKs, offline, with their
+# reports.
 demo: setup
 	@mkdir -p .proofrig
+	@$(BIN)/proofrig demo
 	@for example in support_desk coding_fix contention; do \
 	  echo; echo "== examples/$$example"; \
 	  $(BIN)/proofrig run examples/$$example -o .proofrig/$$example.html || [ $$? -le 1 ] || exit 1; \

@@ -14,6 +14,8 @@ from pydantic import TypeAdapter
 
 from architecture.test_imports import FLOORS, SRC
 from proofrig.agents.reference import Reference
+from proofrig.authority.policy import parse_policy
+from proofrig.authority.rules import PolicySettings
 from proofrig.cli.main import VERBS
 from proofrig.evaluation import Options, run
 from proofrig.providers.script_file import parse_script
@@ -172,7 +174,7 @@ def examples_in_guides() -> Iterator[tuple[str, object]]:
 
 
 def test_the_examples_of_the_guides_are_valid() -> None:
-    """Each is a part of a suite, a verifier, or a case's reference, and is read as such."""
+    """Each is a part of a suite, a policy, a verifier, or a reference, and is read as such."""
     verifier: TypeAdapter[object] = TypeAdapter(AnyVerifier)
     seen = {"suite": 0, "verifier": 0}
     for page, value in examples_in_guides():
@@ -185,6 +187,8 @@ def test_the_examples_of_the_guides_are_valid() -> None:
             Reference.model_validate(value["reference"])
         elif value.keys() == {"captures", "rules"}:
             parse_script(yaml.safe_dump(value))
+        elif value.keys() <= PolicySettings.model_fields.keys():
+            parse_policy(value)
         elif "type" in value:
             verifier.validate_python(value)
             seen["verifier"] += 1

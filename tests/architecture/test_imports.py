@@ -27,7 +27,7 @@ FLOORS = [
     {"suites", "rig", "comparisons", "store"},
     {"trials"},
     {"evaluation", "reports"},
-    {"rescore"},
+    {"rescore", "demo"},
     {"cli"},
     {"__main__"},
 ]
@@ -49,7 +49,7 @@ ONLY_IN = {
     "mcp": {"gateways", "agents"},
     "sqlalchemy": {"store"},
     "click": {"cli"},
-    "rich": {"cli", "reports"},
+    "rich": {"cli", "reports", "demo"},
     "jinja2": {"reports", "providers"},
     "yaml": {"yaml12"},
     "jsonschema": {"verifiers", "gateways"},

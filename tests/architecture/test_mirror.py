@@ -30,6 +30,12 @@ COVERED = {
             *("show", "validate", "options"),
         )
     },
+    "cli/demo": "end_to_end/test_demo",
+    "demo/show": "end_to_end/test_demo",
+    **{
+        f"demo/suites/{part}": "end_to_end/test_demo"
+        for part in ("agent", "models", "refiner", "tools")
+    },
     "history/format": "history/test_history",
     "history/archive": "history/test_history",
     "history/action": "history/test_history",

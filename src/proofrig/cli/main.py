@@ -15,6 +15,7 @@ from difflib import get_close_matches
 import click
 
 VERBS = {
+    "demo": "See a runaway agent stopped, and four more: half a minute, offline.",
     "init": "Write a small suite that runs at once.",
     "validate": "Check a suite without running it.",
     "run": "Run a suite.",
@@ -23,6 +24,8 @@ VERBS = {
     "list": "List the runs in the store.",
     "report": "Write a run's report as HTML, JSON, JUnit XML or Markdown.",
     "rescore": "Judge a stored run again, without running the agent.",
+    "authority": "Serve permission and budget for actions over HTTP.",
+    "policy": "Try a policy on a recorded run, and find what has no effect.",
     "doctor": "Check that this machine can run proofrig.",
 }
 

@@ -1,0 +1,1 @@
+"""`proofrig demo`: real runs of the suites in `suites/`, followed on their histories and told."""
