@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -18,9 +19,23 @@ from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import Ledger
 from proofrig.authority.policy import Policy
 from proofrig.authority.redis_engine import RedisEngine
-from proofrig.authority.transition import MINUTE_NS, Transition
+from proofrig.authority.transition import MINUTE_NS, ReserveRequest, Transition
 
 Clock = Callable[[], int]
+RUN = "acme/wf/bot/r1"
+
+
+@contextlib.asynccontextmanager
+async def opened(engine: RedisEngine) -> AsyncIterator[RedisEngine]:
+    """The engine, closed at the end."""
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+def ask(id: str, scope: str = RUN, name: str = "tool.x", **amounts: int) -> ReserveRequest:
+    return ReserveRequest(id, scope, name, amounts)
 
 
 class Driver:

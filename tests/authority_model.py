@@ -285,7 +285,7 @@ class Model:
             expires=self.now + (WAIT if expected.effect == "ask" else request.ttl_ns),
             held={} if denied else self.holds(request),
             scopes=[] if denied else self.lane(request),
-            also=request.also if denied else self.belongs(request),
+            also=self.belongs(request),
             rule=expected.rule,
             ended=self.now,
         )

@@ -17,16 +17,16 @@ from proofrig.rulings import Known, Mode
 from report_runs import MS, Recorder, Trial
 
 PRICE = "sim-1: invented for tests, 2026-01-01"
-LIMITS = {"acme": {"usd_micro": 1_000_000}, "acme/desk/subject/x": {"calls": 10, "calls:llm": 60}}
-NO_TESTS = {"rule": "tests-are-read-only", "code": "forbidden", "at": "acme/desk/subject/x"}
+NO_TESTS = {"rule": "tests-are-read-only", "code": "forbidden"}
 NO_TESTS |= {"fix": "change the code, not the tests"}
-USED_UP = {"code": "budget_exceeded", "at": "acme/desk/subject/x", "remaining": {"calls": 0}}
+USED_UP = {"code": "budget_exceeded", "remaining": {"calls": 0}}
 USED_UP |= {"fix": "asked 1 calls where 0 remain; ask for less"}
-ASKING = {"rule": "refunds-ask", "max_tokens": 0}
 
 
 def limits(scope: str) -> Mapping[str, int]:
-    return LIMITS.get(scope, {})
+    if scope == "acme":
+        return {"usd_micro": 1_000_000}
+    return {"calls": 10, "calls:llm": 60} if scope.count("/") == 3 else {}
 
 
 def scopes(name: str) -> tuple[str, ...]:
@@ -51,21 +51,21 @@ def a_ruled_run(run_dir: Path, mode: Mode = "enforce", *, repeats: int = 3) -> R
     return run
 
 
-def denied(told: dict[str, Any], shadow: bool) -> dict[str, Any]:
+def denied(trial: Trial, told: dict[str, Any], shadow: bool) -> dict[str, Any]:
     """What the reservation of a call that is denied says."""
-    refused = told | {"decision": "deny"}
+    refused: dict[str, Any] = told | {"decision": "deny", "at": trial.scope}
     return {"decision": "allow", "shadow": refused} if shadow else refused
 
 
 def _coding(trial: Trial, repeat: int, shadow: bool) -> None:
     trial.llm("I mend the test", calls=[("write_file", {"path": "tests/test_a.py"})], price=PRICE)
-    reserve = denied(NO_TESTS, shadow) | {"asked_by": "x"}
+    reserve = denied(trial, NO_TESTS, shadow) | {"asked_by": "x"}
     trial.tool("write_file", {"path": "tests/test_a.py"}, "written", reserve=reserve)
     trial.llm("then the code", calls=[("write_file", {"path": "src/a.py"})], price=PRICE)
     trial.tool("write_file", {"path": "src/a.py"}, "written", reserve={"asked_by": "y"})
     usage = {"input": 400}
     if shadow:  # a call to the model that would not have fitted
-        trial.llm("on it", price=PRICE, reserve=denied(USED_UP, shadow))
+        trial.llm("on it", price=PRICE, reserve=denied(trial, USED_UP, shadow))
     trial.llm("done", price=PRICE, source="partial", outcome="unknown", usage=usage)
 
 
@@ -95,10 +95,10 @@ def _refund(trial: Trial, repeat: int, shadow: bool) -> None:
 def _research(trial: Trial, repeat: int, shadow: bool) -> None:
     for turn in range(12):
         trial.llm("", calls=[("search", {"q": "x"})], price=PRICE, ms=20)
-        told = denied(USED_UP, shadow) if turn >= 10 else {}
+        told = denied(trial, USED_UP, shadow) if turn >= 10 else {}
         trial.tool("search", {"q": "x"}, "nothing", ms=4, reserve=told | {"asked_by": str(turn)})
     says = "search was called 12 times with the same arguments and the same result; stop"
     anomaly = {"kind": "repeat", "step": "stop", "count": 12, "says": says}
-    who = {"trial": trial.name, "tenant": trial.tenant, "scope": "acme/desk/subject/x"}
+    who = {"trial": trial.name, "tenant": trial.tenant, "scope": trial.scope}
     attrs = anomaly | ({"shadow": True} if shadow else {})
     trial.run.write(trial.t, "note", "anomaly", **who, attrs=attrs)

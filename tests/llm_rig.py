@@ -16,7 +16,9 @@ from aiohttp import web
 
 from proofrig.authority.authority import Authority
 from proofrig.authority.ledger import Ledger
+from proofrig.authority.policy import parse_policy
 from proofrig.authority.prices import parse_prices
+from proofrig.authority.shadow import Shadow
 from proofrig.gateways.asked import AskedCalls
 from proofrig.gateways.gateway import Binding, Bindings, Context, RunClock
 from proofrig.gateways.llm import LlmGateway, LlmSettings
@@ -77,6 +79,16 @@ class Rig:
         return {u: b.reserved for u, b in self.context.authority.balances(scope).items()}
 
 
+def authority_of(
+    clock: Callable[[], int], policy: dict[str, Any] | None = None, *, shadow: bool = False
+) -> Authority:
+    """An authority in memory, with the policy as written."""
+    parsed = None if policy is None else parse_policy(policy)
+    if not shadow:
+        return Authority(Ledger(), None, clock, parsed)
+    return Shadow(Ledger(), None, clock, Authority(Ledger(), None, clock, parsed))
+
+
 @asynccontextmanager
 async def serving(app: web.Application, **options: Any) -> AsyncIterator[str]:
     """An application on a free loopback port."""
@@ -101,9 +113,12 @@ async def rig(
     simulated: bool = False,
     connections: int = 0,
     endpoint_url: str = "",
+    policy: dict[str, Any] | None = None,
+    shadow: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
-    """A rig before an upstream whose every request `handler` answers."""
+    """A rig before an upstream whose every request `handler` answers. shadow: what `policy` says is
+    noted and not obeyed."""
     received: list[web.Request] = []
     bodies: list[bytes] = []
 
@@ -118,12 +133,13 @@ async def rig(
         clock = RunClock(time.monotonic_ns())
         context = Context(
             journal=Journal(run_dir, "rig", clock),
-            authority=Authority(Ledger(), None, clock),
+            authority=authority_of(clock, policy, shadow=shadow),
             bindings=Bindings(),
             asked=AskedCalls(),
             client=open_client(),
             clock=clock,
         )
+        context.admission.enforces = not shadow
         for binding in bindings:
             context.bindings.add(binding)
         if budget:

@@ -27,6 +27,7 @@ from proofrig.history.history import History
 from proofrig.history.journal import Journal
 from proofrig.reports.report import RunReport, gather_report
 from proofrig.results import CaseFacts, RowsFold, Summary, summarise
+from proofrig.rulings import Known, RulingsFold
 
 MS = 1_000_000
 MANIFEST = {
@@ -77,6 +78,7 @@ class Recorder:
         self.facts: dict[str, CaseFacts] = {}
         self.cursor = 0
         self.scenarios: list[ScenarioChecked] = []
+        self.known = Known()  # of the run's policy
 
     def write(self, at: int, kind: str, name: str, **more: Any) -> None:
         self.events.append((at, len(self.events), kind, name, more))
@@ -116,10 +118,10 @@ class Recorder:
         self.journal.close()
         self.events.clear()
         (self.dir / "manifest.json").write_text(json.dumps(self.manifest))
-        fold = RowsFold()
-        History(self.dir).fold(fold)
-        facts = list(self.facts.values())
-        summary = summarise(fold, facts, self.manifest["repeats"], self.scenarios)
+        fold, rulings = RowsFold(), RulingsFold(self.known)
+        History(self.dir).fold(fold, rulings)
+        facts, repeats = list(self.facts.values()), self.manifest["repeats"]
+        summary = summarise(fold, facts, repeats, self.scenarios, rulings.result())
         gates = more.pop("gates", [])
         percent = more.pop("fail_under", None)
         gates += [] if percent is None else [fail_under(summary.overall, percent)]
@@ -135,9 +137,10 @@ class Trial:
     def __init__(self, run: Recorder, name: str, at: int, tenant: str) -> None:
         self.run, self.name, self.t, self.began, self.tenant = run, name, at, at, tenant
         self.actions = 0
+        self.scope = f"{tenant}/desk/subject/{name.replace('/', '+')}"
 
     def write(self, kind: str, name: str, id: str = "", **attrs: Any) -> None:
-        who = {"trial": self.name, "tenant": self.tenant, "scope": f"{self.tenant}/desk/subject/x"}
+        who = {"trial": self.name, "tenant": self.tenant, "scope": self.scope}
         self.run.write(self.t, kind, name, **who, id=id, attrs=attrs)
 
     def llm(self, text: str = "", calls: Any = (), *, asked: str = "hello", **attrs: Any) -> None:
@@ -160,7 +163,7 @@ class Trial:
             "model": "sim-1",
             "attempt": attrs.pop("attempt", 1),
             "request": self.run.payload(msgspec.json.encode(request)),
-        }
+        } | attrs.pop("reserve", {})
         usage = {"input": 400 + 7 * len(asked), "output": 40 + len(text) // 4}
         commit = {
             "outcome": "ok",
@@ -183,6 +186,7 @@ class Trial:
         }
         if deny := attrs.pop("deny", ""):
             reserve |= {"decision": "deny", "code": deny, "at": "acme", "fix": "raise the limit"}
+        reserve |= attrs.pop("reserve", {})
         content = {"content": [{"type": "text", "text": result}]}
         commit = {
             "outcome": "ok",

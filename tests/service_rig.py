@@ -104,10 +104,12 @@ async def service_rig(
     settings: Iterable[dict[str, Any]],
     tools: Iterable[dict[str, Any]] = (),
     kills: Kills | None = None,
+    **options: Any,
 ) -> AsyncIterator[ServiceRig]:
-    """A rig with these services, on the run's real clock; the suite's folder is `tmp_path`."""
+    """A rig with these services, on the run's real clock; the suite's folder is `tmp_path`.
+    options: see `make_context`."""
     async with open_client() as client:
-        context = make_context(tmp_path / "run", client)
+        context = make_context(tmp_path / "run", client, **options)
         context.bindings.add(OTHER)
         made = [make_service(ADAPTER.validate_python(one), context.clock, 1) for one in settings]
         calls = ServiceCalls(context, {one.name: one for one in made}, kills)

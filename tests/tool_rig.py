@@ -18,8 +18,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from proofrig.authority.authority import Authority
-from proofrig.authority.ledger import Ledger
+from llm_rig import authority_of
 from proofrig.gateways.asked import AskedCalls
 from proofrig.gateways.gateway import Binding, Bindings, Clock, Context, RunClock
 from proofrig.gateways.mcp_http import HttpServer, McpHttpGateway
@@ -77,6 +76,14 @@ class ToolRig:
             await asyncio.sleep(0.01)
         raise AssertionError(f"no {kind} entry was written")
 
+    async def asking(self) -> str:
+        """The id of an action that waits for an approval, once one does; at most ten seconds."""
+        for _ in range(1000):
+            if waiting := self.context.authority.pending():
+                return waiting[0].id
+            await asyncio.sleep(0.01)
+        raise AssertionError("nothing waits for an approval")
+
     def actions(self) -> list[Action]:
         self.context.journal.flush()
         actions = list(History(self.run_dir).actions())
@@ -88,31 +95,42 @@ class ToolRig:
 
 
 def make_context(
-    run_dir: Path, client: aiohttp.ClientSession, clock: Clock | None = None
+    run_dir: Path,
+    client: aiohttp.ClientSession,
+    clock: Clock | None = None,
+    *,
+    policy: dict[str, Any] | None = None,
+    shadow: bool = False,
+    binding: Binding = BINDING,
 ) -> Context:
     clock = clock or RunClock(time.monotonic_ns())
     context = Context(
         journal=Journal(run_dir, "rig", clock),
-        authority=Authority(Ledger(), None, clock),
+        authority=authority_of(clock, policy, shadow=shadow),
         bindings=Bindings(),
         asked=AskedCalls(),
         client=client,
         clock=clock,
     )
-    context.bindings.add(BINDING)
+    context.admission.enforces = not shadow
+    context.bindings.add(binding)
     return context
 
 
 @contextlib.asynccontextmanager
 async def tool_rig(
-    tmp_path: Path, settings: Iterable[dict[str, Any]] = (), suite: Path | None = None
+    tmp_path: Path,
+    settings: Iterable[dict[str, Any]] = (),
+    suite: Path | None = None,
+    **options: Any,
 ) -> AsyncIterator[ToolRig]:
-    """A rig with the tools that `settings` describe; the suite's folder is `tmp_path/suite`."""
+    """A rig with the tools that `settings` describe; the suite's folder is `tmp_path/suite`.
+    options: see `make_context`."""
     suite = suite or tmp_path / "suite"
     suite.mkdir(exist_ok=True)
     parsed = [tool_settings.validate_python(one) for one in settings]
     async with open_client() as client:
-        context = make_context(tmp_path / "run", client)
+        context = make_context(tmp_path / "run", client, **options)
         calls = Calls(context)
         toolbox = Toolbox.load(parsed, suite, client)
         serve = McpServe(PYTHON_SERVER, toolbox, context.bindings)

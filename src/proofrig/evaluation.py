@@ -13,12 +13,14 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from proofrig.authority.globs import matcher
+from proofrig.authority.policy import Policy
 from proofrig.checkers import all_checkers
 from proofrig.checkers.judge import Judge
 from proofrig.comparisons.gate import GateResult, fail_under
@@ -28,6 +30,7 @@ from proofrig.history.history import History
 from proofrig.history.payloads import PayloadReader
 from proofrig.places import default_root, run_name
 from proofrig.results import CaseFacts, Row, RowsFold, Summary, summarise
+from proofrig.rulings import Known, RulingsFold
 from proofrig.scenarios import chosen_scenarios
 from proofrig.suites import Suite
 from proofrig.trials import manifest as manifests
@@ -218,15 +221,11 @@ def _with_resume(why: str, run_dir: Path) -> str:
 def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
     """Fold the history, gate, and keep the result beside it and in the store."""
     history, fold = History(held.dir), RowsFold()
-    if held.manifest.scenarios:
-        judge = Judge(PayloadReader(held.dir).get, all_checkers())
-        history.fold(fold, judge)
-        scenarios = judge.result()
-    else:
-        history.fold(fold)
-        scenarios = []
+    judge = Judge(PayloadReader(held.dir).get, all_checkers())
+    rulings = RulingsFold(_policy_of(held.suite))
+    history.fold(fold, judge, rulings)
     repeats = 1 if held.manifest.scenarios else held.manifest.repeats
-    summary = summarise(fold, case_facts(held.suite), repeats, scenarios)
+    summary = summarise(fold, case_facts(held.suite), repeats, judge.result(), rulings.result())
     conclusion = Conclusion(
         run=held.manifest.run,
         status=status,
@@ -246,6 +245,20 @@ def case_facts(suite: Suite) -> list[CaseFacts]:
     return [
         CaseFacts(case.id, case.difficulty, case.tags, case.null_passes) for case in suite.cases
     ]
+
+
+def _policy_of(suite: Suite) -> Known:
+    """What the authority's decisions are shown with."""
+    written = suite.whole_policy()
+    if written is None:
+        return Known()
+    booked = [(matcher(globs, broad=True), name) for name, globs in written.scopes.items()]
+
+    @cache
+    def scopes_of(name: str) -> tuple[str, ...]:
+        return tuple(scope for matches, scope in booked if matches(name))
+
+    return Known(suite.authority.mode, Policy.of(written).limits, scopes_of)
 
 
 def _gates(held: Run, summary: Summary) -> list[GateResult]:

@@ -19,6 +19,7 @@ import msgspec
 from proofrig.checkers.checker import Checked, Verdict
 from proofrig.checkers.judge import ScenarioChecked
 from proofrig.history.action import Entry
+from proofrig.rulings import Rulings
 from proofrig.stats.intervals import Interval, clustered_wilson
 from proofrig.stats.repeats import over_cases
 from proofrig.stats.tails import quantile
@@ -211,7 +212,8 @@ class ScenarioResult(msgspec.Struct, omit_defaults=True):
 
 class Summary(msgspec.Struct, omit_defaults=True):
     """What a run came to: overall, by case, by tag, by difficulty, and by scenario where it had
-    any: their trials are all in the overall score."""
+    any: their trials are all in the overall score. checked: what the checkers found in a run
+    without scenarios. authority: what was decided and charged, where there is anything to tell."""
 
     overall: Score
     by_case: list[Score] = []
@@ -221,6 +223,8 @@ class Summary(msgspec.Struct, omit_defaults=True):
     wasted_usd_micro: int = 0
     wasted_attempts: int = 0
     scenarios: list[ScenarioResult] = []
+    checked: list[Checked] = []
+    authority: Rulings | None = None
     unattributed: int = 0
     baseline_usd_micro: int = 0  # what the null and reference agents spent
     null_declared: list[str] = []  # the cases in which doing nothing is right
@@ -240,9 +244,10 @@ def summarise(
     fold: RowsFold,
     cases: Iterable[CaseFacts],
     repeats: int,
-    scenarios: Iterable[ScenarioChecked] = (),
+    judged: Iterable[ScenarioChecked] = (),
+    authority: Rulings | None = None,
 ) -> Summary:
-    """The summary of a run whose entries went through `fold`, and `scenarios` through a `Judge`."""
+    """The summary of a run whose entries went through `fold`; `judged`: through a `Judge`."""
     facts = {case.id: case for case in cases}
     rows = fold.result()
     by_case = _grouped(rows, lambda row: [row.case], repeats, facts)
@@ -253,6 +258,7 @@ def summarise(
         rows, lambda row: [d] if (d := _of(facts, row).difficulty) else [], repeats, levels
     )
     wasted_attempts, wasted_usd_micro = fold.waste()
+    judged = list(judged)
     return Summary(
         overall=score("all", rows, repeats),
         by_case=by_case,
@@ -262,7 +268,9 @@ def summarise(
         wasted_usd_micro=wasted_usd_micro,
         wasted_attempts=wasted_attempts,
         unattributed=fold.unattributed,
-        scenarios=[_scenario(one, rows, repeats) for one in scenarios],
+        scenarios=[_scenario(one, rows, repeats) for one in judged if one.name],
+        checked=[checked for one in judged if not one.name for checked in one.checked],
+        authority=authority,
         null_declared=sorted(case.id for case in facts.values() if case.null_passes),
         baseline_usd_micro=sum(row.usd_micro for row in rows if row.role in BASELINES),
     )

@@ -243,3 +243,74 @@ async def test_a_child_is_tainted_by_what_its_sibling_read() -> None:
         with pytest.raises(Denied, match="no-mail"):
             async with place.action("tool.mail"):
                 pass
+
+
+async def test_one_id_runs_once() -> None:
+    acts, authority, _ = actions()
+    ran: list[int] = []
+
+    async def pay() -> None:
+        async with acts.action("tool.pay", {"n": 1}, id="x", usd_micro=5):
+            ran.append(1)
+            await asyncio.sleep(0.01)
+
+    told = await asyncio.gather(pay(), pay(), return_exceptions=True)
+    assert ran == [1]
+    assert [type(one) for one in told] == [type(None), LedgerError]
+    with pytest.raises(LedgerError):
+        await pay()
+    assert ran == [1]
+    assert usd(authority).spent == 5
+
+
+async def test_what_a_block_cost_is_booked_when_its_hold_ran_out_before_it() -> None:
+    acts, authority, clock = actions()
+    with pytest.raises(LedgerError, match="expired_charged"):
+        async with acts.action("tool.pay", usd_micro=5) as action:
+            clock.now = 10**18
+            authority.sweep()
+            action.actual(usd_micro=50)
+    assert usd(authority) == Balance(1_000_000, 0, 50)
+
+
+def test_only_async_functions_are_tools() -> None:
+    acts, *_ = actions()
+
+    def plain(x: int) -> int:
+        return x
+
+    with pytest.raises(UsageError, match="async function"):
+        acts.tool()(plain)  # type: ignore[arg-type]
+
+
+async def test_a_method_is_a_tool_without_its_owner() -> None:
+    acts, authority, _ = actions(rules=[{"name": "r", "deny": "tool.pay", "when": {"n": {">": 5}}}])
+
+    class Desk:
+        @acts.tool()
+        async def pay(self, n: int) -> int:
+            return n
+
+        @classmethod
+        @acts.tool(name="pay")
+        async def pay_all(cls, n: int) -> int:
+            return n
+
+    assert (await Desk().pay(5), await Desk.pay_all(5)) == (5, 5)
+    with pytest.raises(Denied):
+        await Desk.pay_all(6)
+
+
+@pytest.mark.parametrize("said", [{"usd_micro": -1}, {"tokens": 1.5}, {"dollars": 1}])
+async def test_an_actual_that_is_none_is_refused_where_it_is_said(said: Any) -> None:
+    acts, authority, _ = actions()
+    with pytest.raises(UsageError, match="amounts"):
+        async with acts.action("tool.pay", usd_micro=5) as action:
+            action.actual(**said)
+    assert usd(authority) == Balance(1_000_000, 0, 5)
+
+
+@pytest.mark.parametrize("hold_s", [0, -1, float("nan"), float("inf")])
+def test_a_hold_lives_for_some_time(hold_s: float) -> None:
+    with pytest.raises(UsageError, match="hold_s"):
+        Actions(actions()[0].engine, RUN, hold_s=hold_s)

@@ -54,6 +54,11 @@ def test_what_is_not_there_cannot_be_read(arguments: Any, name: str, code: str) 
     assert raised.value.code == code
 
 
+def test_an_argument_with_dots_in_its_name_hides_no_other() -> None:
+    with pytest.raises(Unread, match="dots in its name"):
+        values_at({"order": {"amount": 5}, "order.amount": 5000}, "order.amount")
+
+
 def test_a_list_may_stay_whole() -> None:
     assert values_at({"a": [{"b": [1, 2]}]}, "a.b", whole=True) == [[1, 2]]
 

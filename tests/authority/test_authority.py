@@ -13,8 +13,9 @@ from proofrig.authority.authority import Authority, Decision, recover
 from proofrig.authority.budget import Balance
 from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import Ledger
+from proofrig.authority.policy import parse_policy
 from proofrig.authority.transition import ReserveRequest
-from proofrig.errors import Denied, JournalError, LedgerError
+from proofrig.errors import Denied, JournalError, LedgerError, UsageError
 
 
 class Clock:
@@ -188,3 +189,146 @@ def test_ids_and_time_alone_decide_what_is_written(tmp_path: Path) -> None:
         db.close()
     assert dumps[0] == dumps[1]
     assert len(dumps[0]) == 1 + 3 * 3 + 2
+
+
+POLICY = parse_policy(
+    """
+taint: {tool.fetch: web}
+steps: [{name: gather}, {name: act, after: tool.plan}]
+limits: {"*/*/*/*": {"calls:tool.search": 1}}
+rules:
+  - {name: no-mail, deny: tool.mail, tainted: web}
+  - {name: plan-first, deny: tool.write, step: gather}
+  - {name: once, allow: tool.refund, cap: {calls: 1, per: run}}
+  - {name: asks, ask: tool.buy, max_tokens: 5}
+"""
+)
+RUN = "acme/wf/bot/r1"
+
+
+def call(name: str, scope: str = RUN, **amounts: int) -> ReserveRequest:
+    id = f"{name}-{scope}-{next(NUMBERS)}"
+    return ReserveRequest(id, scope, f"tool.{name}", {"calls": 1, **amounts}, ttl_ns=100)
+
+
+NUMBERS = count()
+
+
+def ruled() -> Authority:
+    return Authority(Ledger(), None, Clock(), POLICY)
+
+
+def done(authority: Authority, request: ReserveRequest, **actual: int) -> str:
+    effect = authority.reserve(request).effect
+    if effect == "allow":
+        authority.start(request.id)
+        authority.commit(request.id, actual)
+    return effect
+
+
+@pytest.mark.parametrize(
+    "scope", [RUN, f"{RUN}/child", "acme/wf/bot//child", "acme/wf///child", "acme//bot//a/b"]
+)
+def test_a_taint_is_seen_wherever_the_run_is(scope: str) -> None:
+    authority = ruled()
+    assert done(authority, call("fetch", scope)) == "allow"
+    assert done(authority, call("mail", scope)) == "deny"
+
+
+def test_no_actual_takes_back_what_rules_counted() -> None:
+    authority = ruled()
+    assert done(authority, call("fetch"), **{"taint:web": 0}) == "allow"
+    assert done(authority, call("mail")) == "deny"
+    assert done(authority, call("refund"), **{"calls:rule.once": 0}) == "allow"
+    assert done(authority, call("refund")) == "deny"
+
+
+@pytest.mark.parametrize(
+    ("name", "amounts"),
+    [("fetch", {"taint:web": 0}), ("refund", {"calls:rule.once": 0}), ("x", {"step:act": 1})],
+)
+def test_no_request_asks_for_less_than_rules_count_or_for_a_step(
+    name: str, amounts: dict[str, int]
+) -> None:
+    authority = ruled()
+    with pytest.raises(UsageError, match="amounts"):
+        authority.reserve(call(name, **amounts))
+    assert done(authority, call("write")) == "deny"
+
+
+def test_a_step_is_not_booked_as_an_actual() -> None:
+    authority = ruled()
+    with pytest.raises(UsageError, match="a step begins"):
+        done(authority, call("x"), **{"step:act": 1})
+
+
+def test_a_name_in_another_case_is_counted_too() -> None:
+    authority = ruled()
+    assert [done(authority, call(name)) for name in ("search", "Search", "SEARCH")] == [
+        *("allow", "deny", "deny")
+    ]
+    assert authority.closed(RUN, "tool.SEARCH") == f"calls:tool.search in {RUN}"
+
+
+def test_what_is_booked_afterwards_taints_too() -> None:
+    authority = ruled()
+    request = call("fetch")
+    assert authority.event(request) == authority.event(request) == {"calls": 1, "taint:web": 1}
+    assert done(authority, call("mail")) == "deny"
+
+
+def test_an_approval_keeps_the_cap_and_reaches_everybody_who_waits() -> None:
+    authority, told = ruled(), list[Decision]()
+    request = call("buy")
+    assert authority.reserve(request).effect == "ask"
+    authority.when_answered(request.id, told.append)
+    authority.when_answered(request.id, told.append)
+    answer = authority.approve(request.id, "ann")
+    assert (answer.effect, answer.max_tokens) == ("cap", 5)
+    authority.when_answered(request.id, told.append)
+    assert told == [answer] * 3
+
+
+def test_who_waits_for_what_its_caller_gave_up_is_told() -> None:
+    authority, told = ruled(), list[Decision]()
+    request = call("buy")
+    authority.reserve(request)
+    authority.when_answered(request.id, told.append)
+    authority.release(request.id, "it was never begun")
+    assert [answer.effect for answer in told] == ["deny"]
+
+
+def test_a_limit_that_the_policy_has_no_more_is_gone_after_a_restart(tmp_path: Path) -> None:
+    def allocated(*limits: str) -> dict[str, int | None]:
+        policy = parse_policy(f"limits: {{acme: {{{', '.join(limits)}}}}}") if limits else None
+        authority = recover(tmp_path / "ledger.db", Clock(), policy)
+        authority.reserve(ask(f"{next(NUMBERS)}", calls=1))
+        if "usd: 1" in limits:
+            authority.set_budget("acme", {"bytes": 3})
+        found = {unit: one.allocated for unit, one in authority.balances("acme").items()}
+        authority.close()
+        return found
+
+    first = {"calls": 50, "tokens": 9, "usd_micro": 1_000_000, "bytes": 3}
+    assert allocated("calls: 50", "tokens: 9", "usd: 1") == first
+    assert allocated("calls: 50", "tokens: 8") == first | {"tokens": 8, "usd_micro": None}
+    nothing = dict.fromkeys(("calls", "tokens", "usd_micro"))
+    assert allocated() == {**nothing, "bytes": 3}  # what was set by hand stays
+
+
+def test_time_goes_on_over_a_restart_when_the_clock_was_put_back(tmp_path: Path) -> None:
+    clock, file = Clock(), tmp_path / "ledger.db"
+    clock.now = 10**13
+    authority = recover(file, clock)
+    assert done(authority, ask("a", calls=1)) == "allow"
+    clock.now += 10**12
+    authority.sweep()  # forgets `a`
+    authority.set_budget("acme", {"calls": 5})
+    authority.close()
+    clock.now = 5
+    authority = recover(file, clock)
+    authority.reserve(ask("a", calls=1))
+    clock.now = 105
+    assert [made.id for made in authority.sweep()] == ["a"]
+    authority.close()
+    assert recover(file, clock).balances("acme")["calls"] == Balance(5, 0, 1)

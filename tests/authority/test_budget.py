@@ -50,6 +50,8 @@ def test_remaining_and_debt_follow_from_the_three_figures(
         ("acme/w/b/r/child/deeper", "acme/w/b/r"),
         ("acme/w", "acme/w"),
         ("acme//b/r/c", "acme//b/r"),
+        ("acme/w/b//c", "acme/w/b"),
+        ("acme////c", "acme"),
     ],
 )
 def test_a_child_scope_belongs_to_its_run(scope: str, run: str) -> None:

@@ -222,3 +222,17 @@ def test_kill_9_loses_no_start_that_was_acknowledged(
     assert balance.reserved == 0
     assert balance.spent >= due - 96 * len(attempted)
     assert ledger.balances("acme")["calls"].spent >= len(started)
+
+
+def test_half_a_character_does_not_stop_what_comes_behind_it(tmp_path: Path) -> None:
+    ledger, file = Ledger(), tmp_path / "ledger.db"
+    with Journal(file) as journal:
+        for id in ("a\ud800", "b"):
+            request = ReserveRequest(id, f"acme/{id}", f"tool.{id}", {f"calls:{id}": 1, "calls": 1})
+            journal.append(ledger.reserve(request, 1))
+            journal.append(ledger.start(id, 2))
+            journal.flush()
+    replayed = Ledger()
+    with Journal(file) as journal:
+        assert journal.replay(replayed).applied == 4
+    assert replayed.balances("acme")["calls"] == ledger.balances("acme")["calls"]

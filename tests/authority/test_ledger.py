@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from proofrig.authority.budget import Balance
+from proofrig.authority.decision import decision_of
 from proofrig.authority.ledger import Ledger
 from proofrig.authority.ruling import Ruling
 from proofrig.authority.transition import (
@@ -89,11 +90,14 @@ def test_every_pair_of_state_and_event_does_what_the_table_says(state: State, ev
         assert ledger.state("a") == target
         assert ledger.seq > seq
         return
-    if event in ("reserve", "ask", "deny", "event", "expire") or (state, event) == (
+    if event in ("reserve", "ask", "deny", "expire") or (state, event) == (
         "started",
         "start",
     ):
         CALLS[event](ledger)  # a repetition, or a sweep that finds nothing to end
+    elif event == "event":
+        with pytest.raises(IdempotencyError):  # an id stands for a reservation or for an event
+            CALLS[event](ledger)
     else:
         with pytest.raises(LedgerError):
             CALLS[event](ledger)
@@ -350,3 +354,63 @@ def test_a_replay_brings_back_windows_children_stops_and_scopes_of_ones_own() ->
     for kept in (ledger, again):
         assert kept.balances("acme/wf", now)["children"] == Balance(3, 0, 2)
         assert kept.reserve(ask("d", "acme/wf/third/r4"), now).code == "run_stopped"
+
+
+def test_an_event_under_the_id_of_a_reservation_is_not_taken_for_booked() -> None:
+    ledger = Ledger()
+    ledger.reserve(ask(), 0)
+    with pytest.raises(IdempotencyError, match="got event"):
+        ledger.event(ask(), "measured", "ok", 1)
+    ledger.event(ask("e"), "measured", "ok", 1)
+    with pytest.raises(IdempotencyError, match="got reserve"):
+        ledger.reserve(ask("e"), 1)
+
+
+def test_what_is_not_asked_for_and_in_debt_refuses_nothing() -> None:
+    ledger = Ledger()
+    ledger.set_budget("acme", {"tokens": 10, "calls": 1}, 0)
+    ledger.set_budget("acme/wf", {"calls": 9}, 0)
+    ledger.event(ask("e", tokens=50), "measured", "ok", 0)
+    batch = ReserveRequest("a", SCOPE, "tool.x", {"calls": 1}, 10, ahead={"calls": 0})
+    assert ledger.reserve(batch, 0).event == "reserve"
+    made = ledger.reserve(ask("b", calls=1), 0)
+    assert (made.code, made.remaining) == ("budget_exceeded", {"tokens": -40, "calls": 0})
+    assert decision_of(made).fix.startswith("asked 1 calls where 0 remain")
+
+
+@pytest.mark.parametrize("ttl", [0, -5, 1e9, True, 1 << 53])
+def test_the_life_of_a_hold_is_a_whole_number_that_can_be_kept(ttl: int) -> None:
+    ledger = Ledger()
+    with pytest.raises(UsageError, match="ttl_ns"):
+        ledger.reserve(ask(ttl_ns=ttl), 0)
+    ledger.reserve(ask(), 0)
+    with pytest.raises(UsageError, match="ttl_ns"):
+        ledger.extend("a", ttl, 0)
+
+
+def test_children_are_counted_and_not_asked_for() -> None:
+    ledger = Ledger()
+    ledger.set_budget("acme", {"children": 1}, 0)
+    with pytest.raises(UsageError, match="children"):
+        ledger.reserve(ask(children=2), 0)
+    assert ledger.seq == 1
+
+
+def test_limits_of_a_policy_are_lifted_when_it_has_them_no_more() -> None:
+    ledger = Ledger()
+    given = {"tokens": 5, "calls/minute": 1, "calls": 9}
+    made = [ledger.give("acme", given, 0), ledger.give("acme", given, 1)]
+    made.append(ledger.set_budget("acme", {"bytes": 7}, 2))
+    made.append(ledger.give("acme", {"calls": 8}, 3))
+    assert made[1] is None
+    assert made[3] is not None and made[3].lifted == ("calls/minute", "tokens")
+    for _ in range(2):
+        assert {unit: one.allocated for unit, one in ledger.balances("acme").items()} == {
+            "tokens": None,
+            "calls": 8,
+            "bytes": 7,
+        }
+        assert ledger.given() == ("acme",)
+        ledger = Ledger()
+        for one in filter(None, made):
+            ledger.apply(one)

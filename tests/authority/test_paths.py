@@ -319,3 +319,10 @@ def test_rules_of_one_decision_judge_the_same_file(root: str) -> None:
     os.symlink("../tests/x.py", f"{root}/src/a.py")
     assert not path_condition("path", ["tests/**"], permits=False)(arguments, root, memo)
     assert path_condition("path", ["tests/**"], permits=False)(arguments, root, {})
+
+
+def test_paths_that_take_long_to_look_up_are_refused(root: str) -> None:
+    """Each level of each path is a look at the system: a list of long ones stops everything."""
+    denies = path_condition("path", ["tests/**"], permits=False)
+    with pytest.raises(Unread, match="characters in all"):
+        denies({"path": ["src/../" * 500 + "x"] * 50}, root, {})

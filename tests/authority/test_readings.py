@@ -35,6 +35,7 @@ def test_what_may_mean_more_is_not_plain(path: str) -> None:
         ("FILE://localhost/srv/%74", "/srv/t"),
         ("file:tests/x", "tests/x"),
         ("file:///srv/x?a#b", "/srv/x"),
+        ("file:///srv/src#/../tests/x", "/srv/src#/../tests/x"),
         ("tests／x.py", "tests/x.py"),  # a fullwidth slash
         ("src/．．/tests/x.py", "src/../tests/x.py"),  # fullwidth dots
         ("src/‥/tests/x.py", "src/../tests/x.py"),  # a two dot leader

@@ -125,7 +125,7 @@ def test_names_are_unique() -> None:
         (rule(deny="a", when={"x": None}), "got null"),
         (rule(deny="a", when={"x": []}), "expected a list of values"),
         (rule(deny="a", when={"x": {"matches": "(a"}}), "expected a regex"),
-        (rule(deny="a", when={"x": {"matches": "(a+)+"}}), "exponential"),
+        (rule(deny="a", when={"x": {"matches": "(?=a)"}}), "linear time"),
         (rule(deny="a", when={"x": {"<": True}}), "expected a number or text"),
         (rule(deny="a", cel="args.x >"), "Syntax error"),
         (rule(deny="a", cel="arg.x > 5"), "got arg"),

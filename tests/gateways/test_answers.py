@@ -75,3 +75,26 @@ def test_a_path_that_is_not_served(path: str, shown: str) -> None:
     message = str(read(response)["message"])
     assert response.status == 404
     assert f"got {shown}." in message and "/v1/messages" in message and "secret" not in message
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "retry", "seconds"), [(0.2, "true", "1"), (60, "true", "60"), (61, "false", "61")]
+)
+def test_a_window_says_when_to_come_again_and_whether_to_wait(
+    wait_s: float, retry: str, seconds: str
+) -> None:
+    reason = Denied("rate_exceeded", scope="acme", rule="r", retry_ns=round(wait_s * 1e9))
+    for codec in (*CODECS.values(), None):
+        response = answers.denied(codec, reason)
+        facts = read(response)["proofrig"]
+        assert response.status == 429
+        assert response.headers["x-should-retry"] == retry
+        assert response.headers["retry-after"] == seconds
+        assert facts == {
+            "code": "rate_exceeded",
+            "scope": "acme",
+            "remaining": {},
+            "fix": "",
+            "rule": "r",
+            "retry_after_ms": round(wait_s * 1000),
+        }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proofrig.gateways.asked import AskedCalls, canonical, same_tool
+from proofrig.gateways.asked import COME, AskedCalls, canonical, same_tool
 from proofrig.wire.turn import Message, Request, ToolCall, ToolResult, Turn
 
 
@@ -161,3 +161,38 @@ def test_a_model_may_name_the_tool_with_its_server(model: str, tool: str, same: 
 
 def test_canonical_arguments_have_sorted_keys() -> None:
     assert canonical({"b": {"d": 1, "c": 2}, "a": [1]}) == '{"a":[1],"b":{"c":2,"d":1}}'
+
+
+def test_how_many_of_the_same_tool_are_to_come_before() -> None:
+    calls = [ToolCall(f"c{n}", name, f'{{"n":{n}}}') for n, name in enumerate("abaab")]
+    waiting = asked(*calls)
+
+    def before(name: str, n: int) -> int:
+        found = waiting.claim("t", name, {"n": n})
+        assert found is not None and found[0].call_id == f"c{n}"
+        return found[2]
+
+    assert [before("a", 3), before("b", 4), before("a", 0), before("b", 1)] == [2, 1, 0, 0]
+    assert before("a", 2) == 0
+
+
+def test_a_call_that_comes_again_stands_where_it_stood() -> None:
+    waiting = asked(*(add(f"c{n}", n) for n in range(4)))
+    assert claimed(waiting, "add", {"x": 2}) == ("c2", "arguments")
+    for call_id in ("c2", ""):  # by its id, or by its arguments; never as another of that name
+        assert waiting.claim("t", "add", {"x": 2}, call_id) is None
+        assert waiting.ahead("t", "add", {"x": 2}, call_id) == 2
+    assert claimed(waiting, "add", {"x": 0}) == ("c0", "arguments")
+    assert waiting.ahead("t", "add", {"x": 2}) == 1
+    assert waiting.ahead("t", "add", {"x": 9}, "c9") == 0
+    assert waiting.ahead("t", "sub", {"x": 2}) == 0
+    waiting.note("t", "llm-2", request(Message("assistant", tool_calls=(add("c2"),))), turn())
+    assert waiting.ahead("t", "add", {"x": 2}) == 0
+
+
+def test_what_has_come_is_not_remembered_without_end() -> None:
+    waiting = asked(*(add(f"c{n}", n) for n in range(2 * COME)))
+    for n in range(1, 2 * COME):
+        assert claimed(waiting, "add", {"x": n}, f"c{n}") == (f"c{n}", "id")
+    assert waiting.ahead("t", "add", {"x": 2 * COME - 1}) == 1
+    assert waiting.ahead("t", "add", {"x": 1}, "c1") == 0

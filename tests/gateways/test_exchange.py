@@ -164,6 +164,7 @@ async def test_a_stream_cut_upstream_is_cut_downstream_and_charged_as_seen(
         (action,) = r.actions()
         assert (action.outcome, action.attr("infra")) == ("fail", True)
         assert (action.attr("complete"), action.attr("source")) == (False, "partial")
+        assert action.attr("price") == "sim*: test, 2026-01-01"
         assert action.attr("usage")["input"] == 12
         seen = r.turn(action)
         assert seen.text and "abc def ghi".startswith(seen.text) and not seen.complete

@@ -11,9 +11,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession, web
 from mcp import Client
 
+from proofrig.anomalies.settings import Settings, Steps
+from proofrig.gateways.gateway import Binding
+from proofrig.wire.turn import Request, ToolCall, Turn
 from tool_rig import TOKEN, serving, tool_rig
 
 UPSTREAM = str(Path(__file__).parents[1] / "mcp_upstream.py")
@@ -345,3 +349,99 @@ async def test_the_official_client_and_server_see_no_difference(tmp_path: Path) 
         assert outcomes == ["ok", "fail", "fail", "ok"] * 2
         offered = {entry.attrs["list"] for entry in rig.entries("note", "tools_offered")}
         assert len(offered) == len(rig.entries("note", "tools_offered")) > 0
+
+
+@pytest.mark.parametrize("options", [("json",), ()], ids=["json", "sse"])
+async def test_rules_reach_the_model_in_both_eras(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """What asks waits beside others, a batch is trimmed in its order, a loop is told of."""
+    policy = {
+        "limits": {"*/*/*/*": {"calls:tool.add": 3}},
+        "rules": [
+            {"name": "slow-asks", "ask": "tool.slow", "wait_s": 30},
+            {"name": "no-nines", "deny": "tool.add", "when": {"a": 9}, "fix": "use eights"},
+        ],
+    }
+    async with (
+        upstream(*options) as url,
+        tool_rig(tmp_path, [{"type": "mcp", "name": "up", "url": url}], policy=policy) as rig,
+    ):
+        authority = rig.context.authority
+        rig.context.admission.watch = Settings(repeat=Steps(2, 3, 4), idle_ms=60_000)
+        for number, mode in enumerate(("auto", "legacy")):
+            binding = Binding(f"t{number}", f"c:{number}", "acme", f"acme/f/a/r{number}")
+            rig.context.bindings.add(binding)
+            calls = tuple(
+                ToolCall(f"c{n}", "up_add", json.dumps({"a": n, "b": 0})) for n in range(5)
+            )
+            turn = Turn("messages", tool_calls=calls)
+            rig.context.asked.note(binding.trial, "llm", Request("messages", "m"), turn)
+            at = f"http://{rig.address}/t/t{number}/mcp/up"
+            async with Client(at, mode=mode, cache=None) as client:
+                waiting = asyncio.create_task(client.call_tool("slow", {"steps": 1}))
+                await rig.asking()
+                forbidden = await client.call_tool("add", {"a": 9, "b": 0})
+                assert forbidden.is_error
+                assert forbidden.content[0].text == (
+                    f"proofrig refused this call: forbidden by rule no-nines at {binding.scope}. "
+                    "use eights"
+                )
+                order = (4, 2, 0, 3, 1)
+                got = [await client.call_tool("add", {"a": n, "b": 0}) for n in order]
+                errors = dict(zip(order, (bool(one.is_error) for one in got), strict=True))
+                assert [errors[n] for n in range(5)] == [False] * 3 + [True] * 2
+                authority.approve(authority.pending()[0].id, "lead")
+                assert (await waiting).content[0].text == "done"
+                failed = [await client.call_tool("fail", {}) for _ in range(4)]
+                assert [len(one.content) for one in failed] == [1, 1, 2, 1]
+                assert "fail" in failed[2].content[1].text
+                assert "repeat_detected" in failed[3].content[0].text
+        notes = rig.entries("note", "anomaly")
+        assert [note.attrs["step"] for note in notes] == ["warn", "deny"] * 2
+        assert not any(b.reserved for b in authority.balances("acme").values())
+
+
+async def test_hanging_up_while_a_call_waits_withdraws_it(tmp_path: Path) -> None:
+    policy = {"rules": [{"name": "b-asks", "ask": "tool.b"}]}
+    batch = (
+        b'[{"id":1,"method":"tools/call","params":{"name":"a"}},'
+        b'{"id":3,"method":"tools/call","params":{"name":"b"}}]'
+    )
+    async with scripted() as (server, url):
+        settings = {"type": "mcp", "name": "up", "url": url}
+        async with tool_rig(tmp_path, [settings], policy=policy) as rig:
+            with pytest.raises(asyncio.TimeoutError):
+                async with ClientSession() as client:
+                    asking = client.post(f"{rig.base}/mcp/up", data=batch, headers=JSON)
+                    await asyncio.wait_for(asking, 0.2)
+            await rig.until("release")
+            reasons = [action.end and action.end.attrs["reason"] for action in rig.actions()]
+            assert reasons == ["its batch was withdrawn", "agent_gone"]
+            assert server.got == []
+            balances = rig.context.authority.balances("acme").values()
+            assert not any(balance.reserved or balance.spent for balance in balances)
+
+
+async def test_an_event_that_is_told_a_warning_keeps_all_else(tmp_path: Path) -> None:
+    """The id of an event is where a client goes on from when its stream breaks."""
+    stream = (
+        b'event: message\nid: 41\nretry: 5\ndata: {"id":1,"result":{"content":[]}}\n\n: tail\n\n'
+    )
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=stream, content_type="text/event-stream")
+
+    app = web.Application()
+    app.router.add_route("*", "/mcp", handle)
+    async with serving(app) as port:
+        settings = {"type": "mcp", "name": "up", "url": f"http://127.0.0.1:{port}/mcp"}
+        async with tool_rig(tmp_path, [settings]) as rig:
+            rig.context.admission.watch = Settings(polling=Steps(2, 9, 9))
+            body = request_of("tools/call", {"name": "a"}, id=1)
+            got = []
+            for _ in range(3):
+                async with rig.client.post(f"{rig.base}/mcp/up", data=body, headers=JSON) as answer:
+                    got.append(await answer.read())
+            says = json.dumps(rig.entries("note", "anomaly")[0].attrs["says"])
+            assert got[:2] == [stream] * 2
+            told = b'"content":[{"type":"text","text":%b}]' % says.encode()
+            assert got[2] == stream.replace(b'"content":[]', told)

@@ -15,6 +15,7 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
+from proofrig.anomalies.settings import Settings, Steps
 from proofrig.errors import UsageError
 from proofrig.gateways.tap_command import TapPlace, tap_command, write_shims
 from proofrig.gateways.tool_settings import McpServerSettings
@@ -175,6 +176,142 @@ async def test_a_denied_call_is_a_result_that_the_model_can_read(tmp_path: Path,
             late = await client.call_tool("add", {"a": 1, "b": 2})
             assert late.is_error and "case:0 has ended" in late.content[0].text
         assert [action.denied for action in rig.actions()] == [False, True]
+
+
+ASKS = {"rules": [{"name": "adds-ask", "ask": "tool.add", "wait_s": 30}]}
+FIRST = '{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":"%s","arguments":{}}}'
+
+
+@pytest.mark.parametrize("answer", ["approve", "refuse", "nobody"])
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_call_that_waits_for_leave_holds_no_other_up(
+    tmp_path: Path, mode: str, answer: str
+) -> None:
+    wait_s = 0.3 if answer == "nobody" else 30
+    policy = {"rules": [{"name": "adds-ask", "ask": "tool.add", "wait_s": wait_s}]}
+    async with tool_rig(tmp_path, policy=policy) as rig:
+        argv = tapped(rig, tmp_path, sys.executable, UPSTREAM, "stdio")
+        parameters = StdioServerParameters(command=argv[0], args=argv[1:])
+        async with Client(parameters, mode=mode, cache=None) as client:
+            waiting = asyncio.create_task(client.call_tool("add", {"a": 1, "b": 2}))
+            id = await rig.asking()
+            for _ in range(3):
+                assert not (await client.call_tool("slow", {"steps": 1})).is_error
+            if answer == "approve":
+                rig.context.authority.approve(id, "lead")
+                assert (await waiting).structured_content == {"result": 3}
+            else:
+                if answer == "refuse":
+                    rig.context.authority.refuse(id, "lead", "not today")
+                denied = await waiting
+                code = "approval_refused" if answer == "refuse" else "approval_timeout"
+                assert (
+                    denied.is_error
+                    and f"proofrig refused this call: {code} by rule adds-ask"
+                    in (denied.content[0].text)
+                )
+            assert not (await client.call_tool("slow", {"steps": 1})).is_error
+        kinds = {action.name: action.end.kind for action in rig.actions() if action.end}
+        ends = "commit" if answer == "approve" else "release"
+        assert kinds == {"tool.slow": "commit", "tool.add": ends}
+
+
+async def test_lines_keep_their_order_but_for_the_one_that_waits(tmp_path: Path) -> None:
+    lines = [FIRST % (n, "add" if n == 2 else "sub") for n in range(5)]
+    async with tool_rig(tmp_path, policy=ASKS) as rig:
+        argv = tapped(rig, tmp_path, sys.executable, "-c", SCRIPTED, "{}")
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdin is not None and process.stderr is not None
+        process.stdin.write("".join(line + "\n" for line in lines).encode())
+        seen = [(await process.stderr.readline()).decode().strip() for _ in range(4)]
+        assert seen == [lines[n] for n in (0, 1, 3, 4)]
+        rig.context.authority.approve(await rig.asking(), "lead")
+        assert (await process.stderr.readline()).decode().strip() == lines[2]
+        process.stdin.write(b'{"jsonrpc":"2.0","method":"last"}\n')
+        assert b"last" in await process.stderr.readline()
+        process.stdin.close()
+        assert await process.wait() == 7
+
+
+async def test_a_call_that_is_cancelled_while_it_waits_reaches_no_server(tmp_path: Path) -> None:
+    cancel = '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}'
+    async with tool_rig(tmp_path, policy=ASKS) as rig:
+        argv = tapped(rig, tmp_path, sys.executable, "-c", SCRIPTED, "{}")
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdin is not None
+        process.stdin.write(f"{FIRST % (1, 'add')}\n".encode())
+        await rig.asking()
+        process.stdin.write(f"{cancel}\n".encode())
+        await rig.until("release")
+        out, err = await process.communicate((FIRST % (2, "sub")).encode() + b"\n")
+        assert err.decode().splitlines() == [cancel, FIRST % (2, "sub")]
+        assert out == b"bye, without a newline"
+        action, other = rig.actions()
+        assert action.end is not None and action.end.attrs == {"reason": "agent_gone"}
+        assert other.name == "tool.sub"
+        assert rig.context.authority.balances("acme")["calls"].spent == 1
+
+
+async def test_an_agent_that_goes_away_while_it_waits_leaves_nothing_held(tmp_path: Path) -> None:
+    async with tool_rig(tmp_path, policy=ASKS) as rig:
+        argv = tapped(rig, tmp_path, sys.executable, "-c", SCRIPTED, "{}")
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdin is not None
+        process.stdin.write(f"{FIRST % (1, 'add')}\n".encode())
+        await rig.asking()
+        _, err = await process.communicate(b"")
+        assert err == b""
+        await rig.until("release")
+        (action,) = rig.actions()
+        assert action.start is None and action.end is not None
+        assert rig.context.authority.balances("acme")["calls"].reserved == 0
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_batch_over_its_cap_is_trimmed_in_the_models_order(
+    tmp_path: Path, mode: str
+) -> None:
+    async with tool_rig(tmp_path, policy={"limits": {"*/*/*/*": {"calls:tool.add": 3}}}) as rig:
+        argv = tapped(rig, tmp_path, sys.executable, UPSTREAM, "stdio")
+        calls = tuple(
+            ToolCall(f"c{n}", "mcp__up__add", json.dumps({"a": n, "b": 0})) for n in range(6)
+        )
+        turn = Turn("messages", tool_calls=calls)
+        rig.context.asked.note("case:0", "llm-1", Request("messages", "m"), turn)
+        parameters = StdioServerParameters(command=argv[0], args=argv[1:])
+        async with Client(parameters, mode=mode, cache=None) as client:
+            order = (5, 1, 3, 0, 4, 2)
+            got = await asyncio.gather(*(client.call_tool("add", {"a": n, "b": 0}) for n in order))
+            errors = dict(zip(order, (one.is_error for one in got), strict=True))
+            assert [bool(errors[n]) for n in range(6)] == [False] * 3 + [True] * 3
+            for one in got:
+                said = one.content[0].text
+                assert said.isdigit() or said.startswith("proofrig refused this call: budget_exc")
+        balance = rig.context.authority.balances("acme")["calls:tool.add"]
+        assert (balance.reserved, balance.spent) == (0, 3)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_what_the_watch_says_stands_in_the_result(tmp_path: Path, mode: str) -> None:
+    async with tool_rig(tmp_path) as rig:
+        rig.context.admission.watch = Settings(repeat=Steps(2, 3, 4), idle_ms=60_000)
+        argv = tapped(rig, tmp_path, sys.executable, UPSTREAM, "stdio")
+        parameters = StdioServerParameters(command=argv[0], args=argv[1:])
+        async with Client(parameters, mode=mode, cache=None) as client:
+            for name in ("add", "fail"):
+                given = {"a": 1, "b": 2} if name == "add" else {}
+                got = [await client.call_tool(name, given) for _ in range(4)]
+                notes = [entry.attrs for entry in rig.entries("note", "anomaly")]
+                assert [len(one.content) for one in got] == [1, 1, 2, 1]
+                assert got[2].content[1].text == notes[-2]["says"]
+                assert got[2].is_error is (name == "fail")
+                assert "repeat_detected" in got[3].content[0].text
 
 
 async def test_without_its_rig_a_tap_passes_no_call(tmp_path: Path) -> None:

@@ -219,3 +219,18 @@ async def test_what_is_kept_and_what_is_read_can_be_searched(tmp_path: Path) -> 
             "acme",
             put.attr("entry"),
         )
+
+
+async def test_what_waits_for_leave_has_no_effect_when_its_trial_ends(tmp_path: Path) -> None:
+    policy = {"rules": [{"name": "puts-ask", "ask": "kv.put", "wait_s": 30}]}
+    async with service_rig(tmp_path, [MEMORY], policy=policy) as rig:
+        waiting = asyncio.create_task(call(rig, "memory.put", key="a", value=1))
+        await until(rig, "reserve")
+        assert (await call(rig, "memory.get", GLOBEX, key="a")).result["version"] == 0
+        rig.context.bindings.end(BINDING.token)
+        with pytest.raises(Denied, match="trial_ended"):
+            await waiting
+        put, _ = rig.actions()
+        assert put.start is None and put.end is not None
+        assert put.end.attrs == {"reason": "trial_ended"}
+        assert (await call(rig, "memory.get", GLOBEX, key="a")).result["version"] == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from proofrig.gateways.admission import Approval
 from proofrig.gateways.gateway import Binding
 from service_rig import OTHER, post_as, service_rig
 from tool_rig import BINDING
@@ -111,3 +112,43 @@ async def test_kill_points_are_passed_in_order(tmp_path: Path) -> None:
         assert passed[:3] == [(point, BINDING.trial, put.id) for point in points]
         assert passed[3:] == []
         assert get.outcome == "ok"
+
+
+POLICY: dict[str, Any] = {
+    "limits": {"acme/*/*/*": {"calls/hour": 4}},
+    "rules": [
+        {
+            "name": "no-secrets",
+            "deny": "kv.*",
+            "when": {"service": "memory", "key": {"matches": "^secret"}},
+            "fix": "use another key",
+        },
+        {"name": "locks-ask", "ask": "lock.acquire", "wait_s": 30},
+    ],
+}
+
+
+async def test_rules_hold_for_services_too(tmp_path: Path) -> None:
+    async with service_rig(tmp_path, SETTINGS, policy=POLICY) as rig:
+        rig.context.admission.approvals = [Approval(reason="not now")]
+        status, said = await rig.post("memory/put", {"key": "secret-1", "value": 1})
+        error = said["error"]
+        assert (status, error["code"], error["rule"]) == (403, "forbidden", "no-secrets")
+        assert error["message"].endswith(
+            "by rule no-secrets at acme/flow/agent/run. use another key"
+        )
+        status, said = await rig.post("jobs/acquire", {"key": "a"})
+        assert (status, said["error"]["code"]) == (403, "approval_refused")
+        rig.context.admission.approvals = [Approval(answer="approve")]
+        assert (await rig.post("jobs/acquire", {"key": "a"}))[0] == 200
+        for n in range(3):
+            assert (await rig.post("memory/put", {"key": str(n), "value": 1}))[0] == 200
+        async with rig.context.client.post(f"{rig.url()}/memory/get", json={"key": "0"}) as answer:
+            said = (await answer.json())["error"]
+            assert (answer.status, said["code"]) == (429, "rate_exceeded")
+            assert answer.headers["retry-after-ms"] == str(said["retry_after_ms"])
+        assert (await rig.post("memory/get", {"key": "0"}, OTHER))[0] == 200
+        decisions = [action.attr("decision") for action in rig.actions()]
+        assert decisions == ["deny", "ask", "ask", "allow", "allow", "allow", "deny", "allow"]
+        spent = rig.context.authority.balances("acme")["calls"]
+        assert (spent.reserved, spent.spent) == (0, 4)

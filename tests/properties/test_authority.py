@@ -1,18 +1,21 @@
-"""The authority's invariants over random interleavings, crash points and replays.
+"""The authority's invariants over random interleavings, crash points and replays, on every engine.
 
 1 remaining = allocated - reserved - spent; 2 a hold fits every scope of its path or none is taken;
 3 spent of a parent = its children + its own; 4 exactly one end; 5 a replay gives the same balances;
 6 same id and payload, same answer; 7 an actual above the hold is booked in full; 8 nothing starts
 before it is journalled; 10 an estimate is never below what a call within its bounds costs.
+(9, shadow decides as enforcement would, is in `test_shadow.py`.)
 """
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+import asyncio
+import contextlib
+import pickle
+import random
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -26,275 +29,560 @@ from hypothesis.stateful import (
     rule,
 )
 
-from proofrig.authority.budget import Balance, ancestors, opening, traffic
-from proofrig.authority.journal import Journal
-from proofrig.authority.ledger import (
-    TRANSITIONS,
-    Ledger,
-    ReserveRequest,
-    Transition,
+from authority_engines import Driver, InMemory, InRedis, Journalled
+from authority_model import (
+    NAMES,
+    POLICY,
+    RETENTION,
+    SECOND,
+    Expected,
+    Known,
+    Model,
 )
+from proofrig.authority.budget import Balance, opening, traffic
+from proofrig.authority.decision import Decision
+from proofrig.authority.ledger import Ledger
 from proofrig.authority.prices import parse_prices
+from proofrig.authority.transition import TRANSITIONS, ReserveRequest
 from proofrig.errors import IdempotencyError, LedgerError
 from proofrig.wire.turn import Usage
+from redis_server import redis_server
 
-SCOPES = ("a", "a/w", "a/w/b", "a/w/b/r1", "a/w/b/r2", "a//b", "a//b/r1", "z", "z/w/b/r1", "ab")
-UNITS = ("usd_micro", "tokens", "calls", "calls:llm")
+T = TypeVar("T")
 
-scopes = st.sampled_from(SCOPES)
-vectors = st.dictionaries(st.sampled_from(UNITS), st.integers(0, 40), max_size=4)
-ids = st.integers(0, 9).map(str)
-Figures = dict[str, dict[str, Balance]]
+SCOPES = (
+    *("a", "a/w", "a/w/b", "a/w/b/r1", "a/w/b/r2", "a/w/b/r1/c", "a//b", "a//b/r1", "ab"),
+    *("p", "p/v", "p/w", "p/w/b", "p/w/b/r1", "p/w/b/r2", "p//b/r1"),
+)
+OWN = ("@suite", "@suite/x", "@writes")
+HAND_LIMITED = ("a", "a/w", "a/w/b", "a/w/b/r1", "a//b", "@suite", "@suite/x")
+UNITS = ("usd_micro", "tokens", "calls", "bytes")
+LIMITED = (*UNITS, "tokens/minute", "calls/hour", "children")
 
-
-def figures(ledger: Ledger) -> Figures:
-    return {scope: ledger.balances(scope) for scope in ledger.scopes()}
-
-
-@dataclass
-class Known:
-    """What the model knows of one id."""
-
-    request: ReserveRequest
-    allowed: bool
-    expires: int
-    started: bool = False
-    ended: bool = False
-    charged: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
-class Model:
-    """The invariants written down naively: sums over everything that ever happened."""
-
-    allocated: dict[tuple[str, str], int] = field(default_factory=dict)
-    known: dict[str, Known] = field(default_factory=dict)
-
-    def sums(self, scope: str, unit: str) -> tuple[int, int]:
-        """(reserved, spent) of one scope and unit."""
-        reserved = spent = 0
-        for known in self.known.values():
-            if known.allowed and scope in ancestors(known.request.scope):
-                if known.ended:
-                    spent += known.charged.get(unit, 0)
-                else:
-                    reserved += known.request.amounts.get(unit, 0)
-        return reserved, spent
-
-    def fits(self, request: ReserveRequest) -> bool:
-        for scope in ancestors(request.scope):
-            for unit, amount in request.amounts.items():
-                limit = self.allocated.get((scope, unit))
-                if limit is not None and sum(self.sums(scope, unit)) + amount > limit:
-                    return False
-        return True
+vectors = st.dictionaries(st.sampled_from(UNITS), st.integers(0, 40), max_size=3)
+picks = st.lists(st.integers(0, 11), min_size=1, max_size=3)  # of the ids known, or none of them
+lives = st.integers(1, 30).map(lambda s: s * SECOND)
+requests = st.builds(
+    ReserveRequest,
+    id=st.integers(0, 9).map(str),
+    scope=st.sampled_from(SCOPES),
+    name=st.sampled_from(NAMES).map("tool.{}".format),
+    amounts=vectors,
+    ttl_ns=lives,
+    also=st.sampled_from([(), (), ("@suite",), ("@suite/x", "@writes")]),
+    ahead=st.one_of(st.just({}), vectors),
+    digest=st.sampled_from(["", "", "d"]),
+)
+people = st.sampled_from(["ann", "bob"])
 
 
 class Interleavings(RuleBasedStateMachine):
     """Any calls in any order, checked against the model after each."""
 
+    def driver_(self) -> Driver:
+        raise NotImplementedError
+
     @initialize()
     def begin(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "journal"
-        self.journal = Journal(self.path)
-        self.ledger = Ledger()
-        self.model = Model()
-        self.now = 0
-        self.after: list[Figures] = [{}]  # the balances after each transition
+        self.loop = asyncio.new_event_loop()
+        self.driver = self.driver_()
+        self.model, self.ids = Model(), 0
+        self.model.now = 1_000_000 * SECOND
+        self.run(self.driver.begin(lambda: self.model.now, POLICY, RETENTION))
+        self.then: dict[int, bytes] = {0: pickle.dumps(self.model)}  # the model at each number
 
     def teardown(self) -> None:
-        if hasattr(self, "journal"):
-            self.journal.close()
-            self.folder.cleanup()
+        if hasattr(self, "driver"):
+            self.run(self.driver.end())
+            self.loop.close()
 
-    def wrote(self, made: Transition) -> None:
-        if made.seq > len(self.after) - 1:
-            assert made.seq == len(self.after)
-            self.after.append(figures(self.ledger))
-        self.journal.append(made)
+    def run(self, call: Awaitable[T]) -> T:
+        return self.loop.run_until_complete(call)  # type: ignore[arg-type]
 
-    def refused(self, call: Any) -> None:
-        """A call the table does not allow moves nothing."""
-        before, seq = figures(self.ledger), self.ledger.seq
-        with pytest.raises(LedgerError):
-            call()
-        assert (figures(self.ledger), self.ledger.seq) == (before, seq)
+    def refused(
+        self, call: Callable[[], Awaitable[object]], error: type[LedgerError] = LedgerError
+    ) -> None:
+        """A call that the table does not allow moves nothing."""
+        seq = self.run(self.driver.last())
+        with pytest.raises(error) as found:
+            self.run(call())
+        assert found.type is error
+        assert self.run(self.driver.last()) == seq
 
-    @rule(scope=scopes, amounts=vectors)
+    def twice(self, call: Callable[[], Awaitable[T]], *, again: bool) -> T:
+        """Invariant 6: the same call again gets the same answer, and moves nothing."""
+        answer = self.run(call())
+        if again:
+            seq = self.run(self.driver.last())
+            assert self.run(call()) == answer
+            assert self.run(self.driver.last()) == seq
+        return answer
+
+    @property
+    def engine(self) -> Any:
+        return self.driver.engine
+
+    def picked(self, picks: list[int], *states: str) -> list[str]:
+        """Ids, most of them known, those in `states` first."""
+        known = sorted(id for id in self.model.known if id.isdigit())
+        first = [id for id in known if self.model.known[id].state in states]
+        ids = first if first and picks[0] % 4 else known
+        return [ids[n % len(ids)] if ids and n < 11 else "unknown" for n in picks]
+
+    # ---- limits
+
+    @rule(
+        scope=st.sampled_from(HAND_LIMITED),
+        amounts=st.dictionaries(st.sampled_from(LIMITED), st.integers(0, 90), max_size=4),
+    )
     def set_budget(self, scope: str, amounts: dict[str, int]) -> None:
-        limits = {unit: 3 * amount for unit, amount in amounts.items()}
-        self.wrote(self.ledger.set_budget(scope, limits, self.now))
-        self.model.allocated |= {(scope, unit): limit for unit, limit in limits.items()}
+        if "children" in amounts:
+            amounts["children"] %= 4
+        self.run(self.engine.set_budget(scope, amounts))
+        self.model.limit(scope, amounts)
 
-    @rule(id=ids, scope=scopes, amounts=vectors, ttl=st.integers(1, 20))
-    def reserve(self, id: str, scope: str, amounts: dict[str, int], ttl: int) -> None:
+    @rule(scope=st.sampled_from(("a/w/b/r1", "a//b", "@suite/x")), chance=st.integers(0, 5))
+    def stop(self, scope: str, chance: int) -> None:
+        if chance == 0:
+            self.run(self.engine.stop(scope, "it loops"))
+            self.model.stopped[scope] = "it loops"
+
+    # ---- what is asked
+
+    @rule(asked=st.lists(requests, min_size=1, max_size=4), again=st.booleans())
+    def reserve(self, asked: list[ReserveRequest], again: bool) -> None:
         """Invariants 2 and 6."""
-        request = ReserveRequest(id, scope, "tool.x", amounts, ttl)
-        known = self.model.known.get(id)
-        if known is not None and known.request != request:
-            with pytest.raises(IdempotencyError):
-                self.ledger.reserve(request, self.now)
-            return
-        fits = self.model.fits(request) if known is None else known.allowed
-        made = self.ledger.reserve(request, self.now)
-        assert made.event == ("reserve" if fits else "deny")
-        if known is None:
-            self.model.known[id] = Known(request, fits, self.now + ttl, ended=not fits)
-        self.wrote(made)
+        for request in asked:
+            if int(request.id) < 8:  # the others come again, as another request most often
+                self.ids += 1
+                request = msgspec.structs.replace(request, id=str(100 + self.ids))
+            self.reserve_one(request, again)
 
-    @rule(id=ids)
-    def again(self, id: str) -> None:
-        """Invariant 6: the same payload gets the same answer, whatever has happened since."""
+    def reserve_one(self, request: ReserveRequest, again: bool) -> None:
+        known = self.model.known.get(request.id)
+        self.model.see(self.model.lane(request))
+        if known is not None:
+            if not same(known, request):
+                with pytest.raises(IdempotencyError):
+                    self.run(self.engine.reserve(request))
+            return
+        expected = self.model.foresee(request)
+        decision = self.twice(lambda: self.engine.reserve(request), again=again)
+        assert told(decision) == foreseen(expected)
+        self.model.opens(request, expected)
+        self.model.known[request.id].answer = decision
+
+    @rule(picks=picks)
+    def again(self, picks: list[int]) -> None:
+        """Invariant 6: the same request gets the same answer, whatever has happened since."""
+        for id in self.picked(picks, "denied"):
+            self.again_one(id)
+
+    def again_one(self, id: str) -> None:
         known = self.model.known.get(id)
         if known is not None:
-            seq = self.ledger.seq
-            made = self.ledger.reserve(known.request, self.now)
-            assert (made.event == "reserve", self.ledger.seq) == (known.allowed, seq)
+            self.model.see(self.model.lane(known.request))
+            assert self.run(self.engine.reserve(known.request)) == known.answer
 
-    @rule(id=ids)
-    def start(self, id: str) -> None:
-        """Invariant 8: once `start` is written, its reservation is."""
-        known = self.model.known.get(id)
-        if known is None or known.ended:
-            self.refused(lambda: self.ledger.start(id, self.now))
-            return
-        self.wrote(self.ledger.start(id, self.now))
-        self.journal.flush()
-        known.started = True
-        assert self.kinds_on_disk(id)[:1] == ["reserve"]
-        assert "start" in self.kinds_on_disk(id)
+    @rule(
+        number=st.integers(0, 3),
+        scope=st.sampled_from(SCOPES),
+        amounts=vectors,
+        outcome=st.sampled_from(["ok", "fail"]),
+        again=st.booleans(),
+    )
+    def event(
+        self, number: int, scope: str, amounts: dict[str, int], outcome: Any, again: bool
+    ) -> None:
+        """Invariant 7: what has happened is booked, whether it fits or not."""
+        request = ReserveRequest(f"e{number}", scope, "tool.x", amounts, SECOND, also=("@suite",))
+        known = self.model.known.get(request.id)
+        self.model.see(self.model.lane(request))
 
-    def kinds_on_disk(self, id: str) -> list[str]:
-        other = sqlite3.connect(self.path)
-        try:
-            rows = other.execute(
-                "select json_extract(body, '$.event') from transitions"
-                " where json_extract(body, '$.id') = ? order by seq",
-                (id,),
-            ).fetchall()
-        finally:
-            other.close()
-        return [kind for (kind,) in rows]
+        def call() -> Awaitable[dict[str, int]]:
+            return self.engine.event(request, "measured", outcome)
 
-    @rule(id=ids, actual=vectors, twice=st.booleans())
-    def commit(self, id: str, actual: dict[str, int], twice: bool) -> None:
-        """Invariants 4, 6 and 7: the actual in full, once."""
-        known = self.model.known.get(id)
-        if known is None or known.ended or not known.started:
-            if self.ledger.state(id) != "committed":
-                self.refused(lambda: self.ledger.commit(id, actual, "measured", "ok", self.now))
-            return
-        made = self.ledger.commit(id, actual, "measured", "ok", self.now)
-        self.wrote(made)
-        known.ended, known.charged = True, {**known.request.amounts, **actual}
-        assert made.amounts == known.charged
-        if twice:
-            assert self.ledger.commit(id, actual, "measured", "ok", self.now + 1) is made
+        if known is not None and known.request != request:
             with pytest.raises(IdempotencyError):
-                self.ledger.commit(id, actual, "estimated", "ok", self.now)
-
-    @rule(id=ids)
-    def release(self, id: str) -> None:
-        known = self.model.known.get(id)
-        if known is None or known.ended:
-            if self.ledger.state(id) != "released":
-                self.refused(lambda: self.ledger.release(id, "unreachable", self.now))
+                self.run(call())
             return
-        self.wrote(self.ledger.release(id, "unreachable", self.now))
-        known.ended = True
+        assert self.twice(call, again=again) == amounts
+        if known is None:
+            self.model.posts(request)
 
-    @rule(id=ids, ttl=st.integers(1, 20))
-    def extend(self, id: str, ttl: int) -> None:
+    # ---- approval
+
+    @rule(picks=picks, by=people, again=st.booleans())
+    def approve(self, picks: list[int], by: str, again: bool) -> None:
+        for id in self.picked(picks, "pending"):
+            self.approve_one(id, by, again)
+
+    def approve_one(self, id: str, by: str, again: bool) -> None:
         known = self.model.known.get(id)
-        if known is None or known.ended:
-            self.refused(lambda: self.ledger.extend(id, ttl, self.now))
+        if known is not None and known.last == "approve":
+            if known.said != by:
+                self.refused(lambda: self.engine.approve(id, by), IdempotencyError)
             return
-        self.wrote(self.ledger.extend(id, ttl, self.now))
-        known.expires = max(known.expires, self.now + ttl)
+        if known is None or known.state != "pending":
+            self.refused(lambda: self.engine.approve(id, by))
+            return
+        answer = self.twice(lambda: self.engine.approve(id, by), again=again)
+        assert answer == Decision("allow", id, rule="asks")
+        known.state, known.last, known.said = "reserved", "approve", by
+        known.expires = self.model.now + known.request.ttl_ns
 
-    @rule(step=st.integers(0, 15))
+    @rule(picks=picks, by=people, reason=st.sampled_from(["", "no: never"]), again=st.booleans())
+    def refuse(self, picks: list[int], by: str, reason: str, again: bool) -> None:
+        for id in self.picked(picks, "pending"):
+            self.refuse_one(id, by, reason, again)
+
+    def refuse_one(self, id: str, by: str, reason: str, again: bool) -> None:
+        known = self.model.known.get(id)
+        said = f"refused by {by}: {reason}" if reason else f"refused by {by}"
+        if known is not None and known.state == "released":
+            if known.said != said:
+                self.refused(lambda: self.engine.refuse(id, by, reason), IdempotencyError)
+            return
+        if known is None or known.state != "pending":
+            self.refused(lambda: self.engine.refuse(id, by, reason))
+            return
+        answer = self.twice(lambda: self.engine.refuse(id, by, reason), again=again)
+        assert (answer.effect, answer.code) == ("deny", "approval_refused")
+        self.model.ends(known, "released", {})
+        known.last, known.said = "release", said
+
+    @rule(picks=picks)
+    def answer(self, picks: list[int]) -> None:
+        for id in self.picked(picks, "released", "expired_released"):
+            self.answer_one(id)
+
+    def answer_one(self, id: str) -> None:
+        known = self.model.known.get(id)
+        if known is None or known.rule != "asks" or known.state == "denied":
+            self.refused(lambda: self.engine.answer(id))
+        elif known.state != "pending":
+            answer = self.run(self.engine.answer(id))
+            if known.state == "released" and known.last == "release":
+                assert (answer.effect, answer.code) == ("deny", "approval_refused")
+            elif known.state == "expired_released":
+                assert (answer.effect, answer.code) == ("deny", "approval_timeout")
+            else:
+                assert answer == Decision("allow", id, rule="asks")
+
+    # ---- what happens
+
+    @rule(picks=picks, again=st.booleans())
+    def start(self, picks: list[int], again: bool) -> None:
+        """Invariant 8: once `start` is answered, it and its reservation are written down."""
+        for id in self.picked(picks, "reserved"):
+            self.start_one(id, again)
+
+    def start_one(self, id: str, again: bool) -> None:
+        known = self.model.known.get(id)
+        if known is None or known.state not in ("reserved", "started"):
+            self.refused(lambda: self.engine.start(id))
+            return
+        self.twice(lambda: self.engine.start(id), again=again)
+        if known.state == "reserved":
+            known.state, known.last = "started", "start"
+        if self.driver.durable:
+            written = [one.event for one in self.run(self.driver.transitions()) if one.id == id]
+            begun = max(n for n, event in enumerate(written) if event in ("reserve", "ask"))
+            assert "start" in written[begun:]
+
+    @rule(
+        picks=picks,
+        actual=vectors,
+        outcome=st.sampled_from(["ok", "ok", "fail", "unknown"]),
+        again=st.booleans(),
+    )
+    def commit(self, picks: list[int], actual: dict[str, int], outcome: Any, again: bool) -> None:
+        """Invariants 4, 6 and 7: the actual in full, once."""
+        for id in self.picked(picks, "started"):
+            self.commit_one(id, actual, outcome, again)
+
+    def commit_one(self, id: str, actual: dict[str, int], outcome: Any, again: bool) -> None:
+        known = self.model.known.get(id)
+
+        def call() -> Awaitable[dict[str, int]]:
+            return self.engine.commit(id, actual, "measured", outcome)
+
+        if known is not None and known.state == "committed":
+            if known.committed != (actual, outcome):
+                self.other_commit(known, actual, outcome)
+            return
+        if known is None or known.state != "started":
+            self.refused(call)
+            return
+        charged = known.held | actual | (known.earns if outcome == "ok" else {})
+        assert self.twice(call, again=again) == charged
+        self.model.ends(known, "committed", charged)
+        known.committed, known.last = (actual, outcome), "commit"
+
+    def other_commit(self, known: Known, actual: dict[str, int], outcome: Any) -> None:
+        charged = known.held | actual | (known.earns if outcome == "ok" else {})
+        if (charged, outcome) != (known.charged, known.committed[1]):
+            id = known.request.id
+            self.refused(
+                lambda: self.engine.commit(id, actual, "measured", outcome), IdempotencyError
+            )
+
+    @rule(picks=picks, reason=st.sampled_from(["unreachable", "cancelled"]), again=st.booleans())
+    def release(self, picks: list[int], reason: str, again: bool) -> None:
+        for id in self.picked(picks, "pending"):
+            self.release_one(id, reason, again)
+
+    def release_one(self, id: str, reason: str, again: bool) -> None:
+        known = self.model.known.get(id)
+        if known is not None and known.state == "released":
+            if known.said != reason:
+                self.refused(lambda: self.engine.release(id, reason), IdempotencyError)
+            return
+        if known is None or not known.live:
+            self.refused(lambda: self.engine.release(id, reason))
+            return
+        self.twice(lambda: self.engine.release(id, reason), again=again)
+        self.model.ends(known, "released", {})
+        known.last, known.said = "release", reason
+
+    @rule(picks=picks, ttl=lives, again=st.booleans())
+    def extend(self, picks: list[int], ttl: int, again: bool) -> None:
+        for id in self.picked(picks, "reserved", "started"):
+            self.extend_one(id, ttl, again)
+
+    def extend_one(self, id: str, ttl: int, again: bool) -> None:
+        known = self.model.known.get(id)
+        if known is None or not known.live:
+            self.refused(lambda: self.engine.extend(id, ttl))
+            return
+        if self.model.now + ttl > known.expires:
+            known.expires, known.last = self.model.now + ttl, "extend"
+        assert self.twice(lambda: self.engine.extend(id, ttl), again=again) == known.expires
+
+    @rule(step=st.sampled_from([0, 1, SECOND // 2, SECOND, 5 * SECOND, 20 * SECOND, 60 * SECOND]))
     def sweep(self, step: int) -> None:
         """Invariant 4: orphans end once, charged when they had started."""
-        self.now += step
-        due = {
-            id
-            for id, known in self.model.known.items()
-            if not known.ended and known.expires <= self.now
-        }
-        made = self.ledger.expire(self.now)
-        assert {one.id for one in made} == due
-        for one in made:
-            known = self.model.known[one.id]
-            known.ended = True
-            if known.started:
-                known.charged = dict(known.request.amounts)
-            assert one.state == ("expired_charged" if known.started else "expired_released")
-            self.journal.append(one)
-        # one sweep is one call: only the balances after its last transition can be seen
-        self.after += [{}] * (len(made) - 1) + [figures(self.ledger)] * bool(made)
+        self.model.now += step // 1000 * 1000
+        due = self.model.due()
+        assert self.run(self.engine.sweep()) == len(due)
+        self.model.sweeps()
+        for id in due:
+            if id in self.model.known:
+                assert self.run(self.driver.state(id)) == self.model.known[id].state
 
-    @precondition(lambda self: len(self.after) > 1)
-    @rule(data=st.data())
-    def crash(self, data: st.DataObject) -> None:
-        """Invariant 5: the journal cut at any transition replays to the balances of that moment."""
-        cut = data.draw(st.integers(0, len(self.after) - 1))
-        other = sqlite3.connect(self.path)
-        try:
-            query = "select body from transitions where seq <= ? order by seq"
-            bodies = other.execute(query, (cut,)).fetchall()
-        finally:
-            other.close()
-        assert len(bodies) == cut
-        replayed = Ledger()
-        for (body,) in bodies:
-            replayed.apply(msgspec.json.decode(body, type=Transition))
-        if self.after[cut] or cut == 0:
-            assert figures(replayed) == self.after[cut]
+    # ---- what survives
 
+    @precondition(lambda self: self.driver.durable)
     @rule()
     def restart(self) -> None:
-        """Invariant 5, and life goes on with the replayed ledger."""
-        self.journal.close()
-        self.journal = Journal(self.path)
-        before, states = self.ledger, {id: self.ledger.state(id) for id in self.model.known}
-        self.ledger = Ledger()
-        self.journal.replay(self.ledger)
-        assert figures(self.ledger) == figures(before)
-        assert {id: self.ledger.state(id) for id in self.model.known} == states
+        """Invariant 5, and life goes on. A replay knows forgotten ids until the next sweep."""
+        self.run(self.driver.restart())
+        self.sweep(0)
+
+    @precondition(lambda self: self.driver.durable)
+    @rule(data=st.data())
+    def replay(self, data: st.DataObject) -> None:
+        """Invariant 5: what is written down, cut anywhere, gives the balances of that moment."""
+        self.replay_to(lambda cuts: data.draw(st.sampled_from(cuts)))
+
+    def replay_to(self, choose: Callable[[list[int]], int]) -> None:
+        written = self.run(self.driver.transitions())
+        cut = choose(sorted(self.then))
+        replayed = Ledger(retention_ns=RETENTION)
+        for made in written[:cut]:
+            replayed.apply(made)
+        then = pickle.loads(self.then[cut])
+        for scope in (*SCOPES, *OWN):
+            found = replayed.balances(scope, then.now)
+            assert says_something(found) == then.figures(scope)
+
+    @precondition(lambda self: isinstance(self.driver, Journalled))
+    @rule(data=st.data())
+    def crash(self, data: st.DataObject) -> None:
+        """Invariant 5: after a crash that lost the end of the journal, life goes on from there."""
+        self.crash_to(lambda cuts: data.draw(st.sampled_from(cuts)))
+
+    def crash_to(self, choose: Callable[[list[int]], int]) -> None:
+        assert isinstance(self.driver, Journalled)
+        cut = choose(sorted(self.then)[-6:])
+        now = self.model.now
+        self.run(self.driver.cut(cut))
+        self.then = {seq: then for seq, then in self.then.items() if seq <= cut}
+        self.model = pickle.loads(self.then[cut])
+        self.model.now = now
+        self.sweep(0)
+
+    # ---- after every call
 
     @invariant()
     def balances_are_the_sums(self) -> None:
         """Invariants 1 and 3."""
-        if not hasattr(self, "ledger"):
+        if not hasattr(self, "driver"):
             return
-        for scope, units in figures(self.ledger).items():
-            for unit, balance in units.items():
-                limit = self.model.allocated.get((scope, unit))
-                reserved, spent = self.model.sums(scope, unit)
-                assert balance == Balance(limit, reserved, spent)
-                left = None if limit is None else limit - reserved - spent
-                assert balance.remaining == left
+        found = self.run(self.driver.figures((*SCOPES, *OWN)))
+        assert found == {scope: self.model.figures(scope) for scope in found}
+        for balance in (balance for units in found.values() for balance in units.values()):
+            if balance.allocated is not None:
+                assert balance.remaining == balance.allocated - balance.reserved - balance.spent
+        self.then[self.run(self.driver.last())] = pickle.dumps(self.model)
 
     @invariant()
     def what_has_ended_has_one_end(self) -> None:
         """Invariant 4."""
-        if not hasattr(self, "ledger"):
+        if not hasattr(self, "driver"):
             return
-        live = {id for id, known in self.model.known.items() if not known.ended}
-        assert set(self.ledger.open()) == live
-        assert all(TRANSITIONS[self.ledger.state(id)] for id in live)
+        for id, known in self.model.known.items():
+            state = self.run(self.driver.state(id))
+            assert state == known.state
+            assert bool(TRANSITIONS[state]) == known.live  # type: ignore[index]
 
 
-TestInterleavings = Interleavings.TestCase
-TestInterleavings.settings = settings(
-    max_examples=60, stateful_step_count=50, deadline=None, database=None
+def same(known: Known, request: ReserveRequest) -> bool:
+    """Whether a request is the one that is known."""
+    was, got = known.request, request
+    return (was.scope, was.name, was.amounts, was.ttl_ns, was.digest) == (
+        *(got.scope, got.name, got.amounts, got.ttl_ns, got.digest),
+    ) and known.also[: len(got.also)] == got.also
+
+
+def told(decision: Decision) -> tuple[object, ...]:
+    left = decision.remaining or {}
+    said = (decision.effect, decision.code, decision.rule, decision.scope, left)
+    assert decision.fix or decision.effect != "deny"
+    return (*said, decision.retry_ns)
+
+
+def foreseen(expected: Expected) -> tuple[object, ...]:
+    said = (expected.effect, expected.code, expected.rule, expected.at, expected.remaining)
+    return (*said, expected.retry)
+
+
+def says_something(balances: dict[str, Balance]) -> dict[str, Balance]:
+    return {unit: one for unit, one in balances.items() if one != Balance(None, 0, 0)}
+
+
+class MemoryInterleavings(Interleavings):
+    def driver_(self) -> Driver:
+        return InMemory()
+
+
+class JournalInterleavings(Interleavings):
+    def driver_(self) -> Driver:
+        return Journalled()
+
+
+class RedisInterleavings(Interleavings):
+    def driver_(self) -> Driver:
+        return InRedis(f"redis://127.0.0.1:{PORT[0]}/0")
+
+
+PORT: list[int] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        if shutil.which("redis-server"):
+            PORT[:] = [stack.enter_context(redis_server(tmp_path_factory.mktemp("redis")))]
+        yield
+
+
+TestMemory = MemoryInterleavings.TestCase
+TestJournal = JournalInterleavings.TestCase
+TestRedis = pytest.mark.skipif(
+    shutil.which("redis-server") is None, reason="redis-server is not installed"
+)(RedisInterleavings.TestCase)
+TestMemory.settings = settings(
+    max_examples=40, stateful_step_count=50, deadline=None, database=None
 )
+TestJournal.settings = settings(
+    max_examples=30, stateful_step_count=50, deadline=None, database=None
+)
+TestRedis.settings = settings(max_examples=15, stateful_step_count=40, deadline=None, database=None)
+
+
+def walk(machine: Interleavings, seed: int, steps: int) -> None:
+    """A long way through one machine, with the odds of a busy ledger."""
+    draw = random.Random(seed)
+    pauses = [0, 1, 3, 9, 60, 61]  # seconds; a window counts at its end, and not after it
+
+    def vector(most: int = 40) -> dict[str, int]:
+        return {unit: draw.randrange(most) for unit in draw.sample(UNITS, draw.randrange(4))}
+
+    def request() -> ReserveRequest:
+        also = draw.choice([(), (), ("@suite",), ("@suite/x", "@writes")])
+        ahead, ttl = draw.choice([{}, vector()]), draw.randint(1, 30) * SECOND
+        name = f"tool.{draw.choice(NAMES)}"
+        return ReserveRequest(
+            str(draw.randrange(9)),
+            draw.choice(SCOPES),
+            name,
+            vector(),
+            ttl,
+            also=also,
+            ahead=ahead,
+            digest=draw.choice(["", "d"]),
+        )
+
+    def some() -> list[int]:
+        return [draw.randrange(12) for _ in range(draw.randint(1, 3))]
+
+    def budget() -> dict[str, int]:
+        return {unit: draw.randrange(200) for unit in draw.sample(LIMITED, draw.randrange(4))}
+
+    def again() -> bool:
+        return draw.random() < 0.3
+
+    def by() -> str:
+        return draw.choice(["ann", "bob"])
+
+    def outcome() -> str:
+        return draw.choice(["ok", "ok", "fail", "unknown"])
+
+    calls: list[tuple[int, Callable[[], None]]] = [
+        (3, lambda: machine.set_budget(draw.choice(HAND_LIMITED), budget())),
+        (1, lambda: machine.stop(draw.choice(("a//b", "@suite/x")), draw.randrange(5))),
+        (12, lambda: machine.reserve([request() for _ in range(draw.randint(1, 4))], again())),
+        (2, lambda: machine.again(some())),
+        (2, lambda: machine.event(draw.randrange(4), draw.choice(SCOPES), vector(), "ok", again())),
+        (4, lambda: machine.approve(some(), by(), again())),
+        (2, lambda: machine.refuse(some(), by(), draw.choice(["", "no: never"]), again())),
+        (2, lambda: machine.answer(some())),
+        (10, lambda: machine.start(some(), again())),
+        (10, lambda: machine.commit(some(), vector(60), outcome(), again())),
+        (3, lambda: machine.release(some(), draw.choice(["gone", "cancelled"]), again())),
+        (4, lambda: machine.extend(some(), draw.randint(1, 60) * SECOND, again())),
+        (6, lambda: machine.sweep(draw.choice(pauses) * SECOND)),
+    ]
+    if machine.driver.durable:
+        calls += [(1, machine.restart), (1, lambda: machine.replay_to(draw.choice))]
+    if isinstance(machine.driver, Journalled):
+        calls.append((1, lambda: machine.crash_to(draw.choice)))
+    weights = [weight for weight, _ in calls]
+    for _ in range(steps):
+        draw.choices([call for _, call in calls], weights)[0]()
+        machine.balances_are_the_sums()
+        machine.what_has_ended_has_one_end()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", [MemoryInterleavings, JournalInterleavings, RedisInterleavings])
+def test_long_walks(kind: type[Interleavings], seed: int) -> None:
+    if kind is RedisInterleavings and not PORT:
+        pytest.skip("redis-server is not installed")
+    machine = kind()
+    machine.begin()
+    try:
+        walk(machine, seed, 150)
+    finally:
+        machine.teardown()
 
 
 @given(
     limit=st.integers(0, 500),
-    asks=st.lists(st.tuples(scopes, st.integers(0, 60), st.integers(0, 60)), max_size=40),
+    asks=st.lists(
+        st.tuples(st.sampled_from(SCOPES), st.integers(0, 60), st.integers(0, 60)), max_size=40
+    ),
     order=st.randoms(use_true_random=False),
 )
 @settings(max_examples=60, deadline=None, database=None)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from authority_report_runs import a_ruled_run
 from contention_report_runs import a_contended_run, a_sound_run
 from proofrig.checkers.checker import Evidence, Finding
 from proofrig.reports.html import render
@@ -230,6 +231,52 @@ def test_a_run_without_scenarios_has_nothing_of_them(text: str) -> None:
     assert not [tag for tag, attrs in page.tags if attrs.get("class") in ("contention", "finding")]
     assert "m-flag" not in text and ".finding" not in text.partition("</style>")[0]
     assert data_of(text)["scenes"] == [] and "Contention metrics" not in page
+
+
+def test_the_authority_has_its_section_with_links_into_traces(tmp_path: Path) -> None:
+    text = render(a_ruled_run(tmp_path / "runs" / "r").report(0)).decode()
+    page = Page(text)
+    for said in (
+        "81 allowed 3 asked 9 denied of 93 actions",
+        "98.9 % of 94 known actions came to the authority; not: 1 request of no trial",
+        "rule tests-are-read-only",
+        "To do instead: change the code, not the tests",
+        "1 approved, 1 refused, 1 not answered in time; 40.0 ms on average",
+        "partial 3 $0.0018",
+        "unknown outcome 3 $0.0018",
+        "Price: sim-1: invented for tests, 2026-01-01",
+        "10 of 10 calls",
+        "Repeat stopped",
+    ):
+        assert said in page, said
+    opened = {attrs.get("data-trial") for _, attrs in page.tags if attrs.get("data-action")}
+    assert opened >= {"coding:1", "refund:1", "research:1"}
+    steps = data_of(text)["traces"]["coding:1"]["steps"]
+    assert [step["id"] for step in steps if step.get("outcome") == "denied"] == ["coding:1/2"]
+
+
+def test_shadow_mode_says_what_would_have_been_blocked(tmp_path: Path) -> None:
+    page = Page(render(a_ruled_run(tmp_path, "shadow").report(0)).decode())
+    assert "12 of 96 actions would have been blocked: $0.0018" in page
+    assert "shadow mode: nothing was refused" in page
+    assert "would be denied rule tests-are-read-only" in page
+
+
+def test_a_run_without_a_policy_and_without_a_denial_has_nothing_of_it(tmp_path: Path) -> None:
+    text = render(a_run(tmp_path, cases=0).report(0)).decode()
+    assert "Authority" not in text and ".shadowed" not in text
+
+
+def test_names_of_rules_and_actions_are_only_ever_text(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    with run.trial("a") as trial:
+        told = {"decision": "deny", "rule": EVIL, "code": EVIL, "at": EVIL, "fix": EVIL}
+        trial.tool(EVIL, {}, "", reserve=told)
+        attrs = {"kind": EVIL, "step": "stop", "says": EVIL}
+        run.write(trial.t, "note", "anomaly", trial=trial.name, attrs=attrs)
+    page = Page(render(run.report(0)).decode())
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert not any(tag == "img" or "onerror" in attrs for tag, attrs in page.tags)
 
 
 def test_text_of_a_checker_is_only_ever_text(tmp_path: Path) -> None:

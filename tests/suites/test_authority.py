@@ -50,6 +50,14 @@ def test_where_both_limit_a_scope_the_lower_amount_counts(tmp_path: Path) -> Non
     }
 
 
+@pytest.mark.parametrize("pattern", ["@suite", "@*"])
+def test_a_policy_may_limit_the_suite_by_itself(tmp_path: Path, pattern: str) -> None:
+    """Every action is booked there: a limit of the policy's own is no limit on nothing."""
+    written = PolicySettings.model_validate({"limits": {pattern: {"calls": 1}}})
+    policy = policy_of(written, Budgets(), ["acme"], tmp_path)
+    assert policy is not None and policy.scopes == {"@suite": ("*",)}
+
+
 def test_the_lower_of_two_budgets() -> None:
     one = Budget.model_validate({"usd": 1, "calls:llm": 5})
     other = Budget.model_validate({"usd": 2, "calls:llm": 4, "calls/hour": 6})

@@ -14,7 +14,9 @@ Rules:
 2. A block that ends is committed: `actual` as measured, else what was held as estimated. One that
    raises is committed with outcome `fail`, cancelled with `unknown`: the side effect may have
    happened, and what was not said is charged as held. `action.undone()` says that it did not.
-3. A hold is kept alive while its block runs.
+3. A hold is kept alive while its block runs. Should it end all the same, the block's end raises
+   LedgerError: the hold is charged, and what was said above it is booked as `<id>.late`.
+4. One id runs once: a second block under it is refused while the first runs, and afterwards.
 """
 
 from __future__ import annotations
@@ -27,20 +29,35 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import msgspec
 
-from proofrig.authority.budget import SECOND_NS, one_call
+from proofrig.authority.budget import (
+    MAX_AMOUNT,
+    SECOND_NS,
+    check_amount,
+    one_call,
+    unit_and_window,
+)
 from proofrig.authority.decision import Decision
 from proofrig.authority.engine import Engine
 from proofrig.authority.transition import MINUTE_NS, ReserveRequest, Source
-from proofrig.errors import InfraError, LedgerError, ProofrigError, UsageError
+from proofrig.errors import (
+    IdempotencyError,
+    InfraError,
+    LedgerError,
+    ProofrigError,
+    UsageError,
+)
 from proofrig.history.action import Outcome
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _NONE: dict[str, Any] = {}
+_OWNERS = ("self", "cls")  # of a method: no argument of the call
+_RUNNING: WeakKeyDictionary[Engine, set[str]] = WeakKeyDictionary()
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -48,8 +65,9 @@ class Action:
     """An action that was allowed, while its block runs. decision: what was decided, with its caps.
     charged: what it came to, once the block has ended."""
 
-    def __init__(self, id: str, decision: Decision) -> None:
-        self.id = id
+    def __init__(self, request: ReserveRequest, decision: Decision) -> None:
+        self.id = request.id
+        self._request = request
         self.decision = decision
         self.charged: dict[str, int] | None = None
         self._actual: dict[str, int] = {}
@@ -62,7 +80,10 @@ class Action:
         """What it cost, in the authority's units (`usd_micro`, `tokens`, ...); called again, the
         units named replace what was said before. `calls:<kind>` goes by `calls_<kind>`. price:
         where the rates of the money come from."""
-        self._actual |= {_unit(name): amount for name, amount in amounts.items()}
+        said = {_unit(name): amount for name, amount in amounts.items()}
+        for unit, amount in said.items():
+            check_amount(unit_and_window(unit)[0], amount)
+        self._actual |= said
         self._source = source
         self._price = price or self._price
 
@@ -79,9 +100,23 @@ class Action:
             await engine.release(self.id, self._undone)
             self.charged = {}
             return
-        self.charged = await engine.commit(
-            self.id, self._actual, self._source, outcome, price=self._price
-        )
+        try:
+            self.charged = await engine.commit(
+                self.id, self._actual, self._source, outcome, price=self._price
+            )
+        except IdempotencyError:
+            raise
+        except LedgerError:
+            await self._book_above(engine, outcome)
+            raise
+
+    async def _book_above(self, engine: Engine, outcome: Outcome) -> None:
+        """Its hold ran out while the block ran, and is charged: book what it cost above that."""
+        held = self._request.amounts
+        above = {u: n - held.get(u, 0) for u, n in self._actual.items() if n > held.get(u, 0)}
+        if above:
+            late = msgspec.structs.replace(self._request, id=f"{self.id}.late", amounts=above)
+            await engine.event(late, self._source, outcome)
 
 
 class Actions:
@@ -101,6 +136,8 @@ class Actions:
         root: str = "",
         hold_s: float = MINUTE_NS / SECOND_NS,
     ) -> None:
+        if not 0 < hold_s <= MAX_AMOUNT / SECOND_NS:
+            raise UsageError(f"hold_s: expected seconds above 0, at most 104 days, got {hold_s!r}")
         self.engine = engine
         self.scope = scope
         self._also = also
@@ -141,8 +178,22 @@ class Actions:
             self._also,
             digest=_digest(arguments),
         )
-        decision = await self._let_in(request)
-        action = Action(request.id, decision)
+        running = _RUNNING.setdefault(self.engine, set())
+        if request.id in running:
+            raise LedgerError(
+                f"action {request.id!r}: expected an id that is not running, got one whose block "
+                "has not ended; one id stands for one action"
+            )
+        running.add(request.id)
+        try:
+            async with self._begun(request) as action:
+                yield action
+        finally:
+            running.discard(request.id)
+
+    @asynccontextmanager
+    async def _begun(self, request: ReserveRequest) -> AsyncIterator[Action]:
+        action = Action(request, await self._let_in(request))
         beating = asyncio.create_task(self._beat(request.id))
         try:
             yield action
@@ -166,6 +217,11 @@ class Actions:
         function's own name, with the call's arguments by name."""
 
         def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+            if not inspect.iscoroutinefunction(function):
+                raise UsageError(
+                    f"tool: expected an async function, got {function!r}; an action ends when what "
+                    "it awaits does: make it `async def`, or use `async with actions.action(...)`"
+                )
             signature = inspect.signature(function)
             called = f"tool.{name or function.__name__}"
 
@@ -173,7 +229,7 @@ class Actions:
             async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
                 bound = signature.bind(*args, **kwargs)
                 bound.apply_defaults()
-                said = {key: value for key, value in bound.arguments.items() if key != "self"}
+                said = {key: value for key, value in bound.arguments.items() if key not in _OWNERS}
                 async with self.action(called, said, id="", **amounts):
                     return await function(*args, **kwargs)
 
@@ -220,7 +276,7 @@ def _digest(arguments: Mapping[str, Any]) -> str:
         return ""
     try:
         text = _encode(arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(
             f"arguments: expected what JSON can say, got {error}; pass plain values to the action "
             "and keep objects for the code inside"

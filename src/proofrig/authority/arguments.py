@@ -38,6 +38,9 @@ def values_at(arguments: Any, name: str, *, whole: bool = False) -> list[Any]:
     each a scalar or an object; whole: a list at the end stays one value. Raises Unread."""
     if not isinstance(arguments, Mapping):
         raise Unread(f"expected arguments in an object, got {shown(arguments)}")
+    if "." in name and name in arguments and name.partition(".")[0] in arguments:
+        # Which of the two would the tool take?
+        raise Unread(f"expected `{name}` in objects, got an argument with dots in its name")
     found: list[Any] = [arguments]
     gone = ""
     for part in name.split("."):

@@ -10,6 +10,7 @@ Rules:
 5. The clock is passed in: nanoseconds that never go back. With a journal they go on over restarts
    (`time.time_ns`), since the expiry of a hold is written down.
 6. A scope gets the limits that the policy gives it when it is first used, before its first action.
+   Over a restart it keeps them, and what was set by hand since, until the policy says otherwise.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proofrig.authority.budget import Amounts, Balance, ancestors, run_of
-from proofrig.authority.decision import Decision, decision_of, refused
+from proofrig.authority.decision import Decision, approved, decision_of, refused
 from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import Ledger
 from proofrig.authority.ruling import ALLOWED, Act, Ruling
@@ -58,7 +59,10 @@ class Authority:
         self._clock = clock
         self._policy = policy
         self._limited: set[str] = set()
-        self._waiting: dict[str, Answered] = {}
+        self._waiting: dict[str, list[Answered]] = {}
+        if policy is None:  # what an earlier one limited is not limited any more
+            for scope in ledger.given():
+                self._give(scope, {})
 
     def set_budget(self, scope: str, amounts: Amounts) -> None:
         """Limit `scope` in the units named; other units keep their limits."""
@@ -109,6 +113,8 @@ class Authority:
     def release(self, id: str, reason: str) -> None:
         """Give the whole hold back: the action certainly did not happen. Raises LedgerError."""
         self._write(self._ledger.release(id, reason, self._clock()))
+        if id in self._waiting:  # whoever asked gave up
+            self._answer(id, refused(self._asked(id), "approval_refused", reason))
 
     def extend(self, id: str, ttl_ns: int) -> int:
         """Let the hold live for `ttl_ns` from now: the heartbeat of long actions. Returns when it
@@ -120,9 +126,12 @@ class Authority:
     def event(
         self, request: ReserveRequest, source: Source = "measured", outcome: Outcome = "ok"
     ) -> dict[str, int]:
-        """Charge what has already happened, in full, without asking. Returns what was charged."""
+        """Charge what has already happened, in full, without asking; what taints, taints. Returns
+        what was charged."""
         self._limit(request)
-        made = self._ledger.event(request, source, outcome, self._clock())
+        policy = self._policy
+        taints = ALLOWED if policy is None else Ruling(units=policy.taints(request.name))
+        made = self._ledger.event(request, source, outcome, self._clock(), taints)
         self._write(made)
         return dict(made.amounts or {})
 
@@ -135,7 +144,7 @@ class Authority:
     def approve(self, id: str, by: str) -> Decision:
         """Let what asked begin. Raises LedgerError when it does not, or no longer, wait."""
         self._write(self._ledger.approve(id, by, self._clock()))
-        return self._answer(id, Decision("allow", id, rule=self._asked(id).rule))
+        return self._answer(id, approved(self._asked(id)))
 
     def refuse(self, id: str, by: str, reason: str = "") -> Decision:
         """Deny what asked; its hold is given back. Raises LedgerError."""
@@ -153,14 +162,14 @@ class Authority:
         if held is None or held.opened.event != "ask":
             raise LedgerError(no_such_move(id, self._ledger.state(id), "a wait for approval"))
         if held.state == "pending":
-            self._waiting[id] = tell
+            self._waiting.setdefault(id, []).append(tell)
         elif held.last.event == "release":
             by, _, why = held.last.reason.removeprefix("refused by ").partition(": ")
             tell(refused(self._asked(id), "approval_refused", by, why))
         elif held.last.event == "expire" and held.state == "expired_released":
             tell(refused(self._asked(id), "approval_timeout", ""))
         else:
-            tell(Decision("allow", id, rule=held.opened.rule))
+            tell(approved(self._asked(id)))
 
     def pending(self) -> list[Transition]:
         """What waits for approval, oldest first."""
@@ -173,8 +182,7 @@ class Authority:
         return decision_of(held.opened)
 
     def _answer(self, id: str, answer: Decision) -> Decision:
-        tell = self._waiting.pop(id, None)
-        if tell is not None:
+        for tell in self._waiting.pop(id, ()):
             tell(answer)
         return answer
 
@@ -214,12 +222,12 @@ class Authority:
             return ""
         if rule := policy.cannot(scope, name):
             return rule
-        unit = f"calls:{name}"
-        if unit not in policy.counts:
-            return ""
-        self._limit_path(scope)
-        left = self._ledger.books.left(scope, unit, self._clock())
-        return f"{unit} in {scope}" if left is not None and left <= 0 else ""
+        for unit in policy.counted(name):
+            self._limit_path(scope)
+            left = self._ledger.books.left(scope, unit, self._clock())
+            if left is not None and left <= 0:
+                return f"{unit} in {scope}"
+        return ""
 
     def balances(self, scope: str) -> dict[str, Balance]:
         """Every unit limited or booked in `scope`. Costs a look at every live hold."""
@@ -259,16 +267,13 @@ class Authority:
             return
         for scope in ancestors(path):
             if scope not in self._limited:
-                limits = policy.limits(scope)
-                if limits and not self._has(scope, limits):
-                    self.set_budget(scope, limits)
+                self._give(scope, policy.limits(scope))
                 self._limited.add(scope)
 
-    def _has(self, scope: str, limits: Amounts) -> bool:
-        have = (
-            self._ledger.balances(scope, self._clock()) if self._ledger.books.knows(scope) else {}
-        )
-        return all(unit in have and have[unit].allocated == n for unit, n in limits.items())
+    def _give(self, scope: str, limits: Amounts) -> None:
+        made = self._ledger.give(scope, limits, self._clock())
+        if made is not None:
+            self._write(made)
 
     def _write(self, made: Transition) -> None:
         if self._journal is not None:
@@ -293,4 +298,11 @@ def recover(
     except JournalError:
         journal.close()
         raise
-    return Authority(ledger, journal, clock, policy)
+    return Authority(ledger, journal, onward(clock, ledger.last_ns), policy)
+
+
+def onward(clock: Callable[[], int], last_ns: int) -> Callable[[], int]:
+    """`clock`, set forward when it stands before `last_ns`: a clock that was put back between two
+    runs would let holds live on, and ids be taken for new that a replay still knows."""
+    behind = last_ns - clock()
+    return clock if behind <= 0 else lambda: clock() + behind

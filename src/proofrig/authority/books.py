@@ -10,12 +10,14 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Protocol
 
 import msgspec
 
 from proofrig.authority.budget import (
+    MAX_AMOUNT,
     Amounts,
     Balance,
     ancestors,
@@ -153,15 +155,17 @@ class Books:
         lane = self._lanes.get((scope, also))
         if lane is None:
             lane = self._lanes[scope, also] = self._new_lane(scope, also)
+        accounts = lane.accounts
         for unit, amount in amounts.items():
-            check_amount(unit, amount)
-            if unit not in lane.accounts:
-                if unit_and_window(unit)[1]:
+            if type(amount) is not int or not 0 <= amount <= MAX_AMOUNT:
+                check_amount(unit, amount)
+            if unit not in accounts:
+                if unit_and_window(unit)[1] or unit == "children":
                     raise UsageError(
-                        f"amounts: expected a unit without a window, got {unit!r}; only limits "
-                        "have windows"
+                        f"amounts: expected a unit that actions use, got {unit!r}; only limits "
+                        "have windows and count children"
                     )
-                lane.accounts[unit] = tuple(self._account(above, unit) for above in lane.scopes)
+                accounts[unit] = tuple(self._account(above, unit) for above in lane.scopes)
         return lane
 
     def _new_lane(self, scope: str, also: tuple[str, ...]) -> Lane:
@@ -192,6 +196,16 @@ class Books:
                 window = Window(name, seq)
                 windows.append(window)
             window.limit = amount
+
+    def lift(self, scope: str, units: Iterable[str]) -> None:
+        """Take the limits of `scope` in `units` away."""
+        for name in units:
+            unit, width = unit_and_window(name)
+            if not width:
+                self._account(scope, unit).limit = _UNLIMITED
+                continue
+            windows = self._windows.get(scope, {}).get(unit, [])
+            windows[:] = [window for window in windows if window.name != width]
 
     def used(self, scope: str, unit: str) -> int:
         """What is reserved and spent of a unit in a scope."""
@@ -245,7 +259,7 @@ class Books:
             short = [
                 unit
                 for unit, left in remaining.items()
-                if amounts.get(unit.partition("/")[0], -1) > left
+                if (name := unit.partition("/")[0]) in amounts and amounts[name] > left
             ]
             if not short:
                 continue

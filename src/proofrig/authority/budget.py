@@ -75,8 +75,11 @@ def ancestors(scope: str) -> tuple[str, ...]:
 
 
 def run_of(scope: str) -> str:
-    """The run that `scope` belongs to: its first four levels, or itself when it has fewer."""
-    return "/".join(scope.split("/")[:RUN_LEVELS]) if scope.count("/") >= RUN_LEVELS else scope
+    """The run that `scope` belongs to: its first four levels, or itself when it has fewer. Of empty
+    levels at the end nothing is booked: then it is the scope above them."""
+    if scope.count("/") < RUN_LEVELS:
+        return scope
+    return "/".join(scope.split("/")[:RUN_LEVELS]).rstrip("/")
 
 
 def unit_and_window(unit: str) -> tuple[str, str]:

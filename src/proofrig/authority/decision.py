@@ -62,7 +62,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
             "max_tokens": self.max_tokens,
             "retry_ns": self.retry_ns,
         }
-        if self.shadow is not None and not self.shadow.effect == "allow":
+        if self.shadow is not None and self.shadow.effect != "allow":
             told["shadow"] = self.shadow.facts()
         kept = {name: value for name, value in told.items() if value}
         return {"decision": self.effect} | kept
@@ -90,6 +90,12 @@ def decision_of(made: Transition) -> Decision:
     )
 
 
+def approved(asked: Decision) -> Decision:
+    """What asked may begin, with the cap it asked with."""
+    effect: Literal["allow", "cap"] = "allow" if asked.max_tokens is None else "cap"
+    return Decision(effect, asked.id, rule=asked.rule, max_tokens=asked.max_tokens)
+
+
 def refused(asked: Decision, code: str, by: str, reason: str = "") -> Decision:
     """The denial of what asked, was not approved, and consumed nothing."""
     why = f"{by} refused it" if code == "approval_refused" else "nobody approved it in time"
@@ -107,7 +113,7 @@ def _fix(made: Transition) -> str:
     short = {
         unit: left
         for unit, left in remaining.items()
-        if asked.get(unit.partition("/")[0], -1) > left
+        if (name := unit.partition("/")[0]) in asked and asked[name] > left
     }
     wants = (
         ", ".join(

@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -213,7 +214,10 @@ class Journal:
     def _try(self) -> None:
         rows = []
         for made in self._queue:
-            body = self._encode(made)
+            try:
+                body = self._encode(made)
+            except UnicodeEncodeError:
+                body = self._encode(_encodable(made))
             rows.append((made.seq, crc32(body, made.seq & 0xFFFFFFFF), body))
         try:
             if len(rows) == 1:
@@ -253,6 +257,21 @@ class Journal:
 _KNOWN = "select seq, body, reason from aside order by seq"
 _LAST = """select coalesce(max(seq), 0) from
     (select seq from transitions union all select seq from aside)"""
+
+
+def _encodable(made: Transition) -> Transition:
+    """The same move, with each half of a surrogate pair in its names and words as `\\ud800`: such
+    text is no Unicode, and must not stop what is behind it."""
+    fields = {name: _words(value) for name, value in msgspec.structs.asdict(made).items()}
+    return Transition(**fields)
+
+
+def _words(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_words(name): amount for name, amount in value.items()}
+    return tuple(map(_words, value)) if isinstance(value, tuple) else value
 
 
 def _as_bytes(body: object) -> bytes:

@@ -28,25 +28,31 @@ from proofrig.authority.budget import Amounts, Balance
 from proofrig.authority.ruling import ALLOWED, Ruling
 from proofrig.authority.transition import (
     MINUTE_NS,
+    POLICY,
     TRANSITIONS,
     Reservation,
     ReserveRequest,
     Source,
     State,
     Transition,
+    added,
     admission,
     after,
     belongs_to,
+    charging,
+    check_ttl,
     denial,
+    holding,
     no_such_move,
+    same_call,
     same_payload,
-    same_request,
 )
 from proofrig.errors import LedgerError
 from proofrig.history.action import Outcome
 
 replace = msgspec.structs.replace
 NO_LANE = Lane((), ())
+_Limits = tuple[tuple[str, int], ...]
 
 
 class Ledger:
@@ -57,9 +63,12 @@ class Ledger:
 
     def __init__(self, *, retention_ns: int = 10 * MINUTE_NS) -> None:
         self.seq = 0
+        self.last_ns = 0  # of what was taken in by `apply`: the latest time
         self._retention = retention_ns
         self.books = Books()
         self._stopped: dict[str, str] = {}  # scope -> why nothing starts in it any more
+        self._given: dict[str, _Limits] = {}  # scope -> what a policy gave it last
+        self._alike: dict[_Limits, _Limits] = {}  # most scopes are given the same
         self._live: dict[str, Reservation] = {}
         self._ended: dict[str, Reservation] = {}
         self._ends: deque[Transition] = deque()  # what brought each to `_ended`, oldest first
@@ -105,9 +114,32 @@ class Ledger:
         """Set the limits of `scope` in the units named; other units keep theirs."""
         amounts = dict(amounts)
         made = Transition(self.seq + 1, now_ns, "budget", "", "new", scope, amounts=amounts)
-        self.books.allocate(scope, amounts, made.seq)
-        self.seq = made.seq
+        self._limited(made)
         return made
+
+    def give(self, scope: str, limits: Amounts, now_ns: int) -> Transition | None:
+        """Set the limits that the policy has for `scope`, and lift those that it had before and has
+        no more; None when it has the same ones. What was set by hand since then stays."""
+        had = self._given.get(scope, ())
+        if tuple(sorted(limits.items())) == had:
+            return None
+        made = Transition(
+            self.seq + 1,
+            now_ns,
+            "budget",
+            "",
+            "new",
+            scope,
+            amounts=dict(limits),
+            reason=POLICY,
+            lifted=tuple(unit for unit, _ in had if unit not in limits),
+        )
+        self._limited(made)
+        return made
+
+    def given(self) -> tuple[str, ...]:
+        """The scopes that a policy gave limits to."""
+        return tuple(scope for scope, limits in self._given.items() if limits)
 
     def stop(self, scope: str, reason: str, now_ns: int) -> Transition:
         """Let nothing new begin in `scope` and below it."""
@@ -124,10 +156,8 @@ class Ledger:
         """
         known = self._live.get(request.id) or self._ended.get(request.id)
         if known is not None:
-            return same_request(known.opened, request)
-        amounts = dict(request.amounts)
-        if ruling.units:
-            amounts |= {unit: n for unit, n in ruling.units.items() if unit not in amounts}
+            return same_call(known.opened, request, posted=False)
+        amounts = holding(request, ruling)
         lane = self.books.lane(request.scope, amounts, belongs_to(request, ruling))
         refused = self._refused(request, ruling, lane, now_ns)
         if refused is None:
@@ -156,13 +186,18 @@ class Ledger:
         return self.books.crowded(lane) if lane.fresh else None
 
     def event(
-        self, request: ReserveRequest, source: Source, outcome: Outcome, now_ns: int
+        self,
+        request: ReserveRequest,
+        source: Source,
+        outcome: Outcome,
+        now_ns: int,
+        ruling: Ruling = ALLOWED,
     ) -> Transition:
-        """Charge what has already happened, in full, without a hold."""
+        """Charge what has already happened, in full, without a hold. Of a ruling, its units."""
         known = self._live.get(request.id) or self._ended.get(request.id)
         if known is not None:
-            return same_request(known.opened, request)
-        amounts = dict(request.amounts)
+            return same_call(known.opened, request, posted=True)
+        amounts = holding(request, ruling)
         lane = self.books.lane(request.scope, amounts, request.also)
         made = Transition(
             self.seq + 1,
@@ -176,6 +211,7 @@ class Ledger:
             now_ns + request.ttl_ns,
             source,
             outcome,
+            added=added(request, amounts),
             also=request.also,
             digest=request.digest,
         )
@@ -217,9 +253,7 @@ class Ledger:
         """Charge what the action cost, in full, and give the rest of the hold back."""
         held = self._live.get(id) or self._gone(id)
         opened = held.opened
-        charged = {**held.held, **actual}
-        if opened.earns and outcome == "ok":
-            charged |= opened.earns
+        charged = charging(held.held, opened.earns if outcome == "ok" else None, actual)
         if held.state == "committed":
             was = (held.last.amounts, held.last.source, held.last.outcome)
             return same_payload(held, was, (charged, source, outcome))
@@ -255,6 +289,7 @@ class Ledger:
 
     def extend(self, id: str, ttl_ns: int, now_ns: int) -> Transition:
         """Let the hold live for `ttl_ns` from now. A hold is never shortened."""
+        check_ttl(ttl_ns)
         held = self._live.get(id) or self._gone(id)
         state = after(held, "extend")
         expires = now_ns + ttl_ns
@@ -300,9 +335,9 @@ class Ledger:
             raise LedgerError(f"expected a number above {self.seq}, got {made.seq}")
         amounts = made.amounts or {}
         self._forget(made.t)
+        self.last_ns = max(self.last_ns, made.t)
         if made.event == "budget":
-            self.books.allocate(made.scope, amounts, made.seq)
-            self.seq = made.seq
+            self._limited(made)
             return
         if made.event == "stop":
             self._stopped[made.scope] = made.reason
@@ -328,6 +363,15 @@ class Ledger:
             self._settled(held, made, amounts)
 
     # ---- how figures move, for live calls and for `apply` alike
+
+    def _limited(self, made: Transition) -> None:
+        amounts = made.amounts or {}
+        self.books.allocate(made.scope, amounts, made.seq)
+        self.books.lift(made.scope, made.lifted)
+        if made.reason == POLICY:
+            limits = tuple(sorted(amounts.items()))
+            self._given[made.scope] = self._alike.setdefault(limits, limits)
+        self.seq = made.seq
 
     def _opened(self, made: Transition, held: dict[str, int], lane: Lane) -> None:
         opened = Reservation(made.state, made, made, held, lane, made.expires)

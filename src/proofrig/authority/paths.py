@@ -35,6 +35,7 @@ from proofrig.authority.links import is_real, real_path
 from proofrig.authority.readings import is_plain, readings
 
 MAX_PATH = 4_096
+MAX_PATHS = 50_000  # characters of all paths in one argument: each of their levels is looked up
 
 _INCOMPARABLE = (
     "expected a relative path where the rule has relative globs and an absolute one where it has "
@@ -174,7 +175,10 @@ def _places_at(arguments: Any, name: str, root: str) -> tuple[Place, ...]:
     value = arguments.get(name) if type(arguments) is dict else None
     if type(value) is str and "." not in name:
         return places_of(value, root)
-    found = [places_of(value, root) for value in values_at(arguments, name)]
+    values = values_at(arguments, name)
+    if sum(len(value) for value in values if isinstance(value, str)) > MAX_PATHS:
+        raise Unread(f"expected paths of at most {MAX_PATHS:,} characters in all, got more")
+    found = [places_of(value, root) for value in values]
     return tuple(dict.fromkeys(place for places in found for place in places))
 
 

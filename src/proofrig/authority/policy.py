@@ -23,7 +23,7 @@ import msgspec
 
 from proofrig.authority.arguments import Unread
 from proofrig.authority.budget import Amounts
-from proofrig.authority.globs import matcher, specificity
+from proofrig.authority.globs import folded, matcher, specificity
 from proofrig.authority.limits import Limits, least
 from proofrig.authority.paths import Memo
 from proofrig.authority.recent import Recent
@@ -168,9 +168,16 @@ class Policy:
 
     def booked(self, name: str) -> dict[str, int]:
         """What an action of this name leaves on its run: taints and counted calls."""
-        units = {unit: 1 for matches, unit in self._taints if matches(name)}
-        counted = _CALLS + name
-        return {**units, counted: 1} if counted in self.counts else units
+        return self.taints(name) | dict.fromkeys(self.counted(name), 1)
+
+    def counted(self, name: str) -> list[str]:
+        """The units `calls:<name>` of limits that count an action of this name."""
+        alike = folded(name)
+        return [unit for unit in sorted(self.counts) if folded(unit.removeprefix(_CALLS)) == alike]
+
+    def taints(self, name: str) -> dict[str, int]:
+        """The units of the taints that an action of this name leaves on its run."""
+        return {unit: 1 for matches, unit in self._taints if matches(name)}
 
     def _candidates(self, key: tuple[str, str, str, str]) -> _Candidates:
         found = self._found.get(key)

@@ -70,7 +70,9 @@ def _others(path: str) -> Iterator[str]:
     if url := _FILE.match(path):
         if url[1] and url[1].lower() not in ("localhost", "127.0.0.1", "[::1]"):
             raise Unread(f"expected a path on this machine, got {shown(path)}")
-        yield re.split(r"[?#]", path[url.end() :])[0] or "/"
+        whole = path[url.end() :] or "/"
+        yield whole
+        yield re.split(r"[?#]", whole)[0] or "/"
     if not path.isascii():
         yield "".join(c for c in path if unicodedata.category(c) != "Cf")  # what prints as nothing
         alike = unicodedata.normalize("NFKC", path)

@@ -6,7 +6,8 @@ Rules:
 2. Time is the server's, in whole microseconds; times that are given are rounded up to them.
 3. Rules decide here, going by what was last known of the run; the script books the answer only
    while that holds, else it says what is so and rules decide again.
-4. Limits of the policy are set with the first action that a process sees in a scope, once each.
+4. Limits of the policy are given with the first action that a process sees in a scope, unless the
+   scope was given the same before.
 5. `answer` looks again every quarter of a second at most. A look costs the server some
    microseconds, people take seconds, and unlike a message it cannot be missed.
 6. The sum of a unit in a scope stays below 2^53; what would pass it raises LedgerError.
@@ -23,7 +24,7 @@ import msgspec
 from proofrig.authority import redis_moves as moves
 from proofrig.authority.books import Books
 from proofrig.authority.budget import Amounts, Balance, ancestors, run_of
-from proofrig.authority.decision import Decision, decision_of, refused
+from proofrig.authority.decision import Decision, approved, decision_of, refused
 from proofrig.authority.engine import Engine
 from proofrig.authority.ledger import NO_LANE
 from proofrig.authority.recent import Recent
@@ -40,9 +41,11 @@ from proofrig.authority.transition import (
     admission,
     after,
     belongs_to,
+    check_ttl,
+    holding,
     no_such_move,
+    same_call,
     same_payload,
-    same_request,
 )
 from proofrig.errors import InfraError, LedgerError
 from proofrig.history.action import Outcome
@@ -117,8 +120,7 @@ class RedisEngine(Engine):
         self, request: ReserveRequest, ruling: Ruling, read: Mapping[str, bool]
     ) -> Decision | None:
         """The answer; None when what rules went by does not hold."""
-        amounts = dict(request.amounts)
-        amounts |= {unit: n for unit, n in ruling.units.items() if unit not in amounts}
+        amounts = holding(request, ruling)
         scopes = moves.scopes_of(request.scope, amounts, belongs_to(request, ruling))
         admitted = admission(request, ruling, amounts, 0, 0)
         given = moves.booking(request, amounts, scopes) | moves.asking(
@@ -144,7 +146,7 @@ class RedisEngine(Engine):
         made = _decode(answer[1])
         if answer[0] == b"known":
             self._opened.put(request.id, made)
-            same_request(made, request)
+            same_call(made, request, posted=False)
         return decision_of(made)
 
     def _limits(self, scopes: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -152,9 +154,8 @@ class RedisEngine(Engine):
         found: list[dict[str, Any]] = []
         if self._policy is not None:
             for n, scope in enumerate(scopes):
-                if self._limited.get(scope) is None and (limits := self._policy.limits(scope)):
-                    mark = repr(sorted(limits.items()))
-                    found.append({"at": n, "mark": mark, **moves.limiting(scope, limits)})
+                if self._limited.get(scope) is None:
+                    found.append({"at": n, **moves.giving(scope, self._policy.limits(scope))})
         return found
 
     def _note_limits(self, scopes: tuple[str, ...]) -> None:
@@ -169,6 +170,7 @@ class RedisEngine(Engine):
             after(held, "start")
 
     async def extend(self, id: str, ttl_ns: int) -> int:
+        check_ttl(ttl_ns)
         _, held, expires = await self._move(id, lambda opened: moves.extending(opened, ttl_ns))
         if held is not None:
             after(held, "extend")
@@ -205,7 +207,8 @@ class RedisEngine(Engine):
         self, request: ReserveRequest, source: Source, outcome: Outcome
     ) -> dict[str, int]:
         request = moves.in_micros(request)
-        amounts = dict(request.amounts)
+        taints = {} if self._policy is None else self._policy.taints(request.name)
+        amounts = holding(request, Ruling(units=taints))
         scopes = moves.scopes_of(request.scope, amounts, request.also)
         given = moves.booking(request, amounts, scopes)
         given["tail"] = moves.tail(moves.posting(request, amounts, source, outcome))
@@ -213,7 +216,7 @@ class RedisEngine(Engine):
         answer = await self._run("event", given, scopes)
         self._note_limits(scopes)
         if answer[0] == b"known":
-            return dict(same_request(_decode(answer[1]), request).amounts or {})
+            return dict(same_call(_decode(answer[1]), request, posted=True).amounts or {})
         return amounts
 
     # ---- approval
@@ -224,7 +227,7 @@ class RedisEngine(Engine):
             if held.last.event != "approve":
                 after(held, "approve")
             same_payload(held, held.last.reason, by)
-        return Decision("allow", id, rule=opened.rule)
+        return approved(decision_of(opened))
 
     async def refuse(self, id: str, by: str, reason: str = "") -> Decision:
         said = f"refused by {by}: {reason}" if reason else f"refused by {by}"

@@ -17,9 +17,10 @@ import msgspec
 
 from proofrig.authority.books import Books, Refusal
 from proofrig.authority.budget import Amounts, check_amount
-from proofrig.authority.decision import Decision, decision_of, refused
+from proofrig.authority.decision import Decision, approved, decision_of, refused
 from proofrig.authority.ruling import Ruling
 from proofrig.authority.transition import (
+    POLICY,
     TRANSITIONS,
     Event,
     Reservation,
@@ -27,6 +28,8 @@ from proofrig.authority.transition import (
     Source,
     State,
     Transition,
+    added,
+    charging,
     denial,
 )
 from proofrig.history.action import Outcome
@@ -135,15 +138,22 @@ def posting(
         amounts,
         source=source,
         outcome=outcome,
+        added=added(request, amounts),
         also=request.also,
         digest=request.digest,
     )
 
 
-def limiting(scope: str, limits: Amounts) -> dict[str, Any]:
+def limiting(scope: str, limits: Amounts, reason: str = "") -> dict[str, Any]:
     """What sets the limits of one scope."""
-    made = Transition(0, 0, "budget", "", "new", scope, amounts=dict(limits))
+    made = Transition(0, 0, "budget", "", "new", scope, amounts=dict(limits), reason=reason)
     return {"tail": tail(made), "limits": [*limits.items()]}
+
+
+def giving(scope: str, limits: Amounts) -> dict[str, Any]:
+    """What gives one scope the limits of the policy, unless it was given the same before."""
+    mark = " ".join(f"{unit}={amount}" for unit, amount in sorted(limits.items()))
+    return {"mark": mark, **limiting(scope, limits, POLICY)}
 
 
 def moving(opened: Transition, event: Event, by: str = "") -> Given:
@@ -190,9 +200,8 @@ def settling(opened: Transition, event: Event, ends: Ends, states: tuple[State, 
 
 
 def charged_by(opened: Transition, actual: Amounts, outcome: Outcome) -> dict[str, int]:
-    """What a commit charges."""
-    charged = {**held_by(opened), **actual}
-    return charged | opened.earns if opened.earns and outcome == "ok" else charged
+    """What a commit charges. Raises UsageError."""
+    return charging(held_by(opened), opened.earns if outcome == "ok" else None, actual)
 
 
 def committing(
@@ -229,7 +238,7 @@ def answer_of(held: Reservation) -> Decision:
         return refused(asked, "approval_refused", by, why)
     if held.state == "expired_released":
         return refused(asked, "approval_timeout", "")
-    return Decision("allow", held.opened.id, rule=held.opened.rule)
+    return approved(asked)
 
 
 def _leading(event: Event) -> dict[State, State]:

@@ -64,7 +64,6 @@ class Ruling(msgspec.Struct, frozen=True, gc=False):
     also: tuple[str, ...] = ()
     wait_s: float = 0.0
 
-
     @property
     def plain(self) -> bool:
         """True when it lets an action in and has nothing to add."""

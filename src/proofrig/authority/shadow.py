@@ -12,11 +12,12 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from proofrig.authority.authority import Authority
+from proofrig.authority.authority import Authority, onward
 from proofrig.authority.budget import Amounts, Balance
 from proofrig.authority.decision import Decision
 from proofrig.authority.journal import Journal
@@ -53,14 +54,18 @@ class Shadow(Authority):
         self.judge.stop(scope, reason)
 
     def reserve(self, request: ReserveRequest) -> Decision:
-        judged = self.judge.reserve(request)
+        self.judge.sweep()  # enforcement ends a wait for approval when it is over, not a beat later
+        judged = None
+        with suppress(JournalError):  # of the shadow's own journal
+            judged = self.judge.reserve(request)
         decision = super().reserve(msgspec.structs.replace(request, ahead={}))
         return msgspec.structs.replace(decision, shadow=judged)
 
     def start(self, id: str) -> None:
         super().start(id)
         if self.judge.state(id) == "reserved":
-            self.judge.start(id)
+            with suppress(JournalError):
+                self.judge.start(id)
 
     def commit(
         self,
@@ -78,7 +83,7 @@ class Shadow(Authority):
 
     def release(self, id: str, reason: str) -> None:
         super().release(id, reason)
-        if self.judge.state(id) in ("reserved", "started", "pending"):
+        if self.judge.state(id) in ("reserved", "started"):
             self.judge.release(id, reason)
 
     def extend(self, id: str, ttl_ns: int) -> int:
@@ -101,8 +106,10 @@ class Shadow(Authority):
         return self.judge.balances(scope)
 
     def close(self) -> None:
-        self.judge.close()
-        super().close()
+        try:
+            self.judge.close()
+        finally:
+            super().close()
 
 
 def recover_shadow(path: Path | str, clock: Callable[[], int], judge: Authority) -> Shadow:
@@ -114,4 +121,4 @@ def recover_shadow(path: Path | str, clock: Callable[[], int], judge: Authority)
     except JournalError:
         journal.close()
         raise
-    return Shadow(ledger, journal, clock, judge)
+    return Shadow(ledger, journal, onward(clock, ledger.last_ns), judge)

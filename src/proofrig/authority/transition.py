@@ -16,15 +16,15 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
 
 from proofrig.authority.books import Lane, Refusal
-from proofrig.authority.budget import SECOND_NS, Amounts
+from proofrig.authority.budget import MAX_AMOUNT, SECOND_NS, Amounts, check_amount
 from proofrig.authority.ruling import ALLOWED, Ruling
-from proofrig.errors import IdempotencyError, LedgerError
+from proofrig.errors import IdempotencyError, LedgerError, UsageError
 from proofrig.history.action import Outcome
 
 State = Literal[
@@ -76,8 +76,11 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
 }
 
 MINUTE_NS = 60 * 1_000_000_000
+POLICY = "policy"
 
 _NOTHING: dict[str, Any] = {}
+_NO_STEPS: set[str] = set()  # units that were looked at and are no steps
+_REMEMBERED = 1_000
 
 
 class ReserveRequest(msgspec.Struct, frozen=True, gc=False):
@@ -117,6 +120,8 @@ class Transition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     requested. rule, max_tokens: the rule that decided, and its cap. On `deny`: code, at (the scope
     that refused), remaining (what was left there), fix, retry_ns (when it would fit).
     Of `commit`: source, outcome, and price, which says where the rates come from.
+    Of `budget`: reason, POLICY where the policy gave the limits; lifted, the units that the policy
+    limited before and limits no more.
     """
 
     seq: int
@@ -144,6 +149,7 @@ class Transition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     max_tokens: int | None = None
     retry_ns: int = 0
     price: str = ""
+    lifted: tuple[str, ...] = ()
 
     def asked(self) -> dict[str, int]:
         """Of what opened a reservation: the amounts as its caller asked for them."""
@@ -198,7 +204,7 @@ def admission(
         amounts,
         now_ns + (int(ruling.wait_s * SECOND_NS) if asks else ttl),
         ttl_ns=ttl if asks else 0,
-        added=_added(request, amounts),
+        added=added(request, amounts),
         earns=dict(ruling.earns) or None,
         also=belongs_to(request, ruling),
         digest=request.digest,
@@ -227,7 +233,7 @@ def denial(
         made[1] + request.ttl_ns,
         at=refusal.at,
         remaining=refusal.remaining,
-        added=_added(request, amounts),
+        added=added(request, amounts),
         also=belongs_to(request, ruling),
         digest=request.digest,
         rule=ruling.rule if by_rule else "",
@@ -244,7 +250,8 @@ def belongs_to(request: ReserveRequest, ruling: Ruling) -> tuple[str, ...]:
     return (*request.also, *(one for one in ruling.also if one not in request.also))
 
 
-def _added(request: ReserveRequest, amounts: dict[str, int]) -> tuple[str, ...]:
+def added(request: ReserveRequest, amounts: Amounts) -> tuple[str, ...]:
+    """The units of `amounts` that the request does not name."""
     return tuple(unit for unit in amounts if unit not in request.amounts)
 
 
@@ -260,6 +267,66 @@ def no_such_move(id: str, state: State, got: str) -> str:
     """What is said of a move that the table does not have."""
     allowed = ", ".join(TRANSITIONS[state]) or "nothing, it has ended"
     return f"reservation {id!r} is {state}: expected {allowed}; got {got}; nothing moved"
+
+
+def holding(request: ReserveRequest, ruling: Ruling) -> dict[str, int]:
+    """What a request holds once it is let in: what it asks for, and what rules add. Raises
+    UsageError when it asks for less of a unit than rules count, or for a step."""
+    amounts = dict(request.amounts)
+    for unit, amount in ruling.units.items() if ruling.units else ():
+        if amounts.setdefault(unit, amount) < amount:
+            raise UsageError(
+                f"amounts: expected at least {amount} {unit}, which rules count, got "
+                f"{amounts[unit]}; leave it out"
+            )
+    if not request.amounts.keys() <= _NO_STEPS:
+        _not_a_step(request.amounts)
+    ttl = request.ttl_ns
+    if type(ttl) is not int or not 0 < ttl <= MAX_AMOUNT:
+        check_ttl(ttl)
+    return amounts
+
+
+def check_ttl(ttl_ns: int) -> None:
+    """Raises UsageError for the life of a hold that cannot be kept exactly."""
+    if type(ttl_ns) is not int or not 0 < ttl_ns <= MAX_AMOUNT:
+        raise UsageError(
+            f"ttl_ns: expected whole nanoseconds from 1 to {MAX_AMOUNT} (104 days), got {ttl_ns!r}"
+        )
+
+
+def charging(held: Amounts, earns: Amounts | None, actual: Amounts) -> dict[str, int]:
+    """What a commit charges: `actual`, and the hold in every unit that it does not name. A unit
+    with a colon counts what was done (`calls:tool`, `taint:web`): an actual never lowers it.
+    Raises UsageError for a step, which is earned."""
+    charged = {**held, **actual}
+    for unit, amount in actual.items():
+        if ":" in unit:
+            check_amount(unit, amount)
+            if unit in held:
+                charged[unit] = max(amount, held[unit])
+            else:
+                _not_a_step((unit,))
+    return {**charged, **earns} if earns else charged
+
+
+def _not_a_step(units: Iterable[str]) -> None:
+    for unit in units:
+        if unit.startswith("step:"):
+            raise UsageError(
+                f"amounts: expected units that actions use, got {unit!r}; a step begins when the "
+                "action that leads to it has ended ok"
+            )
+    if len(_NO_STEPS) < _REMEMBERED:
+        _NO_STEPS.update(units)
+
+
+def same_call(opened: Transition, request: ReserveRequest, *, posted: bool) -> Transition:
+    """`same_request` of a `reserve` or, posted, of an `event`, each of which has ids of its own."""
+    if (opened.event == "event") is not posted:
+        got = "event" if posted else "reserve"
+        raise _other_payload(opened.id, opened.event, opened.event, got)
+    return same_request(opened, request)
 
 
 def same_request(opened: Transition, request: ReserveRequest) -> Transition:

@@ -9,15 +9,16 @@ Rules:
 1. What is decided stands on the history before anything follows from it.
 2. What asks holds its budget until it is answered, its time is over, its agent hangs up or its
    trial ends.
+   The history has its end before the end of its trial.
 3. The watch over a run (`anomalies.ladder`) is asked first: what it refuses reaches no ledger. Each
-   of its steps is a note.
+   of its steps is a note. A run that it stopped is stopped on the ledger, which then refuses all.
 4. Where decisions are only noted (shadow mode), nothing is refused, changed or waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from proofrig.anomalies.ladder import Step, Watch
-from proofrig.anomalies.settings import Done, Settings
+from proofrig.anomalies.settings import Done, Settings, State
 from proofrig.authority.decision import Decision
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import LedgerError, ProofrigError
@@ -33,7 +34,7 @@ from proofrig.errors import LedgerError, ProofrigError
 if TYPE_CHECKING:
     from proofrig.gateways.gateway import Binding, Context
 
-_SECOND_NS = 1_000_000_000
+_NO_ROOM = (429, 503, 529)
 
 
 class Approval(msgspec.Struct, frozen=True):
@@ -55,6 +56,24 @@ class Asked(msgspec.Struct, frozen=True):
     warning: str = ""
 
 
+class _Waiting:
+    """An action that waits for its answer. by: who answers, where that is known. over: its wait was
+    ended from outside, and its end is written."""
+
+    __slots__ = ("binding", "by", "coming", "name", "over")
+
+    def __init__(self, binding: Binding, name: str) -> None:
+        self.binding = binding
+        self.name = name
+        self.coming: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self.by = ""
+        self.over: Decision | None = None
+
+    def resolve(self, answer: Decision) -> None:
+        if not self.coming.done():
+            self.coming.set_result(answer)
+
+
 class Admission:
     """Lets the actions of a rig in. approvals: who answers what asks; what none of them answers
     runs out of time. watch: thresholds of the watch over every run; None: nothing is watched."""
@@ -65,27 +84,36 @@ class Admission:
         self.enforces = True
         self._context = context
         self._watches: dict[str, Watch] = {}
-        self._waiting: dict[str, tuple[Binding, asyncio.Future[Decision]]] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        policy = context.authority.policy
+        rules = () if policy is None else policy.compiled
+        self._may_ask = any(rule.effect == "ask" for rule in rules)
+        self._caps = tuple(rule.cap_unit for rule in rules if rule.cap_unit)
         context.bindings.on_end.append(self._trial_ended)
 
     @property
     def asks(self) -> bool:
         """True when some rule asks for approval, so that an action may have to wait."""
+        return self._may_ask and self.enforces
+
+    def ahead(self, name: str, calls: int) -> dict[str, int]:
+        """What `calls` further calls of this name, which come first, may still take of whatever
+        counts single actions."""
         policy = self._context.authority.policy
-        return self.enforces and policy is not None and any(rule.ask for rule in policy.rules)
+        if not calls or policy is None:
+            return {}
+        return dict.fromkeys((*policy.counted(name), *self._caps), calls)
 
     def ask(
         self, binding: Binding, request: ReserveRequest, attrs: dict[str, Any], digest: str = ""
     ) -> Asked:
         """Ask for an action, and write down what was decided beside `attrs`. digest: of its
-        arguments. Raises ProofrigError when that cannot be kept; then nothing is held."""
-        warned, step = "", self.seen(binding, request.name, digest)
-        if step is not None and step.step != "warn" and self.enforces:
-            decision = Decision(
-                "deny", request.id, f"{step.kind}_detected", scope=binding.scope, fix=step.says
-            )
-        else:
-            warned = step.says if step is not None and self.enforces else ""
+        arguments; without one the watch over the run does not look at it. Raises ProofrigError when
+        that cannot be kept; then nothing is held."""
+        step = self.seen(binding, request.name, digest) if digest else None
+        warned = step.says if step is not None and self.enforces else ""
+        decision = refusal(binding, request.id, step) if warned else None
+        if decision is None:
             decision = self._context.authority.reserve(request)
         try:
             self.write("reserve", request.name, binding, request.id, attrs | decision.facts())
@@ -98,22 +126,25 @@ class Admission:
     async def approved(self, binding: Binding, name: str, asked: Decision) -> Decision:
         """Wait for the answer to what asks, and write it down: an allow, or its denial."""
         context, began = self._context, self._context.clock()
-        coming: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._waiting[asked.id] = binding, coming
-        authority = context.authority
-        authority.when_answered(asked.id, lambda answer: _resolve(coming, answer))
-        timer = self._someone_answers(asked)
+        waiting = self._waiting[asked.id] = _Waiting(binding, name)
+        context.authority.when_answered(asked.id, waiting.resolve)
+        timer = self._someone_answers(asked, waiting)
         try:
-            answer = await coming
+            answer = await waiting.coming
         except asyncio.CancelledError:
-            self._withdraw(asked.id, "the agent went away before it was approved")
-            self.write("release", name, binding, asked.id, {"reason": "agent_gone"})
+            if waiting.over is None:
+                self._withdraw(asked.id, "the agent went away before it was approved")
+                self.write("release", name, binding, asked.id, {"reason": "agent_gone"})
             raise
         finally:
-            timer.cancel()
+            timer[0].cancel()
             del self._waiting[asked.id]
+        if waiting.over is not None:
+            return waiting.over
         said = {"approval_refused": "refuse", "approval_timeout": "timeout"}
         told: dict[str, Any] = {"rule": asked.rule, "answer": said.get(answer.code, "approve")}
+        if waiting.by and answer.code != "approval_timeout":
+            told["by"] = waiting.by
         told["waited_ns"] = context.clock() - began
         self.write("note", "approval", binding, asked.id, told)
         if not answer.allowed:
@@ -139,7 +170,8 @@ class Admission:
     # ---- the watch
 
     def seen(self, binding: Binding, name: str, digest: str) -> Step | None:
-        """What the watch over a run says of an action that is asked for."""
+        """What the watch over a run says of an action that is asked for; None also once the run is
+        stopped, which the ledger sees to."""
         if self.watch is None or not binding.token:
             return None
         watch = self._watches.get(binding.token)
@@ -147,7 +179,7 @@ class Admission:
             watch = self._watches[binding.token] = Watch(self.watch)
         step = watch.seen(name, digest, self._context.clock())
         if step is None or not step.first:
-            return step
+            return None if step is not None and step.step == "stop" else step
         told = {"kind": step.kind, "step": step.step, "count": step.count, "says": step.says}
         if not self.enforces:
             told["shadow"] = True
@@ -178,15 +210,29 @@ class Admission:
             attrs=attrs,
         )
 
-    def _someone_answers(self, asked: Decision) -> asyncio.TimerHandle:
+    def _someone_answers(self, asked: Decision, waiting: _Waiting) -> list[asyncio.TimerHandle]:
         """A person's answer on its way, or else the end of the time for one."""
         loop, authority = asyncio.get_running_loop(), self._context.authority
-        for one in self.approvals:
-            if fnmatchcase(asked.rule, one.rule) and one.after_s < asked.wait_s:
+        one = next((one for one in self.approvals if fnmatchcase(asked.rule, one.rule)), None)
+
+        def answer(one: Approval) -> None:
+            waiting.by = one.by
+            with suppress(LedgerError):  # its time was over, or its agent gone
                 if one.answer == "approve":
-                    return loop.call_later(one.after_s, authority.approve, asked.id, one.by)
-                return loop.call_later(one.after_s, authority.refuse, asked.id, one.by, one.reason)
-        return loop.call_later(asked.wait_s + 0.001, authority.sweep)
+                    authority.approve(asked.id, one.by)
+                else:
+                    authority.refuse(asked.id, one.by, one.reason)
+
+        def time_over() -> None:
+            authority.sweep()
+            if not waiting.coming.done():  # a timer may be early by a little
+                timer[0] = loop.call_later(0.001, time_over)
+
+        if one is not None and one.after_s < asked.wait_s:
+            timer = [loop.call_later(one.after_s, answer, one)]
+        else:
+            timer = [loop.call_later(asked.wait_s, time_over)]
+        return timer
 
     def _undo(self, binding: Binding, name: str, id: str, error: ProofrigError) -> None:
         self._withdraw(id, "it could not be written down")
@@ -200,13 +246,28 @@ class Admission:
 
     def _trial_ended(self, binding: Binding) -> None:
         self._watches.pop(binding.token, None)
-        for id, (owner, coming) in list(self._waiting.items()):
-            if owner.token == binding.token:
-                self._withdraw(id, "its trial ended before it was approved")
-                gone = Decision("deny", id, "trial_ended", fix="the trial has ended")
-                _resolve(coming, gone)
+        for id, waiting in list(self._waiting.items()):
+            if waiting.binding.token != binding.token or waiting.over is not None:
+                continue
+            fix = "the trial ended before it was approved"
+            waiting.over = Decision("deny", id, "trial_ended", fix=fix)
+            self._withdraw(id, fix)
+            self.write("release", waiting.name, waiting.binding, id, {"reason": "trial_ended"})
+            waiting.resolve(waiting.over)
 
 
-def _resolve(coming: asyncio.Future[Decision], answer: Decision) -> None:
-    if not coming.done():
-        coming.set_result(answer)
+def state_of(told: Mapping[str, Any]) -> State:
+    """How an action ended, for the watch, from the attributes of its commit: who had no room or
+    could not be reached may do better later."""
+    outcome = told["outcome"]
+    if outcome == "ok" and not told.get("is_error"):
+        return "ok"
+    busy = told.get("infra") or told.get("harness") or told.get("status") in _NO_ROOM
+    return "refused" if busy or outcome == "unknown" else "failed"
+
+
+def refusal(binding: Binding, id: str, step: Step | None) -> Decision | None:
+    """The denial that a step of the watch stands for; None for a mere warning."""
+    if step is None or step.step == "warn":
+        return None
+    return Decision("deny", id, f"{step.kind}_detected", scope=binding.scope, fix=step.says)

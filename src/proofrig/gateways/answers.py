@@ -22,6 +22,7 @@ from proofrig.wire import CODECS
 from proofrig.wire.codec import Codec
 from proofrig.wire.turn import Api
 
+_PATIENCE_NS = 60 * 1_000_000_000  # SDKs wait no longer than this for a retry
 _RAN_OUT = ("budget_exceeded", "rate_exceeded", "fan_out_exceeded", "flood_detected")
 
 
@@ -64,7 +65,7 @@ def denied(codec: Codec | None, reason: Denied) -> web.Response:
         deny_status(reason.code),
         reason.code,
         message,
-        retry=bool(reason.retry_ns),
+        retry=0 < reason.retry_ns <= _PATIENCE_NS,
         facts=denial_facts(reason),
     )
     answer.headers.update(retry_headers(reason))

@@ -13,6 +13,8 @@ Rules:
 3. A call waits until a later request of its conversation was answered: one that echoes it, carries
    its result or continues its turn by id. Then the agent has gone on without it. A request of a
    parallel branch does none of this, so branches leave each other's calls alone.
+4. A call that has come keeps its place in its turn for as long: one that is made again (it was
+   denied, or its answer was lost) still stands behind those that were asked for before it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from __future__ import annotations
 import msgspec
 
 from proofrig.wire.turn import Request, ToolCall, Turn
+
+COME = 100  # how many of a trial's calls that have come are remembered
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -30,21 +34,26 @@ class Asked(msgspec.Struct, frozen=True):
     name: str
     arguments: str  # canonical
     turn_id: str  # empty where the provider gives none
+    place: int = 0  # among the calls of its turn
 
 
 class AskedCalls:
-    """The unclaimed calls of the live trials."""
+    """What models asked for in the live trials: the calls that have not come, and those that have
+    and may come again."""
 
     def __init__(self) -> None:
         self._open: dict[str, list[Asked]] = {}  # the newest turn's first
+        self._come: dict[str, list[Asked]] = {}
 
     def note(self, trial: str, action: str, request: Request, turn: Turn) -> None:
         """A model answered `request` with `turn` in the LLM action `action`."""
-        waiting = self._open.get(trial, ())
+        waiting, come = self._open.get(trial, ()), self._come.get(trial, ())
+        if come:
+            self._come[trial] = _still_waiting(come, request)
         if not (waiting or turn.tool_calls):
             return
         self._open[trial] = [
-            *(_asked(action, turn, call) for call in turn.tool_calls),
+            *(_asked(action, turn, *numbered) for numbered in enumerate(turn.tool_calls)),
             *(_still_waiting(waiting, request) if waiting else ()),
         ]
 
@@ -57,28 +66,29 @@ class AskedCalls:
         waiting = self._open.get(trial)
         if not waiting:
             return None
-        text = canonical(arguments)
-        tests = (
-            ("id", lambda asked: bool(call_id) and asked.call_id == call_id),
-            ("arguments", lambda asked: asked.name == name and asked.arguments == text),
-            ("arguments", lambda asked: same_tool(asked.name, name) and asked.arguments == text),
-            ("name", lambda asked: asked.name == name),
-            ("name", lambda asked: same_tool(asked.name, name)),
-        )
-        for how, fits in tests:
-            for place, asked in enumerate(waiting):
-                if fits(asked):
-                    del waiting[place]
-                    before = (
-                        one.action == asked.action and one.name == asked.name
-                        for one in waiting[:place]
-                    )
-                    return asked, how, sum(before)
-        return None
+        come = self._come.setdefault(trial, [])
+        found = _found(waiting, come, name, canonical(arguments), call_id)
+        if found is None or found[0] not in waiting:
+            return None
+        asked, how = found
+        waiting.remove(asked)
+        come.insert(0, asked)
+        del come[COME:]
+        return asked, how, _before(asked, waiting)
+
+    def ahead(self, trial: str, name: str, arguments: object, call_id: str = "") -> int:
+        """Of a call that nobody claims, since it has come before: how many are to come before it
+        all the same."""
+        waiting, come = self._open.get(trial), self._come.get(trial)
+        if not (waiting and come):
+            return 0
+        found = _found(waiting, come, name, canonical(arguments), call_id)
+        return 0 if found is None else _before(found[0], waiting)
 
     def end(self, trial: str) -> None:
         """Forget a trial."""
         self._open.pop(trial, None)
+        self._come.pop(trial, None)
 
 
 def canonical(arguments: object) -> str:
@@ -91,8 +101,43 @@ def same_tool(asked: str, called: str) -> bool:
     return asked == called or asked.endswith((f"_{called}", f"-{called}", f".{called}"))
 
 
-def _asked(action: str, turn: Turn, call: ToolCall) -> Asked:
-    return Asked(action, call.id, call.name, canonical(call.parsed()), turn.id)
+def _asked(action: str, turn: Turn, place: int, call: ToolCall) -> Asked:
+    return Asked(action, call.id, call.name, canonical(call.parsed()), turn.id, place)
+
+
+def _found(
+    waiting: list[Asked], come: list[Asked], name: str, text: str, call_id: str
+) -> tuple[Asked, str] | None:
+    """The one that this tool call carries out, and how it was found. Where both fit alike, one that
+    waits; but one that has come rather than another that fits by its name alone."""
+    by_id = "id", lambda asked: bool(call_id) and asked.call_id == call_id
+    equal = (
+        ("arguments", lambda asked: asked.name == name and asked.arguments == text),
+        ("arguments", lambda asked: same_tool(asked.name, name) and asked.arguments == text),
+    )
+    named = (
+        ("name", lambda asked: asked.name == name),
+        ("name", lambda asked: same_tool(asked.name, name)),
+    )
+    rounds = (
+        ((by_id,), waiting),
+        ((by_id,), come),
+        (equal, waiting),
+        (equal, come),
+        (named, waiting),
+    )
+    for tests, calls in rounds:
+        for how, fits in tests:
+            for asked in calls:
+                if fits(asked):
+                    return asked, how
+    return None
+
+
+def _before(asked: Asked, waiting: list[Asked]) -> int:
+    """How many calls of the same tool its turn asked for before it, of those that wait."""
+    mine = asked.action, asked.name
+    return sum((one.action, one.name) == mine and one.place < asked.place for one in waiting)
 
 
 def _still_waiting(waiting: list[Asked], request: Request) -> list[Asked]:

@@ -20,6 +20,7 @@ from proofrig.authority.budget import traffic
 from proofrig.authority.decision import Decision
 from proofrig.authority.transition import Source
 from proofrig.errors import Denied, LedgerError, ProofrigError
+from proofrig.gateways.admission import state_of
 from proofrig.gateways.charges import (
     Bound,
     actual,
@@ -149,11 +150,13 @@ class Call:
             attrs["amended"] = self.amended
         self._write("reserve", attrs)
         if decision.effect == "ask":
+            held, self.held = self.held, {}  # until then there is nothing here to settle
             answer = await admission.approved(self.binding, self.name, decision)
             if not answer.allowed:
                 self._failed()
                 self.settled = True
                 return answer.denied()
+            self.held = held
         return None
 
     def start(self) -> None:
@@ -251,7 +254,7 @@ class Call:
         attrs |= {name: value for name, value in told.items() if value} | count_said(self.said)
         journal = self.desk.context.journal
         asked: Request | None = getattr(self, "asked", None)
-        attrs["request"] = journal.payload(self.body)
+        attrs["request"] = self.digest or journal.payload(self.body)
         if asked is None:
             return attrs
         attrs["model"] = asked.model
@@ -315,14 +318,14 @@ class Call:
         """Charge and write down. `usage` None charges tokens and money as held: nobody knows."""
         self.settled = True
         context = self.desk.context
-        prices = self.desk.settings.prices
+        prices = self.desk.settings.prices if "usd_micro" in self.held else None
         service_ns = self.clock() - self.sent_ns if self.sent_ns else 0
         cost = traffic(service_ns, len(self.body) + self.received)
         if usage is not None:
             cost |= actual(usage, self.asked.model, prices)
-        price = ""
-        if prices is not None and "usd_micro" in self.held:
-            price = prices.price(self.asked.model).told
+        else:
+            cost |= {unit: self.held[unit] for unit in ("tokens", "usd_micro") if unit in self.held}
+        price = "" if prices is None else prices.price(self.asked.model).told
         try:
             charged = context.authority.commit(self.id, cost, source, outcome, price=price)
         except LedgerError as error:  # its hold had run out, and was charged
@@ -353,13 +356,15 @@ class Call:
             attrs |= facts
         ended = self._write("commit", attrs)
         if context.admission.watch is not None:
-            state: Any = "ok" if outcome == "ok" else "failed"
-            new = usage.input - usage.cache_read + usage.output if usage is not None else 0
-            said = self.name, self.digest, attrs["response"]
-            done = Done(*said, self.sent_ns, ended, state, new, self.id)
-            context.admission.ended(self.binding, done)
+            self._tell_watch(attrs, usage, ended)
         if outcome != "ok":
             self._failed()
+
+    def _tell_watch(self, told: dict[str, Any], usage: Usage | None, ended: int) -> None:
+        new = usage.input - usage.cache_read + usage.output if usage is not None else 0
+        said = self.name, self.digest, told["response"]
+        done = Done(*said, self.sent_ns, ended, state_of(told), new, self.id)
+        self.desk.context.admission.ended(self.binding, done)
 
     def _failed(self) -> None:
         failed = Failed(self.id, self.attempt.number, self.clock())

@@ -20,17 +20,21 @@ if TYPE_CHECKING:
     from proofrig.gateways.passing import Aside
 
 
+_REMEMBERED = 4_096  # names of tools
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LlmSettings:
     """What a rig decides about calls to models.
 
     endpoints: where each API is served. prices: None books no money; a model the table does not
     price is refused. ceiling: output tokens of a request that sets no limit. unattributed: what
-    happens to traffic of no trial. trim: lower the limit of a request that sets none to what the
-    budget still buys, down to `least_tokens`. retries: attempts the gateway adds of its own, the
-    first after `backoff_s`. ask_usage: ask upstream for the usage of chat streams. media_tokens:
-    bound of one referred image, file or sound. unknown_conversation_tokens: bound of a conversation
-    that a request goes on from by an id of which nothing is held here; a model's whole context.
+    happens to traffic of no trial. trim: lower the limit of output tokens, whoever set it, to what
+    the budget still buys, down to `least_tokens`. retries: attempts the gateway adds of its own,
+    the first after `backoff_s`. ask_usage: ask upstream for the usage of chat streams.
+    media_tokens: bound of one referred image, file or sound. unknown_conversation_tokens: bound of
+    a conversation that a request goes on from by an id of which nothing is held here; a model's
+    whole context.
     """
 
     endpoints: Mapping[Api, Endpoint]
@@ -60,6 +64,8 @@ class Desk:
     retries: Retries
     hold_ns: int  # how long a reservation lives without being settled
     open: set[Call | Aside] = field(default_factory=set)
+    # How many tools were known, and what names mean that models know tools by.
+    served: tuple[int, dict[str, str]] = field(default_factory=lambda: (0, {}))
 
     def carried(self, trial: str, asked: Request) -> tuple[int, int]:
         """Tokens that the conversation which a request goes on from adds to its input, at most: of
@@ -86,8 +92,15 @@ class Desk:
         ]
 
     def _served_as(self, name: str) -> str:
-        """A tool's own name; frameworks prefix the server's."""
+        """A tool's own name; frameworks prefix the server's. The longest that fits is meant."""
         known = self.context.tools
         if name in known:
             return name
-        return next((tool for tool in known if same_tool(name, tool)), name)
+        if self.served[0] != len(known):
+            self.served = len(known), {}
+        found = self.served[1].get(name)
+        if found is None:
+            found = max((one for one in known if same_tool(name, one)), key=len, default=name)
+            if len(self.served[1]) < _REMEMBERED:
+                self.served[1][name] = found
+        return found

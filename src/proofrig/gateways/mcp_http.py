@@ -112,15 +112,15 @@ class McpHttpGateway:
         if identity.state in ("unknown", "late") and identity.channel != "key":
             return _answer(401, refusal(body, self._calls.note_stranger(identity, None, name)))
         exchange = self._exchange(request, identity, name)
-        if body:
-            verdict = await exchange.from_client(body)
-            if verdict.delay_s:
-                await asyncio.sleep(verdict.delay_s)
-            if verdict.do in ("reply", "drop"):
-                return _answer(200 if verdict.body else 202, verdict.body)
-            if verdict.do == "send":
-                body = verdict.body
         try:
+            if body:
+                verdict = await exchange.from_client(body)
+                if verdict.delay_s:
+                    await asyncio.sleep(verdict.delay_s)
+                if verdict.do in ("reply", "drop"):
+                    return _answer(200 if verdict.body else 202, verdict.body)
+                if verdict.do == "send":
+                    body = verdict.body
             return await self._forward(request, server, exchange, body)
         finally:
             self._settle(request, identity, name, exchange)
@@ -254,7 +254,7 @@ class Events:
             if verdict.do == "pass":
                 out += event
             elif verdict.body:
-                out += b"event: message\ndata: " + verdict.body + b"\n\n"
+                out += _other_lines(event) + b"data: " + verdict.body + b"\n\n"
         self._scanned = max(0, len(held) - 3)
         return bytes(out)
 
@@ -277,6 +277,12 @@ def _data(event: bytes) -> bytes | None:
     """The data of an event, or None when it has none."""
     lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line[:5] == b"data:"]
     return b"\n".join(lines) if any(lines) else None
+
+
+def _other_lines(event: bytes) -> bytes:
+    """What an event says besides its data: its kind, the id to go on from."""
+    lines = (line for line in event.splitlines() if line and line[:5] != b"data:")
+    return b"".join(line + b"\n" for line in lines)
 
 
 def _upstream_headers(

@@ -8,11 +8,13 @@ Rules:
    ended. A denial is a tool result with `isError`, which models read.
 2. What cannot be read as JSON-RPC is not passed to a server, which might read it otherwise.
 3. A batch passes whole or is answered whole: one denied call answers all of its requests.
-4. An `Exchange` sees one connection (stdio) or one request (HTTP), so ids are unique in it.
+4. A call that waits for an approval and is cancelled, or whose agent hangs up, is withdrawn.
+5. An `Exchange` sees one connection (stdio) or one request (HTTP), so ids are unique in it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal
 
 import msgspec
@@ -33,9 +35,10 @@ REFUSED = -32000
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What a tap does with a message: pass it as it came, send `body` in its place, reply with
-    `body` to its sender, or drop it; after `delay_s` seconds, overtaken by others."""
+    `body` to its sender, or drop it; after `delay_s` seconds, overtaken by others. hold: another
+    verdict follows, and others pass meanwhile."""
 
-    do: Literal["pass", "send", "reply", "drop"] = "pass"
+    do: Literal["pass", "send", "reply", "drop", "hold"] = "pass"
     body: bytes = b""
     delay_s: float = 0.0
 
@@ -80,6 +83,7 @@ class Exchange:
         self.server = server
         self._calls = calls
         self._open: dict[Any, OpenCall] = {}
+        self._asking: dict[Any, asyncio.Task[Any] | None] = {}  # who waits for leave to begin
         self._lists: dict[Any, Binding] = {}
 
     @property
@@ -98,12 +102,15 @@ class Exchange:
             return Verdict("reply", _error_reply(None, PARSE_ERROR, text))
         begun: list[Message] = []
         for message in messages:
-            refusal = await self._client_message(message)
+            try:
+                refusal = await self._client_message(message)
+            except asyncio.CancelledError:
+                self._undo(begun, "its batch was withdrawn")
+                raise
             if refusal is None:
                 begun.append(message)
                 continue
-            for earlier in begun:
-                self._undo(earlier)
+            self._undo(begun, "its batch was refused")
             return _answer_all(messages, message, refusal, batch)
         return PASS
 
@@ -123,8 +130,8 @@ class Exchange:
                 continue
             if (call := self._open.pop(key, None)) is not None:
                 self._calls.end(call, _ending(message))
-                if call.warning and not batch:
-                    body = _warned(body, call.warning)
+                if call.warning:
+                    body = _warned(body, key, call.warning)
                     verdict = Verdict("send", body)
                 verdict = self._disordered(call, body, verdict)
             elif (binding := self._lists.pop(key, None)) is not None and message.result:
@@ -171,6 +178,8 @@ class Exchange:
             gone = _key(_member(message.params, "requestId"))
             if (call := self._open.pop(gone, None)) is not None:
                 self._calls.give_up([call], "the agent cancelled the call")
+            elif (asking := self._asking.pop(gone, None)) is not None:
+                asking.cancel()
         return None
 
     async def _begin(self, message: Message) -> str | None:
@@ -189,24 +198,28 @@ class Exchange:
             identity = self._calls.identify({"baggage": baggage})
         if identity.state != "live" or identity.binding is None:
             return self._calls.note_stranger(identity, asking, self.server)
+        key = _key(message.id)
+        self._asking[key] = asyncio.current_task()
         try:
             call = await self._calls.begin(identity.binding, identity.channel, asking)
         except Denied as denied:
             return denial_text(denied)
         except ProofrigError as error:
             return f"proofrig: the call was not made: {error}"
+        finally:
+            self._asking.pop(key, None)
         if message.id is None:
             self._calls.give_up([call], "sent as a notification: no result will come")
             return None
-        key = _key(message.id)
         if (earlier := self._open.get(key)) is not None:
             self._calls.give_up([earlier], "another request took its id")
         self._open[key] = call
         return None
 
-    def _undo(self, message: Message) -> None:
-        if (call := self._open.pop(_key(message.id), None)) is not None:
-            self._calls.undo(call, "its batch was refused")
+    def _undo(self, messages: list[Message], why: str) -> None:
+        for message in messages:
+            if (call := self._open.pop(_key(message.id), None)) is not None:
+                self._calls.undo(call, why)
 
     def _note_tools(self, binding: Binding, result: msgspec.Raw) -> None:
         try:
@@ -241,13 +254,20 @@ def _ending(message: Message) -> Ending:
     return Ending("fail", result, True, "the tool's result says that it failed")
 
 
-def _warned(body: bytes, warning: str) -> bytes:
-    """A tool's answer with a text for the model at its end."""
-    answer = msgspec.json.decode(body)
-    result = answer.get("result")
-    if isinstance(result, dict) and isinstance(result.get("content"), list):
-        result["content"].append({"type": "text", "text": warning})
-    return msgspec.json.encode(answer)
+def _warned(body: bytes, key: Any, warning: str) -> bytes:
+    """A message or a batch, with a text for the model at the end of the answer of this id."""
+    value = msgspec.json.decode(body)
+    for answer in value if isinstance(value, list) else [value]:
+        if not isinstance(answer, dict) or "method" in answer or _key(answer.get("id")) != key:
+            continue
+        result, error = answer.get("result"), answer.get("error")
+        if isinstance(result, dict):
+            content = result.setdefault("content", [])
+            if isinstance(content, list):
+                content.append({"type": "text", "text": warning})
+        elif isinstance(error, dict):
+            error["message"] = f"{error.get('message', '')}\n\n{warning}"
+    return msgspec.json.encode(value)
 
 
 def _answer_all(messages: list[Message], denied: Message, text: str, batch: bool) -> Verdict:

@@ -5,12 +5,15 @@ Rules:
    that wait for an answer are unknown.
 2. Frames are as `tap.py` describes them; a question about a line of the server is an answer to
    what the rig has let pass.
+3. Lines are decided in the order they came in. One that waits for an approval is set aside, and
+   others pass it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -45,7 +48,7 @@ class McpStdioGateway:
         self._taps.add(socket)
         identity = self._calls.identify(headers, token)
         exchange = Exchange(self._calls, identity, request.match_info["server"], lines=True)
-        tasks: set[asyncio.Task[None]] = set()
+        tasks: set[asyncio.Task[Any]] = set()
         try:
             async for message in socket:
                 if message.type is not aiohttp.WSMsgType.BINARY:
@@ -56,28 +59,46 @@ class McpStdioGateway:
                     await socket.send_bytes(_frame(number, exchange.from_server(line)))
                     continue
                 exchange.identity = self._calls.identify(headers, token)
-                answering = self._answer(socket, number, exchange, line)
+                deciding = exchange.from_client(line)
                 if not self._context.admission.asks:
-                    await answering  # without a wait
+                    await socket.send_bytes(_frame(number, await deciding))
                     continue
-                task = asyncio.create_task(answering)  # one that waits holds nothing else up
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                task = asyncio.ensure_future(deciding)
+                await asyncio.sleep(0)  # as far as it comes without waiting
+                if task.done():
+                    await socket.send_bytes(_frame(number, task.result()))
+                    continue
+                await socket.send_bytes(_frame(number, Verdict("hold")))
+                for one in (task, asyncio.create_task(_later(socket, number, task))):
+                    tasks.add(one)
+                    one.add_done_callback(tasks.discard)
         except ConnectionResetError:
             pass  # the tap went away while it was answered
         finally:
             self._taps.discard(socket)
-            for task in tasks:
-                task.cancel()
+            for one in tasks:
+                one.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             exchange.close("the server or its agent ended before the call was answered")
         return socket
 
-    async def _answer(
-        self, socket: web.WebSocketResponse, number: bytes, exchange: Exchange, line: bytes
-    ) -> None:
-        verdict = await exchange.from_client(line)
-        with suppress(ConnectionResetError):  # the tap went away while it was answered
-            await socket.send_bytes(_frame(number, verdict))
+
+async def _later(
+    socket: web.WebSocketResponse, number: bytes, deciding: asyncio.Task[Verdict]
+) -> None:
+    """Send the verdict on a line once there is one."""
+    try:
+        verdict = await deciding
+    except asyncio.CancelledError:
+        ours = asyncio.current_task()
+        if ours is None or ours.cancelling():
+            raise
+        verdict = Verdict("drop")  # the agent cancelled its call, and expects no answer
+    except BaseException:
+        await socket.close()  # the tap refuses what it cannot ask about
+        raise
+    with suppress(ConnectionResetError):  # the tap went away while it was answered
+        await socket.send_bytes(_frame(number, verdict))
 
 
 def _frame(number: bytes, verdict: Verdict) -> bytes:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import msgspec
 from aiohttp import web
 
 from proofrig.authority.budget import opening, traffic
 from proofrig.authority.transition import ReserveRequest
-from proofrig.errors import Denied, LedgerError
+from proofrig.errors import Denied, LedgerError, ProofrigError
 from proofrig.gateways import answers
 from proofrig.gateways.headers import downstream_headers, upstream_headers
 from proofrig.gateways.upstream import UpstreamError, at_fault
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
     from proofrig.gateways.desk import Desk
     from proofrig.gateways.gateway import Binding, Channel
 
+
+class _Model(msgspec.Struct):
+    model: str = ""
+
+
+_model = msgspec.json.Decoder(_Model)
 _ORDER: tuple[Api, ...] = ("chat_completions", "responses", "messages")
 
 
@@ -50,6 +57,15 @@ def name_of(path: str) -> str:
     """The action's name: `llm.count_tokens` for `/messages/count_tokens`, else `llm.models`."""
     last = path.rsplit("/", 1)[-1]
     return f"llm.{last}" if last.endswith("_tokens") else "llm.models"
+
+
+def _said(body: bytes) -> dict[str, Any]:
+    """What rules can read of a request's body: its model."""
+    try:
+        model = _model.decode(body).model
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    return {"model": model} if model else {}
 
 
 @dataclass(slots=True, eq=False)
@@ -73,9 +89,13 @@ class Aside:
         self.id = context.journal.new_action()
         body = await request.read()
         self.size = len(body)
-        denied = await self._begin(body)
+        codec = CODECS[self.api]
+        try:
+            denied = await self._begin(body)
+        except ProofrigError as error:  # it cannot be written down
+            return answers.refuse(codec, 503, "rig_failed", f"proofrig: {error}")
         if denied is not None:
-            return answers.denied(CODECS[self.api], denied)
+            return answers.denied(codec, denied)
         self.began_ns, self.task = context.clock(), asyncio.current_task()
         self.desk.open.add(self)
         try:
@@ -89,7 +109,7 @@ class Aside:
             return web.Response(status=answer.status, body=whole, headers=headers)
         except UpstreamError as error:
             self._settle("fail", {"status": error.status, "infra": True, "error": str(error)})
-            codec, message = CODECS[self.api], f"proofrig: {error}"
+            message = f"proofrig: {error}"
             return answers.refuse(codec, error.status, "upstream_unreachable", message, retry=True)
         finally:
             self._settle("unknown", {"error": "the agent closed the connection"})
@@ -120,7 +140,8 @@ class Aside:
         attrs: dict[str, Any] = {"api": self.api, "channel": self.channel, "estimate": held}
         if body:
             attrs["request"] = context.journal.payload(body)
-        asking = ReserveRequest(self.id, binding.scope, name, held, self.desk.hold_ns)
+        said = _said(body) if context.authority.policy is not None else {}
+        asking = ReserveRequest(self.id, binding.scope, name, held, self.desk.hold_ns, said)
         decision = context.admission.ask(binding, asking, attrs).decision
         if decision.effect == "ask":
             decision = await context.admission.approved(binding, name, decision)

@@ -2,25 +2,30 @@
 changed in its request.
 
 Rules:
-1. A call whose whole bound does not fit is asked for again with as many output tokens as the budget
-   still buys, down to `LlmSettings.least_tokens`; where even its input does not fit, it is denied.
+1. A call whose whole bound does not fit, or which a rule caps, is asked for again with as many
+   output tokens as the budget still buys and the rule allows: what is held is what may leave. Below
+   `LlmSettings.least_tokens`, and where even its input does not fit, it is denied. Where waiting
+   helps (a window that is full for now) nothing is lowered.
 2. A rule's cap on output tokens, tools that could not be called any more, and what the watch has to
    say to the model change the request before it leaves; `amended` says what was changed.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from proofrig.authority.decision import Decision
 from proofrig.authority.prices import PriceUnknown
 from proofrig.authority.transition import ReserveRequest
+from proofrig.gateways.admission import refusal
 from proofrig.gateways.charges import Bound, affordable, estimate
 
 if TYPE_CHECKING:
     from proofrig.gateways.call import Call
+
+_ROUNDS = 8  # each scope may leave less than the one above it
 
 
 def watched(call: Call) -> tuple[Decision | None, str]:
@@ -33,48 +38,86 @@ def watched(call: Call) -> tuple[Decision | None, str]:
     step = admission.seen(call.binding, call.name, call.digest)
     if step is None or not admission.enforces:
         return None, ""
-    if step.step == "warn":
-        return None, step.says
-    code, scope = f"{step.kind}_detected", call.binding.scope
-    return Decision("deny", call.id, code, scope=scope, fix=step.says), ""
+    return refusal(call.binding, call.id, step), step.says
 
 
 def ask(call: Call) -> Decision:
-    """Ask the authority for the call; for less of it where the budget does not buy all."""
-    settings, bound = call.desk.settings, call.bound
-    decision = _reserve(call, bound)
-    if decision.effect != "deny" or not decision.remaining or not settings.trim:
+    """Ask the authority for the call; for less of it where a rule or the budget says less."""
+    authority, whole = call.desk.context.authority, call.bound
+    decision, wanted = _reserve(call, whole), whole
+    held = call.held
+    for _ in range(_ROUNDS):
+        less = _less(call, wanted, decision.shadow or decision)
+        if less is None:
+            break
+        if decision.effect != "deny":
+            authority.release(call.id, "asked for again, for less")
+        wanted = less
+        call.id = call.desk.context.journal.new_action()  # an answer is remembered under its id
+        decision = _reserve(call, wanted)
+    if wanted is whole:
         return decision
-    rate = settings.prices.price(call.asked.model).output if settings.prices else 0
-    each = affordable(bound, call.held, decision.remaining, rate)
-    if each < settings.least_tokens or each * bound.answers >= bound.output:
+    most = wanted.output // wanted.answers
+    if decision.shadow is None:
+        return _capped(decision, most)
+    call.held = held  # the whole of it will leave
+    return msgspec.structs.replace(decision, shadow=_capped(decision.shadow, most))
+
+
+def _capped(decision: Decision, most: int) -> Decision:
+    """The answer to a call that was asked for with `most` output tokens, which is less than the
+    agent wanted."""
+    if decision.effect == "deny":
         return decision
-    call.id = call.desk.context.journal.new_action()  # a denial is remembered under its id
-    less = msgspec.structs.replace(bound, output=each * bound.answers)
-    again = _reserve(call, less)
-    if again.effect == "deny":
-        return again
-    effect = "ask" if again.effect == "ask" else "cap"
-    cap = each if again.max_tokens is None else min(each, again.max_tokens)
-    return msgspec.structs.replace(again, effect=effect, max_tokens=cap)
+    effect = "ask" if decision.effect == "ask" else "cap"
+    return msgspec.structs.replace(decision, effect=effect, max_tokens=most)
+
+
+def _less(call: Call, wanted: Bound, decision: Decision) -> Bound | None:
+    """What to ask for in the place of `wanted`, to which `decision` was the answer; None to leave
+    it at that."""
+    settings, remaining = call.desk.settings, decision.remaining
+    each, least = wanted.output // wanted.answers, settings.least_tokens
+    if decision.effect != "deny":
+        most = each if decision.max_tokens is None else decision.max_tokens
+    elif not remaining or not settings.trim or decision.retry_ns:
+        return None  # nothing helps, or waiting does
+    else:
+        left: dict[str, int] = {}
+        for unit, amount in remaining.items():
+            name = unit.partition("/")[0]
+            left[name] = min(amount, left.get(name, amount))
+        rate = settings.prices.price(call.asked.model).output if settings.prices else 0
+        most = affordable(wanted, call.held, left, rate)
+        if decision.code == "rate_exceeded":
+            most = max(most, least)  # the answer to which says how long to wait
+        elif most < least:
+            return None
+    return msgspec.structs.replace(wanted, output=most * wanted.answers) if most < each else None
 
 
 def _reserve(call: Call, bound: Bound) -> Decision:
-    settings, asked = call.desk.settings, call.asked
+    settings, asked, context = call.desk.settings, call.asked, call.desk.context
+    unpriced: Decision | None = None
     try:
         call.held = estimate(bound, asked.model, settings.prices, len(call.body))
     except PriceUnknown as unknown:
-        return Decision("deny", call.id, unknown.code, fix=unknown.fix)
-    arguments = {
-        "model": asked.model,
-        "max_tokens": bound.output // bound.answers,
-        "stream": asked.stream,
-        "tools": [tool.name for tool in asked.tools],
-    }
+        unpriced = Decision("deny", call.id, unknown.code, fix=unknown.fix)
+        if context.admission.enforces:
+            return unpriced
+        call.held = estimate(bound, asked.model, None, len(call.body))
+    arguments: dict[str, Any] = {}
+    if context.authority.policy is not None:
+        arguments = {
+            "model": asked.model,
+            "max_tokens": bound.output // bound.answers,
+            "stream": asked.stream,
+            "tools": [tool.name for tool in asked.tools],
+        }
     scope, hold_ns = call.binding.scope, call.desk.hold_ns
-    return call.desk.context.authority.reserve(
-        ReserveRequest(call.id, scope, call.name, call.held, hold_ns, arguments)
-    )
+    request = ReserveRequest(call.id, scope, call.name, call.held, hold_ns, arguments)
+    decision = context.authority.reserve(request)
+    return msgspec.structs.replace(decision, shadow=unpriced) if unpriced else decision
 
 
 def amend(call: Call, decision: Decision, warning: str) -> None:

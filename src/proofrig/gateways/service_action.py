@@ -163,10 +163,11 @@ class ServiceCalls:
         held = {"calls:service": 1} if nested else one_call("service", opening(sent))
         attrs: dict[str, Any] = {"estimate": held, "service": ask.started["service"]}
         attrs |= {"parent": asker.parent} if nested else {"channel": asker.channel}
-        told = (
-            msgspec.json.decode(arguments or b"{}") if isinstance(arguments, bytes) else arguments
-        )
-        said = {**told, "service": ask.started["service"]}
+        said: dict[str, Any] = {}
+        if context.authority.policy is not None:
+            if isinstance(arguments, bytes):
+                arguments = msgspec.json.decode(arguments or b"{}", type=dict[str, Any])
+            said = {**arguments, "service": ask.started["service"]}
         request = ReserveRequest(action, binding.scope, name, held, HOLD_NS, said)
         decision = admission.ask(binding, request, attrs).decision
         if decision.effect == "ask":
@@ -207,7 +208,7 @@ class ServiceCalls:
         if error:
             attrs["error"] = error[:2000]
         try:
-            context.authority.commit(opened.id, actual, "measured", outcome)
+            attrs["actual"] = context.authority.commit(opened.id, actual, "measured", outcome)
         except LedgerError as late:  # its hold ran out: it is charged, as unknown
             attrs["ledger"] = str(late)
         name = opened.ask.operation.action

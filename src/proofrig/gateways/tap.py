@@ -8,12 +8,13 @@ before its result does, it asks the rig over one WebSocket that lives as long as
 
 Rules:
 1. Standard library only, few modules, one thread: it starts with every server of every trial.
-2. Lines keep their order, each way; one that the rig delays is overtaken.
+2. Lines keep their order, each way; one that the rig delays or holds is overtaken.
 3. A call that the rig cannot be asked about is answered with an error, never passed.
 4. It ends as the server ends, with the same status, and ends the server when it is told to end.
 
 The rig is asked `<number> <c|s>\\n<line>` (from the client, from the server) and answers
-`<number> <pass|send|reply|drop> <seconds>\\n<line>`; see `mcp_stdio`.
+`<number> <pass|send|reply|drop|hold> <seconds>\\n<line>`; after `hold` a second answer comes. See
+`mcp_stdio`.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Item:
-    """A line on its way. `ready`: it may pass."""
+    """A line on its way. `ready`: it may pass. `held`: it stands in no queue, others pass it."""
 
-    __slots__ = ("data", "ready")
+    __slots__ = ("data", "held", "ready")
 
     def __init__(self, data: bytes, ready: bool) -> None:
         self.data = data
         self.ready = ready
+        self.held = False
 
 
 class Lane:
@@ -284,6 +286,11 @@ class Tap:
     def _answered(self, answer: bytes) -> None:
         head, _, body = answer.partition(b"\n")
         number, do, delay = head.split(b" ")
+        if do == b"hold":
+            item, lane = self.asked[int(number)]
+            lane.queue.remove(item)
+            item.held = True
+            return
         item, lane = self.asked.pop(int(number))
         self._settle(item, lane, do, body, float(delay))
 
@@ -297,6 +304,8 @@ class Tap:
             lane.late.append((time.monotonic() + delay, item.data))
             item.data = b""
         item.ready = True
+        if item.held:
+            lane.queue.append(item)
 
     def _unanswered(self) -> None:
         """The rig is gone: what the client asks is refused, what the server said passes."""

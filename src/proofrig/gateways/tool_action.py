@@ -25,6 +25,7 @@ from proofrig.authority.budget import one_call, opening, traffic
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import Denied, LedgerError
 from proofrig.faults.disorder import Disorders
+from proofrig.gateways.admission import state_of
 from proofrig.gateways.asked import canonical
 from proofrig.gateways.gateway import Binding, Channel, Context
 from proofrig.gateways.identity import Identity, identify
@@ -88,56 +89,62 @@ class Calls:
     async def begin(self, binding: Binding, channel: Channel, asking: Asking) -> OpenCall:
         """Reserve and start a call; waits only for an approval. Raises Denied; another
         ProofrigError when it cannot be written down. Then it must not be passed on."""
-        context = self._context
-        journal, admission = context.journal, context.admission
-        name = f"tool.{asking.tool}"
-        action = journal.new_action()
+        admission = self._context.admission
         text = canonical(asking.arguments).encode()
+        request, attrs = self._request(binding, asking, text)
+        attrs["channel"] = channel
+        answer = admission.ask(binding, request, attrs, attrs["arguments"])
+        decision = answer.decision
+        if decision.effect == "ask":
+            decision = await admission.approved(binding, request.name, decision)
+        if not decision.allowed:
+            raise decision.denied()
+        started = admission.start(binding, request.name, request.id)
+        call = self._open[request.id] = OpenCall(
+            request.id,
+            request.name,
+            binding,
+            len(text),
+            started,
+            attrs.get("call_id", ""),
+            arguments=attrs["arguments"],
+            turn=attrs.get("asked_by", ""),
+            warning=answer.warning,
+        )
+        self._supersede(call, attrs["arguments"])
+        return call
+
+    def _request(
+        self, binding: Binding, asking: Asking, text: bytes
+    ) -> tuple[ReserveRequest, dict[str, Any]]:
+        """What is asked of the authority, and what its reserve says. text: the arguments."""
+        context, name = self._context, f"tool.{asking.tool}"
         held = one_call("tool", opening(len(text)))
-        digest = journal.payload(text)
         attrs: dict[str, Any] = {
             "estimate": held,
             "server": asking.server,
-            "arguments": digest,
-            "channel": channel,
+            "arguments": context.journal.payload(text),
         }
         if asking.call_id:
             attrs["call_id"] = asking.call_id
-        claimed = context.asked.claim(binding.trial, asking.tool, asking.arguments, asking.call_id)
-        ahead = 0
-        if claimed is not None:
+        said = binding.trial, asking.tool, asking.arguments, asking.call_id
+        claimed = context.asked.claim(*said)
+        if claimed is None:
+            ahead = context.asked.ahead(*said)
+        else:
             asked, how, ahead = claimed
             attrs |= {"asked_by": asked.action, "call_id": asked.call_id, "joined": how}
         request = ReserveRequest(
-            action,
+            context.journal.new_action(),
             binding.scope,
             name,
             held,
             HOLD_NS,
             asking.arguments,
             binding.world,
-            ahead={f"calls:{name}": ahead} if ahead else {},
+            ahead=context.admission.ahead(name, ahead),
         )
-        answer = admission.ask(binding, request, attrs, digest)
-        decision = answer.decision
-        if decision.effect == "ask":
-            decision = await admission.approved(binding, name, decision)
-        if not decision.allowed:
-            raise decision.denied()
-        started = admission.start(binding, name, action)
-        call = self._open[action] = OpenCall(
-            action,
-            name,
-            binding,
-            len(text),
-            started,
-            attrs.get("call_id", ""),
-            arguments=digest,
-            turn=attrs.get("asked_by", ""),
-            warning=answer.warning,
-        )
-        self._supersede(call, digest)
-        return call
+        return request, attrs
 
     def _supersede(self, call: OpenCall, arguments: str) -> None:
         """A call that is asked again after it was given up, or while it runs: its result is out of
@@ -174,15 +181,15 @@ class Calls:
         if ending.infra:
             attrs["infra"] = True
         try:
-            context.authority.commit(call.id, actual, "measured", ending.outcome)
+            charged = context.authority.commit(call.id, actual, "measured", ending.outcome)
+            attrs["actual"] = charged  # with what rules count besides
         except LedgerError as error:  # its hold ran out: it is charged, as unknown
             attrs["ledger"] = str(error)
         admission = context.admission
         ended = admission.write("commit", call.name, call.binding, call.id, attrs)
         if admission.watch is not None:
-            state: Any = "ok" if ending.outcome == "ok" else "failed"
-            digest = attrs.get("result", "")
-            done = Done(call.name, call.arguments, digest, call.started, ended, state, 0, call.turn)
+            said = call.name, call.arguments, attrs.get("result") or attrs.get("error", "")
+            done = Done(*said, call.started, ended, state_of(attrs), 0, call.turn)
             admission.ended(call.binding, done, empty=empty(result))
 
     def undo(self, call: OpenCall, why: str) -> None:

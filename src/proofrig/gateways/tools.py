@@ -1,7 +1,8 @@
 """The tools of a suite as plain HTTP: `POST /tools/{name}` with a JSON object of arguments.
 
-    200 {"result": ...}, with "warning" when the run goes in circles
+    200 {"result": ...}
     4xx or 5xx {"error": {"type", "message", ...}}
+    either with "warning", a text for the model, when the run goes in circles
 
 Rules:
 1. Each call of a running trial is an action, also when its arguments are wrong or its tool is
@@ -43,6 +44,7 @@ class ToolsGateway:
         self._context = context
         self._toolbox = toolbox
         self._calls = calls
+        context.tools.update(toolbox.tools)
 
     def routes(self) -> list[web.RouteDef]:
         """`GET /tools` and `POST /tools/{name}`, bare and below `/t/{token}`."""
@@ -102,8 +104,7 @@ class ToolsGateway:
             self._calls.give_up([call], "the agent hung up before the tool answered")
             raise
         self._calls.end(call, Ending("ok", result))
-        warning = b',"warning":' + msgspec.json.encode(call.warning) if call.warning else b""
-        body = b'{"result":' + result + warning + b"}"
+        body = _warned(b'{"result":' + result + b"}", call)
         return web.Response(body=body, content_type="application/json")
 
     def _failed(self, call: OpenCall, failure: ToolFailure) -> web.Response:
@@ -112,6 +113,8 @@ class ToolsGateway:
         body = answer.body if isinstance(answer.body, bytes) else None
         away = failure.kind == "tool_unreachable"
         self._calls.end(call, Ending(failure.outcome, body, True, error, infra=away))
+        if body is not None:
+            answer.body = _warned(body, call)
         return answer
 
 
@@ -124,6 +127,13 @@ def _arguments(body: bytes) -> tuple[dict[str, Any], str]:
     if not isinstance(value, dict):
         return {}, f"expected a JSON object of arguments, got {body[:80]!r}"
     return value, ""
+
+
+def _warned(body: bytes, call: OpenCall) -> bytes:
+    """A JSON object with the text for the model in it, if there is one."""
+    if not call.warning:
+        return body
+    return b'%b,"warning":%b}' % (body[:-1], msgspec.json.encode(call.warning))
 
 
 def _error(

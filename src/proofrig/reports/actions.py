@@ -43,12 +43,15 @@ _SAID = (  # attribute, in words, in this order; "" where the value speaks for i
 )
 _FLAGS = {"hit": "hit", "public": "public", "expired": "it had expired", "stream": "stream"}
 _NOTES = {
+    "approval": "approval by rule {rule}: {answer}",
+    "anomaly": "the watch, {step}: {says}",
     "kill": "killed at {point}",
     "lock_expired": "the lock {key} expired and was freed",
     "superseded": "call {call} was given up for {by}",
     "accepted": "the result of call {call} entered the context",
     "disorder": "the result of call {call} was delivered {disorder}",
 }
+_QUOTED = ("approval", "anomaly")  # they name rules, which are not to be changed
 
 
 def kind_of(name: str) -> int:
@@ -93,7 +96,49 @@ def noted(entry: Entry) -> str:
     words = _NOTES.get(entry.name, "")
     if not words or entry.kind != "note":
         return ""
+    if entry.name in _QUOTED:
+        return line(words.format_map(_Known(entry.attrs)), 400)
     return line(words.format_map(_Known(entry.attrs)).replace("_", " "), 200)
+
+
+def refused(attrs: Mapping[str, Any]) -> bool:
+    """True of the end of an action that asked for approval and did not get it."""
+    return str(attrs.get("reason", "")).startswith("approval_")
+
+
+def ruled(told: Mapping[str, object]) -> str:
+    """What a reservation's decision says of it: who refused it, what remains there, what to do."""
+    effect = told.get("decision")
+    if effect == "deny":
+        return _refusal("denied", told)
+    said = []
+    if effect == "ask":
+        said.append(f"asked for approval by rule {told.get('rule', '')}")
+    if effect == "cap":
+        rule = f" by rule {told['rule']}" if told.get("rule") else ""
+        said.append(f"capped at {told.get('max_tokens')} output tokens{rule}")
+    shadow = told.get("shadow")
+    if isinstance(shadow, Mapping):
+        if shadow.get("decision") == "deny":
+            said.append(_refusal("would be denied", shadow))
+        elif shadow.get("decision") == "ask":
+            said.append(f"would ask for approval by rule {shadow.get('rule', '')}")
+        else:
+            said.append(f"would be capped at {shadow.get('max_tokens')} output tokens")
+    return "; ".join(said)
+
+
+def _refusal(word: str, told: Mapping[str, object]) -> str:
+    rule = f" by rule {told['rule']}" if told.get("rule") else ""
+    parts = [f"{word}: {told.get('code', '')}{rule}"]
+    at = told.get("at")
+    parts += [f"at {at}"] if at and not rule else []
+    remaining = told.get("remaining")
+    if isinstance(remaining, Mapping) and remaining:
+        left = ", ".join(f"{amount} {unit}" for unit, amount in sorted(remaining.items()))
+        parts.append(f"what remains there: {left}")
+    parts += [str(told["fix"])] if told.get("fix") else []
+    return "; ".join(parts)
 
 
 class _Known(dict[str, Any]):

@@ -13,6 +13,13 @@ _TENANT = (
     "what all tenants may see."
 )
 _ORDER = "Take locks in one order everywhere."
+_LOOP = (
+    "Give the agent a way to end: a limit on `calls` per run, a step that counts as progress, an "
+    "answer that says why it stops."
+)
+_FLOOD = "Limit `calls/minute` or `tokens/minute` of a run, and let it wait between calls."
+_DRIFT = "See what changed since the baseline: the model, its prompt, the tools or the data."
+_CHILD = "Give children scopes below their parent, limit `children`, and wait for each of them."
 _RESULT = "Match results to calls by id, drop what was superseded, make effects idempotent."
 ADVICE: dict[str, str] = {
     "cross_tenant_leak": _TENANT,
@@ -41,11 +48,24 @@ ADVICE: dict[str, str] = {
     "tenant_exhaustion": "Limit each tenant by itself.",
     "synchronised_retries": "Spread retries: add jitter to Retry-After.",
     "leftover_state": "Clear what a trial leaves, or put the trial into the key.",
+    **dict.fromkeys(("repeat", "ping_pong", "retry", "no_progress", "polling"), _LOOP),
+    **dict.fromkeys(("flood", "calls_flood", "tokens_flood"), _FLOOD),
+    **dict.fromkeys(("usd_micro_drift", "tokens_drift", "ms_drift", "per_trial_drift"), _DRIFT),
+    **dict.fromkeys(("hand_off_lost", "hand_off_overspent"), _CHILD),
+    **dict.fromkeys(("child_ran_on", "child_never_ended"), _CHILD),
+    "fan_out_explosion": _CHILD,
+    "deep_nesting": _CHILD,
+    "free_commit": "See that the provider reports usage, and that the price table knows the model.",
+    "too_fast": "See whether it was carried out at all: a stub, a cache or an early return.",
     "used_environment_worse": "Clear what earlier work leaves, or have the agent look at what is "
     "there before it begins.",
 }
 
+_STEPS = ("_denied", "_stopped")  # what the watch over a run did about a kind
+
 
 def advice_on(kind: str) -> str:
     """What to do about a kind of finding; "" for one that is not known."""
+    for step in _STEPS:
+        kind = kind.removesuffix(step)
     return ADVICE.get(kind, "")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from proofrig.checkers.checker import Checked, Evidence, Finding, Verdict
 from proofrig.reports.advice import advice_on
+from proofrig.reports.authority import watched
 from proofrig.reports.report import RunReport
 from proofrig.reports.words import UNMEASURED, duration, line, percent, plural
 from proofrig.results import ScenarioResult
@@ -105,8 +106,14 @@ class Kind:
 
     @property
     def scenarios(self) -> list[str]:
-        """The scenarios in which it was found, each once."""
+        """The scenarios in which it was found, each once; "" for what no scenario is about."""
         return list(dict.fromkeys(one.scenario for one in self.shown))
+
+    @property
+    def found_in(self) -> str:
+        """How many were found, and in which scenarios."""
+        named = [name for name in self.scenarios if name]
+        return f"{self.count} found in {', '.join(named)}" if named else f"{self.count} found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +146,11 @@ def kinds_of(report: RunReport) -> list[Kind]:
     held: dict[str, list[tuple[str, str, Finding]]] = {}
     more: Counter[str] = Counter()  # beyond those that are kept
     vague: set[str] = set()
-    for scenario in report.summary.scenarios:
-        for one in scenario.checked:
+    for name, checked in _judged(report):
+        for one in checked:
             kept = Counter(finding.kind for finding in one.findings)
             for finding in one.findings:
-                held.setdefault(finding.kind, []).append((scenario.name, one.checker, finding))
+                held.setdefault(finding.kind, []).append((name, one.checker, finding))
             told = Counter(one.kinds) - kept
             more += told
             hidden = one.found - kept.total() - told.total()
@@ -160,6 +167,18 @@ def kinds_of(report: RunReport) -> list[Kind]:
         count = len(shown) + more[name]
         kinds.append(Kind(name, count, name not in vague, shown))
     return kinds
+
+
+def _judged(report: RunReport) -> Iterable[tuple[str, list[Checked]]]:
+    """What was checked, by scenario; "" for the checks of a run without any, and for the watch."""
+    yield from ((scenario.name, scenario.checked) for scenario in report.summary.scenarios)
+    yield "", [*report.summary.checked, *watched(report.summary.authority)]
+
+
+def found_besides(report: RunReport) -> int:
+    """How many findings are of no scenario."""
+    besides = [*report.summary.checked, *watched(report.summary.authority)]
+    return sum(max(one.found, len(one.findings)) for one in besides)
 
 
 def _rank(kind: str) -> int:

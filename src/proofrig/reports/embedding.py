@@ -19,6 +19,7 @@ import msgspec
 from proofrig.history.history import History
 from proofrig.history.payloads import PayloadReader
 from proofrig.places import run_name
+from proofrig.reports.authority import examples
 from proofrig.reports.contention import EVIDENCE, Kind, Shown, is_baseline, kinds_of, on_page
 from proofrig.reports.reading import cases_of, reproduce, scenario_of, why
 from proofrig.reports.report import RunReport
@@ -61,8 +62,12 @@ def embed(report: RunReport, taken: int) -> Embedded:
     findings = on_page(kinds)
     base |= {"scenes": _scenes(report), "flags": _flags(findings), "named": _named(kinds)}
     flagged = {id for *_, id in base["flags"] if id}
-    timeline = TimelineFold(flagged)
+    timeline = TimelineFold(frozenset(flagged))
     evident = {trial for trial, *_ in base["flags"]}
+    if report.summary.authority is not None:  # what its section names can be opened
+        named = examples(report.summary.authority)
+        flagged |= {one.id for one in named if one.id}
+        evident |= {one.trial for one in named}
     most = min(TRACES, max(0, room - used) // _TRACE_BYTES)
     candidates = _candidates(report.rows, most, evident)
     traces = TraceFold([row.trial for row in candidates], _limits(candidates, room - used))

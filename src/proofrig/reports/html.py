@@ -18,15 +18,14 @@ import msgspec
 from markupsafe import Markup
 
 from proofrig.places import run_name
-from proofrig.reports import charts, contention, reading, words
+from proofrig.reports import authority, charts, contention, reading, words
 from proofrig.reports.embedding import embed
 from proofrig.reports.report import RunReport
-from proofrig.results import UNMEASURED
+from proofrig.results import UNMEASURED, case_of
 
 _FOLDER = Path(__file__).parent / "templates"
 _PLACE = "\0DATA\0"
 _MANIFEST_CHARACTERS = 40_000
-_STYLES = ("report.css", "contention.css")
 _CAPS = 40
 
 
@@ -68,10 +67,22 @@ def _page(report: RunReport, left_out: list[str], data: str) -> str:
         baseline=reading.baseline,
         words=words,
         chart=charts,
-        css=_read(*_STYLES[: None if report.summary.scenarios else 1]),
+        rulings=report.summary.authority,
+        authority=authority,
+        case_of=case_of,
+        css=_read(*_styles(report)),
         js=_read("report.js", "timeline.js"),
         data=Markup(data),
     )
+
+
+def _styles(report: RunReport) -> list[str]:
+    """The style sheets that this page needs."""
+    summary = report.summary
+    found = ["report.css"]
+    if summary.scenarios or contention.found_besides(report):
+        found.append("contention.css")
+    return found + (["authority.css"] if summary.authority is not None else [])
 
 
 def _read(*names: str) -> Markup:

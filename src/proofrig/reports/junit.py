@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from proofrig.reports import junit_contention
+from proofrig.reports.authority import headline
+from proofrig.reports.contention import kinds_of
 from proofrig.reports.reading import (
     CaseResult,
     cases_of,
@@ -70,6 +72,11 @@ def _suite_properties(report: RunReport) -> dict[str, object]:
         "passed": overall.passed,
         "cost_usd": f"{overall.usd_micro / 1e6:.6f}",
     }
+    if said := headline(report):
+        found["authority"] = said
+    for kind in kinds_of(report):
+        if "" in kind.scenarios:  # of no scenario: no testcase stands for it, and no gate
+            found[f"anomaly: {kind.name}"] = kind.count
     for gate in report.gates:
         found[f"gate: {gate.rule}"] = f"{gate.state}: {gate.message}"
     return found

@@ -14,6 +14,11 @@
                 is valid | unknown | invalid; a checked has checker, verdict, says, exposure, found,
                 findings [{kind, says, witness [{t, name, says, id, trial, tenant}]}], measures,
                 series; `found` counts all findings, of which the first are listed
+                checked: the same of a run without scenarios: anomalies, which no gate counts
+                authority: null without a policy, else {mode, decisions by effect, decided, would,
+                amended, charges by source, prices, unknown, unended, watched, coverage, ledger,
+                scopes}; a decided has effect, rule, code, at, count, trials, names, fix, answers,
+                usd_micro, first; `would` is what shadow mode only noted, with what it really cost
     reproduce   per scenario: the command that runs it again
     trials      one row per trial, baselines included (role): passed is null when not measured
     facts       per case: difficulty, tags

@@ -13,7 +13,7 @@ from proofrig.reports.markdown_text import code, escaped
 from proofrig.reports.reading import reproduce, scenario_of
 from proofrig.reports.report import RunReport
 from proofrig.reports.words import UNMEASURED, duration, percent, plural
-from proofrig.results import ScenarioResult, Score
+from proofrig.results import ScenarioResult, Score, case_of
 
 MOST = 30_000
 WITNESS = 4
@@ -21,19 +21,16 @@ _MARKS = {"valid": "✅", "invalid": "❌", "unknown": "⚠️"}
 
 
 def scenarios(report: RunReport) -> list[str]:
-    """The lines about the scenarios; none when the run had none."""
-    every = report.summary.scenarios
-    if not every:
-        return []
-    head = "| Scenario | Agents | Tenants | Accuracy | Against sequential | Findings | It showed |"
-    lines = ["### Contention", "", head, "|---|---:|---:|---|---:|---:|---|"]
-    sequential = contention.sequential_of(report)
-    lines += [_row(one, sequential) for one in every]
-    kinds = contention.kinds_of(report)
-    if kinds:
-        lines += ["", "### Findings", ""]
-        lines += _findings(kinds, report)
-    return [*lines, ""]
+    """The lines about the scenarios and the findings; none when the run has neither."""
+    lines: list[str] = []
+    if every := report.summary.scenarios:
+        head = "| Scenario | Agents | Tenants | Accuracy | Against sequential | Findings "
+        lines = ["### Contention", "", f"{head}| It showed |", "|---|---:|---:|---|---:|---:|---|"]
+        sequential = contention.sequential_of(report)
+        lines += [*(_row(one, sequential) for one in every), ""]
+    if kinds := contention.kinds_of(report):
+        lines += ["### Findings", "", *_findings(kinds, report), ""]
+    return lines
 
 
 def _findings(kinds: list[Kind], report: RunReport) -> list[str]:
@@ -72,8 +69,7 @@ def _rate(score: Score) -> str:
 
 def _kind(kind: Kind, report: RunReport) -> list[str]:
     shown = kind.shown[0]
-    where = escaped(", ".join(kind.scenarios))
-    lines = [f"- **{escaped(kind.title)}**: {kind.count} found in {where}"]
+    lines = [f"- **{escaped(kind.title)}**: {escaped(kind.found_in)}"]
     lines += [f"  - What to do: {kind.advice}"] if kind.advice else []
     lines.append(f"  - {code(shown.finding.says)}")
     for one in shown.witness(WITNESS):
@@ -83,5 +79,7 @@ def _kind(kind: Kind, report: RunReport) -> list[str]:
         at = f"+{duration(one.t - shown.began_ns)}"
         who = " ".join(code(part, 120) for part in (one.trial, one.tenant, one.name) if part)
         lines.append(f"  - {at} {who} {code(one.says, 200)}")
-    again = reproduce(report, scenario=scenario_of(report, shown.scenario))
+    trials = shown.finding.trials
+    case = "" if shown.scenario or not trials else case_of(trials[0])
+    again = reproduce(report, case, scenario_of(report, shown.scenario))
     return [*lines, f"  - {code(again, 600)}"]

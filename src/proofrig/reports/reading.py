@@ -19,7 +19,15 @@ from typing import Any, Literal
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
 from proofrig.places import root_option, run_name, shortest
-from proofrig.reports.contention import SEQUENTIAL, agents_of, found_in, headline, tenants_of
+from proofrig.reports.contention import (
+    SEQUENTIAL,
+    agents_of,
+    found_besides,
+    found_in,
+    headline,
+    kinds_of,
+    tenants_of,
+)
 from proofrig.reports.report import RunReport
 from proofrig.reports.words import line, percent, plural
 from proofrig.results import Row, ScenarioResult, Score
@@ -90,6 +98,8 @@ def verdict_of(report: RunReport) -> Verdict:
         return replace(
             verdict, word=word, tone="bad", found=verdict.found.removeprefix(word).strip()
         )
+    if verdict.tone in ("plain", "good") and found_besides(report):
+        return replace(verdict, tone="unsure")
     if verdict.tone in ("plain", "good") and any(one.verdict == "unknown" for one in scenarios):
         return replace(verdict, tone="unsure")
     return verdict
@@ -160,6 +170,10 @@ def cautions(report: RunReport) -> list[str]:
     if report.summary.unattributed:
         text = plural(report.summary.unattributed, "request")
         found.append(f"{text} could not be attributed to a trial; see notes on the history.")
+    if besides := found_besides(report):
+        kinds = [kind.title.lower() for kind in kinds_of(report) if "" in kind.scenarios]
+        was = "anomaly was" if besides == 1 else "anomalies were"
+        found.append(f"{besides:,} {was} found ({_some(kinds)}); the findings say where.")
     if overall.k > 1 and overall.k_cases < overall.cases:
         text = f"{overall.k_cases} of {overall.cases} cases have {overall.k} measured repeats"
         found.append(f"pass^{overall.k} is over those only: {text}.")

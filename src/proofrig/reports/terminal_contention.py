@@ -19,7 +19,7 @@ from proofrig.reports.contention import Kind, Shown
 from proofrig.reports.reading import reproduce, scenario_of
 from proofrig.reports.report import RunReport
 from proofrig.reports.words import UNMEASURED, clean, duration, line, percent, plural
-from proofrig.results import ScenarioResult
+from proofrig.results import ScenarioResult, case_of
 
 _STYLES = {"valid": "green", "invalid": "bold red", "unknown": "yellow"}
 _WITNESS = 3  # lines of evidence
@@ -27,12 +27,10 @@ SAID = 480  # characters of a finding: it ends with what to do
 
 
 def print_contention(console: Console, report: RunReport, *, everything: bool = False) -> None:
-    """The scenarios and the findings of a run; nothing when it had no scenarios."""
-    if not report.summary.scenarios:
-        return
-    signs = glyphs_of(console)
-    console.print()
-    _scenarios(console, report, signs)
+    """The scenarios and the findings of a run; nothing when it has neither."""
+    if report.summary.scenarios:
+        console.print()
+        _scenarios(console, report, glyphs_of(console))
     for kind in contention.kinds_of(report):
         console.print()
         _kind(console, report, kind, everything)
@@ -78,9 +76,8 @@ def _rest(one: ScenarioResult, sequential: ScenarioResult | None) -> str:
 
 
 def _kind(console: Console, report: RunReport, kind: Kind, everything: bool) -> None:
-    where = ", ".join(kind.scenarios)
     title = (f"  {clean(kind.title)}", "bold red")
-    console.print(Text.assemble(title, f"  {kind.count} found in {clean(where)}"))
+    console.print(Text.assemble(title, f"  {clean(kind.found_in)}"))
     if kind.advice:
         advice = Text.assemble(("What to do  ", "dim"), kind.advice)
         console.print(Padding(advice, (0, 0, 0, 4)))
@@ -90,7 +87,9 @@ def _kind(console: Console, report: RunReport, kind: Kind, everything: bool) -> 
     if everything and rest:
         console.print(Text(f"    and {rest:,} more, of which no evidence was kept", "dim"))
     for name in kind.scenarios if everything else kind.scenarios[:1]:
-        command = clean(reproduce(report, scenario=scenario_of(report, name)))
+        trials = kind.shown[0].finding.trials
+        case = "" if name or not trials else case_of(trials[0])
+        command = clean(reproduce(report, case, scenario_of(report, name)))
         console.print(Text.assemble(("    Reproduce  ", "dim"), command), soft_wrap=True)
 
 

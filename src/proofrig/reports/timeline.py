@@ -16,7 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from proofrig.history.action import Entry
-from proofrig.reports.actions import KINDS, kind_of, limited, wait_of
+from proofrig.reports.actions import KINDS, kind_of, limited, refused, wait_of
 
 MODEL, TOOL, OTHER = (KINDS.index(name) for name in ("llm", "tool", "other"))
 FAILED, DENIED, FAULT, UNENDED, LIMITED, FLAGGED = 16, 32, 64, 128, 256, 512
@@ -119,7 +119,9 @@ class TimelineFold:
     def _end(self, lane: Lane, entry: Entry) -> None:
         _, at, code = self._open.pop(entry.id, (lane.trial, entry.t, self._code(entry)))
         attrs = entry.attrs
-        if entry.kind == "release" or attrs.get("outcome") != "ok" or attrs.get("is_error"):
+        if refused(attrs):
+            code |= DENIED
+        elif entry.kind == "release" or attrs.get("outcome") != "ok" or attrs.get("is_error"):
             code |= FAILED
         if limited(attrs):
             code |= LIMITED

@@ -19,7 +19,7 @@ from proofrig.history.action import Action, Entry
 from proofrig.history.history import History, pair
 from proofrig.history.payloads import PayloadReader
 from proofrig.reports import excerpts
-from proofrig.reports.actions import about, noted, wait_of
+from proofrig.reports.actions import about, noted, refused, ruled, wait_of
 from proofrig.reports.excerpts import Asked, Said
 from proofrig.reports.reading import told
 from proofrig.reports.words import cut
@@ -229,7 +229,7 @@ class _Reading:
 
 
 def _outcome(action: Action) -> str:
-    if action.denied:
+    if action.denied or (action.end is not None and refused(action.end.attrs)):
         return "denied"
     if action.end is not None and action.end.kind == "release":
         return "released"
@@ -237,14 +237,12 @@ def _outcome(action: Action) -> str:
 
 
 def _other(action: Action) -> str:
-    if action.denied:
-        remaining = action.attr("remaining") or {}
-        left = ", ".join(f"{amount} {unit}" for unit, amount in sorted(remaining.items()))
-        parts = [f"denied: {action.attr('code', '')}"]
-        parts += [f"at {where}" for where in [action.attr("at", "")] if where]
-        parts += [f"what remains there: {left}"] if left else []
-        parts += [str(fix) for fix in [action.attr("fix", "")] if fix]
-        return "; ".join(parts)
-    if action.end is None:
-        return "it never ended: the run was stopped, or the writer was killed"
-    return str(action.attr("error", "") or action.attr("reason", ""))
+    said = [ruled(action.reserve.attrs)] if action.reserve is not None else []
+    end = action.end
+    if end is not None and refused(end.attrs):
+        said = [ruled({"decision": "deny", "code": end.attrs["reason"]} | end.attrs)]
+    elif end is None and not action.denied:
+        said.append("it never ended: the run was stopped, or the writer was killed")
+    elif not action.denied:
+        said.append(str(action.attr("error", "") or action.attr("reason", "")))
+    return "; ".join(part for part in said if part)

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from proofrig.anomalies.settings import Settings as Thresholds
 from proofrig.anomalies.settings import Steps
+from proofrig.authority.globs import matcher
 from proofrig.authority.limits import Budget
 from proofrig.authority.rules import PolicySettings, read_policy
 from proofrig.suites.budgets import Budgets
@@ -108,15 +109,24 @@ def policy_of(
     wanted += [(tenant, budgets.tenant) for tenant in tenants]
     wanted += [(SUITE_SCOPE, budgets.suite)]
     limits = {scope: budget for scope, budget in wanted if budget.amounts()}
-    if not limits:
+    alone = policy is not None and _limits_suite(policy)
+    if not limits and not alone:
         return policy
     policy = policy or PolicySettings()
     scopes = dict(policy.scopes)
-    if SUITE_SCOPE in limits:
+    if SUITE_SCOPE in limits or alone:
         scopes[SUITE_SCOPE] = ("*",)
     for scope, budget in policy.limits.items():
         limits[scope] = lower(budget, limits[scope]) if scope in limits else budget
     return policy.model_copy(update={"limits": limits, "scopes": scopes})
+
+
+def _limits_suite(policy: PolicySettings) -> bool:
+    """Whether the policy limits the scope of the suite, and does not say what belongs there."""
+    if SUITE_SCOPE in policy.scopes:
+        return False
+    globs = [pattern for pattern in policy.limits if pattern.startswith("@")]
+    return bool(globs) and matcher(globs)(SUITE_SCOPE)
 
 
 def lower(one: Budget, other: Budget) -> Budget:

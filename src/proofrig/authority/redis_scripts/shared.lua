@@ -205,12 +205,37 @@ local function allocate(n, limits, tail)
   end
 end
 
--- Give scopes the limits of the caller's policy, once each unless it changed.
+local function lift(n, names)
+  for _, name in ipairs(names) do
+    call('HDEL', KEYS[n], (string.find(name, '/', 1, true) and 'w ' or 'l ') .. name)
+  end
+  local left = {}
+  for name in string.gmatch(call('HGET', KEYS[n], 'windows') or '', '%S+') do
+    if call('HEXISTS', KEYS[n], 'w ' .. name) == 1 then left[#left + 1] = name end
+  end
+  if #left > 0 then
+    call('HSET', KEYS[n], 'windows', table.concat(left, ' '))
+  else
+    call('HDEL', KEYS[n], 'windows')
+  end
+end
+
+-- Give scopes the limits of the caller's policy, where they are not what it, or another, gave last;
+-- those that it has no more are lifted. `policy`: what was given, as `unit=amount unit=amount`.
 local function allot()
   for _, one in ipairs(given.allot or {}) do
-    local n = FIRST + one.at
-    if call('HGET', KEYS[n], 'policy') ~= one.mark then
-      allocate(n, one.limits, one.tail)
+    local n, given_now, quoted, lifted = FIRST + one.at, {}, {}, {}
+    local had = call('HGET', KEYS[n], 'policy') or ''
+    if had ~= one.mark then
+      for _, limit in ipairs(one.limits) do given_now[limit[1]] = true end
+      for name in string.gmatch(had, '(%S+)=%d+') do
+        if not given_now[name] then
+          lifted[#lifted + 1], quoted[#quoted + 1] = name, cjson.encode(name)
+        end
+      end
+      local said = #lifted > 0 and ',"lifted":[' .. table.concat(quoted, ',') .. ']' or ''
+      allocate(n, one.limits, said .. one.tail)
+      lift(n, lifted)
       call('HSET', KEYS[n], 'policy', one.mark)
     end
   end
