@@ -23,6 +23,7 @@ from proofrig.authority.globs import matcher
 from proofrig.authority.policy import Policy
 from proofrig.checkers import all_checkers
 from proofrig.checkers.judge import Judge
+from proofrig.checkers.signature_drift import signature_of_run
 from proofrig.comparisons.gate import GateResult, fail_under
 from proofrig.errors import InfraError, UsageError
 from proofrig.history.archive import archive
@@ -63,7 +64,8 @@ class Options:
     """How to run; None takes what the suite says. `root` is where runs are kept, `store` the
     store's URL (default: a SQLite file below `root`), `only` the selected case ids. scenarios: what
     to run instead of the plain plan, with so many `agents` and `tenants`; with baselines, the
-    sequential one too."""
+    sequential one too. against: the directory of an earlier run that this one's calls are held
+    against (`signature_drift`)."""
 
     root: Path = field(default_factory=default_root)
     store: str = ""
@@ -77,6 +79,7 @@ class Options:
     agents: int | None = None
     tenants: int | None = None
     compress: bool = True
+    against: Path | None = None
 
     def store_url(self) -> str:
         """The store's URL."""
@@ -221,7 +224,9 @@ def _with_resume(why: str, run_dir: Path) -> str:
 def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
     """Fold the history, gate, and keep the result beside it and in the store."""
     history, fold = History(held.dir), RowsFold()
-    judge = Judge(PayloadReader(held.dir).get, all_checkers())
+    against = held.options.against
+    signature = None if against is None else signature_of_run(History(against))
+    judge = Judge(PayloadReader(held.dir).get, all_checkers(), signature)
     rulings = RulingsFold(_policy_of(held.suite))
     history.fold(fold, judge, rulings)
     repeats = 1 if held.manifest.scenarios else held.manifest.repeats

@@ -332,3 +332,21 @@ def test_time_goes_on_over_a_restart_when_the_clock_was_put_back(tmp_path: Path)
     assert [made.id for made in authority.sweep()] == ["a"]
     authority.close()
     assert recover(file, clock).balances("acme")["calls"] == Balance(5, 0, 1)
+
+
+def test_who_is_told_and_raises_leaves_no_gap_in_the_journal(tmp_path: Path) -> None:
+    clock = Clock()
+    authority = recover(tmp_path / "ledger.db", clock, POLICY)
+
+    def raises(answer: Decision) -> None:
+        raise ZeroDivisionError
+
+    for _ in range(2):
+        request = call("buy")
+        authority.reserve(request)
+        authority.when_answered(request.id, raises)
+    clock.now = 10**12
+    with pytest.raises(ZeroDivisionError):
+        authority.sweep()
+    authority.close()
+    recover(tmp_path / "ledger.db", clock, POLICY).close()

@@ -68,3 +68,20 @@ async def test_only_what_asked_has_an_answer() -> None:
     for id in ("a", "unknown"):
         with pytest.raises(LedgerError, match="a wait for approval"):
             await one.answer(id)
+
+
+async def test_all_who_wait_are_told_and_who_gave_up_is_forgotten() -> None:
+    one = engine()
+    await one.reserve(request("a", "tool.pay"))
+    waiting = [asyncio.create_task(one.answer("a")) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.wait(waiting[:1])
+    await one.approve("a", "ann")
+    assert [(await task).effect for task in waiting[1:]] == ["allow", "allow"]
+    await one.reserve(request("b", "tool.pay"))
+    gone = asyncio.create_task(one.answer("b"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait([gone])
+    assert not one.authority._waiting

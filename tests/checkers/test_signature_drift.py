@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from proofrig.anomalies.signature import Sample, Signature, signature_of
 from proofrig.checkers.checker import Checked, Setting
-from proofrig.checkers.signature_drift import SignatureDrift
-from proofrig.history.history import pair
+from proofrig.checkers.signature_drift import SignatureDrift, signature_of_run
+from proofrig.history.action import Entry
+from proofrig.history.format import VERSION, encoder, folder_of
+from proofrig.history.history import History, pair
 from specimens.plain_runs import Trial, judged
 
 
@@ -85,3 +89,17 @@ def test_in_scenarios_money_and_tokens_are_held_against_the_sequential_one() -> 
     assert scene(run(2), alone).verdict == "valid"
     assert scene(run(2, dearer=6), alone).kinds == {"usd_micro_drift": 1, "tokens_drift": 1}
     assert scene(run(2, steps=12), alone).verdict == "valid", "its cases may be in another mix"
+
+
+def test_a_recorded_run_is_a_baseline(tmp_path: Path) -> None:
+    entries = sorted((one for trial in run(1) for one in trial.entries), key=lambda one: one.t)
+    first = Entry(0, 0, "note", "segment", attrs={"version": VERSION, "writer": "rig"})
+    segment = folder_of(tmp_path) / "rig-1.jsonl"
+    segment.parent.mkdir()
+    segment.write_bytes(b"\n".join([*map(encoder.encode, [first, *entries]), b""]))
+    history = History(tmp_path)
+    recorded = signature_of_run(history)
+    assert history.problems == []
+    assert recorded.trials == 30
+    assert check(run(2), recorded).verdict == "valid"
+    assert check(run(2, dearer=6), recorded).verdict == "invalid"

@@ -495,6 +495,19 @@ async def test_a_tool_that_is_called_in_circles_is_warned_refused_and_stopped(
         assert held(r.context) == {"spent": 4}
 
 
+async def test_a_warning_is_not_lost_where_the_call_is_denied_for_another_reason(
+    tmp_path: Path,
+) -> None:
+    async with asking(tmp_path, {"limits": {"acme": {"calls": 2}}}) as r:
+        r.context.admission.watch = WATCH
+        got = [await call(r, "look") for _ in range(3)]
+        (note,) = r.entries("note", "anomaly")
+        assert [status for status, _ in got] == [200, 200, 429]
+        error = got[2][1]["error"]
+        assert (error["code"], note.attrs["step"]) == ("budget_exceeded", "warn")
+        assert error["fix"].endswith(note.attrs["says"])
+
+
 async def test_a_run_that_does_something_else_is_let_go_on(tmp_path: Path) -> None:
     async with asking(tmp_path, {}) as r:
         r.context.admission.watch = WATCH

@@ -171,6 +171,14 @@ class Authority:
         else:
             tell(approved(self._asked(id)))
 
+    def no_longer(self, id: str, tell: Answered) -> None:
+        """`tell` need not be called any more."""
+        waiting = self._waiting.get(id, [])
+        if tell in waiting:
+            waiting.remove(tell)
+        if id in self._waiting and not waiting:
+            del self._waiting[id]
+
     def pending(self) -> list[Transition]:
         """What waits for approval, oldest first."""
         held = (self._ledger.reservation(id) for id in self._ledger.open())
@@ -193,8 +201,9 @@ class Authority:
         to be dead. Call it every second or so. Returns what was ended."""
         now = self._clock()
         ended = self._ledger.expire_all(now) if everything else self._ledger.expire(now)
-        for made in ended:
+        for made in ended:  # all of them before anybody is told, who may raise
             self._write(made)
+        for made in ended:
             if made.id in self._waiting:
                 self._answer(made.id, refused(self._asked(made.id), "approval_timeout", ""))
         return ended

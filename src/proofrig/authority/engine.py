@@ -105,7 +105,10 @@ class MemoryEngine:
                 coming.set_result(decision)
 
         self.authority.when_answered(id, tell)
-        return await coming
+        try:
+            return await coming
+        finally:
+            self.authority.no_longer(id, tell)
 
     async def set_budget(self, scope: str, amounts: Amounts) -> None:
         self.authority.set_budget(scope, amounts)

@@ -7,7 +7,8 @@ Rules:
    denies. `has(args.x)` asks whether an argument is there. CEL's own `==` holds values of two
    types for different and does not fail: compare with < or >, or natively, what may come as text.
 3. CEL numbers are 64 bits wide and its comparisons with NaN false: arguments that hold a number
-   that is not finite or wider cannot be read, nor can those nested deeper than MAX_DEPTH.
+   that is not finite or wider cannot be read, nor can those nested deeper than MAX_DEPTH or of
+   more than MAX_ARGUMENTS values.
 4. The package is imported when the first expression is compiled.
 """
 
@@ -20,6 +21,7 @@ from typing import Any
 
 from proofrig.authority.arguments import MAX_DEPTH, Unread, shown
 
+MAX_ARGUMENTS = 10_000  # values in them all: an expression may go through them more than once
 VARIABLES = ("args", "run", "action", "scope")
 
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*(\w+)\s*,")
@@ -77,7 +79,7 @@ class Expression:
         if "args" in given:
             if not isinstance(given["args"], Mapping):
                 raise Unread(f"expected arguments in an object, got {shown(given['args'])}")
-            given["args"] = _representable(given["args"], MAX_DEPTH)
+            given["args"] = _representable(given["args"], MAX_DEPTH, [MAX_ARGUMENTS])
         try:
             answer = self._program.execute(given)
         except (KeyError, IndexError) as error:
@@ -105,8 +107,12 @@ def _is_function(name: str) -> bool:
     return False
 
 
-def _representable(value: Any, depth: int) -> Any:
-    """`value` as CEL holds it without loss. Raises Unread."""
+def _representable(value: Any, depth: int, left: list[int]) -> Any:
+    """`value` as CEL holds it without loss; left: how many more values there may be. Raises
+    Unread."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise Unread(f"expected at most {MAX_ARGUMENTS:,} values, got more")
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, int) and -_INT64 <= value < _INT64:
@@ -114,9 +120,9 @@ def _representable(value: Any, depth: int) -> Any:
     if isinstance(value, float) and isfinite(value):
         return value
     if depth and isinstance(value, Mapping):
-        return {str(key): _representable(part, depth - 1) for key, part in value.items()}
+        return {str(key): _representable(part, depth - 1, left) for key, part in value.items()}
     if depth and isinstance(value, list | tuple):
-        return [_representable(part, depth - 1) for part in value]
+        return [_representable(part, depth - 1, left) for part in value]
     raise Unread(
         "expected text, numbers of 64 bits, true, false, null, and lists and objects of them no "
         f"deeper than {MAX_DEPTH}, got {shown(value)}"

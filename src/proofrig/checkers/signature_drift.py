@@ -34,6 +34,7 @@ from proofrig.checkers.checker import (
     evidence,
 )
 from proofrig.history.action import Action, Entry
+from proofrig.history.history import History
 
 IN_SCENARIOS: tuple[Figure, ...] = ("usd_micro", "tokens")
 SHOWN = 3
@@ -78,8 +79,12 @@ class SignatureDrift:
         """A trial begins: it counts also when it makes no call."""
         self._signing.trial(entry.trial)
 
+    def signature(self) -> Signature:
+        """Of what was seen, to hold a later run against."""
+        return self._signing.signature()
+
     def result(self) -> Checked:
-        after, before = self._signing.signature(), self._before
+        after, before = self.signature(), self._before
         findings, compared = Findings(), 0
         if before is not None:
             compared = len(before.names.keys() & after.names.keys())
@@ -103,6 +108,17 @@ class SignatureDrift:
             missing=missing,
             measures=_measures(after),
         )
+
+
+def signature_of_run(history: History) -> Signature:
+    """The signature of a run that was recorded."""
+    signing = SignatureDrift(Setting())
+    for entry in history.entries():
+        if entry.kind == "trial" and entry.name == "begin":
+            signing.note(entry)
+    for action in history.actions():
+        signing.action(action)
+    return signing.signature()
 
 
 def _says(drift: Drift) -> str:

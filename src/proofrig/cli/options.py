@@ -34,6 +34,11 @@ output_option = click.option(
 )
 
 
+against_option = click.option(
+    "--against", default="", metavar="RUN", help="Hold the calls against those of an earlier run."
+)
+
+
 def find_run(run: str, options: Options) -> Path:
     """The directory of the run that `run` names: a path, an id, the beginning of one, or `last`.
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from proofrig.cli.options import output_option, root_option, run_argument, store_option
+from proofrig.cli.options import (
+    against_option,
+    output_option,
+    root_option,
+    run_argument,
+    store_option,
+)
 
 
 @click.command("rescore")
@@ -14,6 +21,7 @@ from proofrig.cli.options import output_option, root_option, run_argument, store
 @click.option("--suite", type=click.Path(path_type=Path), help="The suite to judge with.")
 @click.option("--fail-under", type=click.FloatRange(0, 100), metavar="PERCENT")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, nothing else.")
+@against_option
 @output_option
 @root_option
 @store_option
@@ -22,6 +30,7 @@ def command(
     suite: Path | None,
     fail_under: float | None,
     as_json: bool,
+    against: str,
     outputs: tuple[Path, ...],
     root: Path,
     store: str,
@@ -36,6 +45,8 @@ def command(
     check_outputs(outputs)
     options = Options(root=root, store=store, fail_under=fail_under)
     run_dir = find_run(run, options)
+    if against:
+        options = replace(options, against=find_run(against, options))
     loaded = suite_of(manifests.read(run_dir), suite)
     conclusion = rescore(loaded, run_dir, options)
     return conclude(loaded, run_dir, conclusion, options, outputs, as_json=as_json)

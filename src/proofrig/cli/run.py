@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from proofrig.cli.options import output_option, root_option, store_option
+from proofrig.cli.options import (
+    against_option,
+    find_run,
+    output_option,
+    root_option,
+    store_option,
+)
 
 
 @click.command("run")
@@ -36,6 +43,7 @@ from proofrig.cli.options import output_option, root_option, store_option
 @click.option("--baselines/--no-baselines", default=True, help="Run the null and the reference.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the verdict.")
+@against_option
 @output_option
 @root_option
 @store_option
@@ -54,6 +62,7 @@ def command(
     baselines: bool,
     as_json: bool,
     quiet: bool,
+    against: str,
     outputs: tuple[Path, ...],
     root: Path,
     store: str,
@@ -96,6 +105,8 @@ def command(
         agents=agents,
         tenants=tenants,
     )
+    if against:
+        options = replace(options, against=find_run(against, options))
     with Reporter(loaded.name, silent=quiet or as_json) as reporter:
         run_dir, conclusion = asyncio.run(run(loaded, path, options, reporter.update))
     return conclude(loaded, run_dir, conclusion, options, outputs, as_json=as_json, quiet=quiet)

@@ -114,7 +114,7 @@ class Admission:
         warned = step.says if step is not None and self.enforces else ""
         decision = refusal(binding, request.id, step) if warned else None
         if decision is None:
-            decision = self._context.authority.reserve(request)
+            decision = with_warning(self._context.authority.reserve(request), warned)
         try:
             self.write("reserve", request.name, binding, request.id, attrs | decision.facts())
         except ProofrigError as error:
@@ -264,6 +264,13 @@ def state_of(told: Mapping[str, Any]) -> State:
         return "ok"
     busy = told.get("infra") or told.get("harness") or told.get("status") in _NO_ROOM
     return "refused" if busy or outcome == "unknown" else "failed"
+
+
+def with_warning(decision: Decision, warning: str) -> Decision:
+    """A denial that passes a warning on, as no result will."""
+    if not warning or decision.effect != "deny":
+        return decision
+    return msgspec.structs.replace(decision, fix=f"{decision.fix}. {warning}")
 
 
 def refusal(binding: Binding, id: str, step: Step | None) -> Decision | None:

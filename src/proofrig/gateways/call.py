@@ -20,7 +20,7 @@ from proofrig.authority.budget import traffic
 from proofrig.authority.decision import Decision
 from proofrig.authority.transition import Source
 from proofrig.errors import Denied, LedgerError, ProofrigError
-from proofrig.gateways.admission import state_of
+from proofrig.gateways.admission import state_of, with_warning
 from proofrig.gateways.charges import (
     Bound,
     actual,
@@ -136,7 +136,7 @@ class Call:
         )
         decision, warning = watched(self)
         if decision is None:
-            decision = ask(self)
+            decision = with_warning(ask(self), warning)
         attrs = self._reserve_attrs()
         attrs |= {"estimate": self.held} | decision.facts()
         if decision.effect == "deny":

@@ -235,6 +235,7 @@ def _host_environment(setting: StageSetting, rig: Rig) -> dict[str, str]:
 def what_of(suite: Suite) -> dict[str, Any]:
     """What a run of this suite depends on, for its manifest. Two runs that should differ only in
     the model differ nowhere but in `model` and `models`."""
+    written = suite.whole_policy()
     return {
         "suite_digest": suite.digest(),
         "cases": {case.id: case.digest()[:16] for case in suite.cases},
@@ -244,6 +245,8 @@ def what_of(suite: Suite) -> dict[str, Any]:
         "services": [service.topology() | {"name": service.name} for service in suite.services],
         "tenants": suite.tenants,
         "budgets": suite.budgets.model_dump(mode="json", exclude_none=True),
+        "policy": written and written.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "authority": suite.authority.model_dump(mode="json", exclude_none=True),
         "limits": suite.limits.model_dump(mode="json"),
         "retries": suite.retries.model_dump(mode="json"),
         "isolation": ProcessSandbox.level,
