@@ -17,6 +17,7 @@ from proofrig.gateways.charges import (
     bound_of,
     estimate,
     seen,
+    thinking_of,
 )
 from proofrig.wire import CODECS
 from proofrig.wire.turn import ToolCall, Turn, Usage
@@ -139,3 +140,16 @@ def test_going_on_from_a_turn_without_usage_is_bounded_by_all_it_read_and_said()
     usage = at_most(turn, Bound(100, 50), reasoning=7)
     assert usage.input == 100
     assert usage.output >= 7 + len(turn.text.encode()) + len("abc{}")
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        (b"{}", 0),
+        (b'{"thinking": {"type": "enabled", "budget_tokens": 2048}}', 2048),
+        (b'{"thinking": {"type": "disabled"}, "x": "budget_tokens"}', 0),
+        (b'{"thinking": {"budget_tokens": "many"}}', 0),
+    ],
+)
+def test_what_is_set_aside_for_thinking(body: bytes, tokens: int) -> None:
+    assert thinking_of(body) == tokens

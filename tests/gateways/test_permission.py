@@ -379,3 +379,29 @@ async def test_a_run_without_loops_sees_nothing_of_the_watch(tmp_path: Path) -> 
             await post(f"{r.trial_url()}/chat/completions", body)
         assert not [entry for entry in r.entries() if entry.name == "anomaly"]
     assert r.bodies == bodies
+
+
+@pytest.mark.parametrize(
+    ("policy", "thinking", "code"),
+    [
+        (CAP_500, 1024, "not_allowed"),
+        (CAP_500, 400, ""),
+        (limits(tokens=900), 1024, "budget_exceeded"),
+        (limits(tokens=900), 100, ""),
+    ],
+)
+async def test_a_limit_is_not_lowered_below_what_is_set_aside_for_thinking(
+    tmp_path: Path, policy: dict[str, Any], thinking: int, code: str
+) -> None:
+    aside = {"type": "enabled", "budget_tokens": thinking}
+    async with rig(tmp_path, says, policy=policy) as r:
+        status, _, _ = await post(
+            r.trial_url("/v1") + "/messages", body_of("messages", 4000, thinking=aside)
+        )
+        action = r.actions()[-1]
+        assert set(r.reserved().values()) == {0}
+    assert (status == 200, action.attr("code", "")) == (not code, code)
+    if code:
+        assert r.bodies == []
+    else:
+        assert thinking < (sent(r.bodies[0]) or 0) < 4000

@@ -110,7 +110,8 @@ class Admission:
         """Ask for an action, and write down what was decided beside `attrs`. digest: of its
         arguments; without one the watch over the run does not look at it. Raises ProofrigError when
         that cannot be kept; then nothing is held."""
-        step = self.seen(binding, request.name, digest) if digest else None
+        turn = attrs.get("asked_by", "")
+        step = self.seen(binding, request.name, digest, turn) if digest else None
         warned = step.says if step is not None and self.enforces else ""
         decision = refusal(binding, request.id, step) if warned else None
         if decision is None:
@@ -169,15 +170,15 @@ class Admission:
 
     # ---- the watch
 
-    def seen(self, binding: Binding, name: str, digest: str) -> Step | None:
-        """What the watch over a run says of an action that is asked for; None also once the run is
-        stopped, which the ledger sees to."""
+    def seen(self, binding: Binding, name: str, digest: str, turn: str = "") -> Step | None:
+        """What the watch over a run says of an action that is asked for, in the model's turn `turn`
+        where that is known; None also once the run is stopped, which the ledger sees to."""
         if self.watch is None or not binding.token:
             return None
         watch = self._watches.get(binding.token)
         if watch is None:
             watch = self._watches[binding.token] = Watch(self.watch)
-        step = watch.seen(name, digest, self._context.clock())
+        step = watch.seen(name, digest, self._context.clock(), turn)
         if step is None or not step.first:
             return None if step is not None and step.step == "stop" else step
         told = {"kind": step.kind, "step": step.step, "count": step.count, "says": step.says}

@@ -34,7 +34,16 @@ class _Many(msgspec.Struct, gc=False):
     best_of: int | None = None
 
 
+class _Thinking(msgspec.Struct, frozen=True, gc=False):
+    budget_tokens: int = 0
+
+
+class _Thinks(msgspec.Struct, gc=False):
+    thinking: _Thinking = _Thinking()
+
+
 _encode = msgspec.json.Encoder().encode
+_THINKS = msgspec.json.Decoder(_Thinks)
 _MANY = msgspec.json.Decoder(_Many)
 
 
@@ -69,6 +78,17 @@ def answers_in(body: bytes) -> int:
     except msgspec.DecodeError:
         return 1  # the provider refuses what is not a number
     return max(1, many.n or 1, many.best_of or 1)
+
+
+def thinking_of(body: bytes) -> int:
+    """The tokens that a request sets aside for thinking (`thinking.budget_tokens`), which its limit
+    has to lie above; 0 where it sets none aside."""
+    if b'"budget_tokens"' not in body:
+        return 0
+    try:
+        return _THINKS.decode(body).thinking.budget_tokens
+    except msgspec.DecodeError:
+        return 0  # the provider refuses what is not a number
 
 
 def estimate(bound: Bound, model: str, prices: PriceTable | None, sent: int) -> dict[str, int]:

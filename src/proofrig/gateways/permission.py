@@ -20,7 +20,7 @@ from proofrig.authority.decision import Decision
 from proofrig.authority.prices import PriceUnknown
 from proofrig.authority.transition import ReserveRequest
 from proofrig.gateways.admission import refusal
-from proofrig.gateways.charges import Bound, affordable, estimate
+from proofrig.gateways.charges import Bound, affordable, estimate, thinking_of
 
 if TYPE_CHECKING:
     from proofrig.gateways.call import Call
@@ -43,7 +43,8 @@ def watched(call: Call) -> tuple[Decision | None, str]:
 
 def ask(call: Call) -> Decision:
     """Ask the authority for the call; for less of it where a rule or the budget says less."""
-    authority, whole = call.desk.context.authority, call.bound
+    context, whole = call.desk.context, call.bound
+    authority = context.authority
     decision, wanted = _reserve(call, whole), whole
     held = call.held
     for _ in range(_ROUNDS):
@@ -53,11 +54,20 @@ def ask(call: Call) -> Decision:
         if decision.effect != "deny":
             authority.release(call.id, "asked for again, for less")
         wanted = less
-        call.id = call.desk.context.journal.new_action()  # an answer is remembered under its id
+        call.id = context.journal.new_action()  # an answer is remembered under its id
         decision = _reserve(call, wanted)
     if wanted is whole:
         return decision
     most = wanted.output // wanted.answers
+    thinking = thinking_of(call.body)
+    if most <= thinking and decision.effect != "deny" and context.admission.enforces:
+        authority.release(call.id, "its thinking does not fit")
+        fix = (
+            f"at most {most} output tokens may be used, and thinking.budget_tokens sets {thinking} "
+            "aside; think with less"
+        )
+        where = call.binding.scope
+        return Decision("deny", call.id, "not_allowed", decision.rule, where, fix=fix)
     if decision.shadow is None:
         return _capped(decision, most)
     call.held = held  # the whole of it will leave
@@ -77,7 +87,8 @@ def _less(call: Call, wanted: Bound, decision: Decision) -> Bound | None:
     """What to ask for in the place of `wanted`, to which `decision` was the answer; None to leave
     it at that."""
     settings, remaining = call.desk.settings, decision.remaining
-    each, least = wanted.output // wanted.answers, settings.least_tokens
+    each = wanted.output // wanted.answers
+    least = max(settings.least_tokens, thinking_of(call.body) + 1)
     if decision.effect != "deny":
         most = each if decision.max_tokens is None else decision.max_tokens
     elif not remaining or not settings.trim or decision.retry_ns:
