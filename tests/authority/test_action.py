@@ -284,7 +284,7 @@ def test_only_async_functions_are_tools() -> None:
 
 
 async def test_a_method_is_a_tool_without_its_owner() -> None:
-    acts, authority, _ = actions(rules=[{"name": "r", "deny": "tool.pay", "when": {"n": {">": 5}}}])
+    acts, _, _ = actions(rules=[{"name": "r", "deny": "tool.pay", "when": {"n": {">": 5}}}])
 
     class Desk:
         @acts.tool()

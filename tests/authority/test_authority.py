@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -350,3 +351,40 @@ def test_who_is_told_and_raises_leaves_no_gap_in_the_journal(tmp_path: Path) -> 
         authority.sweep()
     authority.close()
     recover(tmp_path / "ledger.db", clock, POLICY).close()
+
+
+def under(**rules: Any) -> Authority:
+    return Authority(Ledger(), None, Clock(), parse_policy(rules))
+
+
+def tool(id: str, name: str = "tool.refund", scope: str = "acme/w/b/r") -> ReserveRequest:
+    return ReserveRequest(id, scope, name, {"calls": 1})
+
+
+@pytest.mark.parametrize("per", ["run", "tenant", "@refunds"])
+def test_what_a_rules_cap_has_used_up_is_closed(per: str) -> None:
+    cap = {"calls": 1, "per": per}
+    authority = under(rules=[{"name": "once", "allow": "tool.refund", "cap": cap}])
+    assert authority.closed("acme/w/b/r", "tool.refund") == ""
+    assert authority.reserve(tool("a")).allowed
+    assert "calls:rule.once" in authority.closed("acme/w/b/r", "tool.refund")
+    assert authority.closed("acme/w/b/r", "tool.look") == ""
+    other = authority.closed("acme/w/b/r2", "tool.refund")
+    assert bool(other) is (per != "run")
+
+
+def test_a_cap_that_only_some_actions_meet_closes_nothing() -> None:
+    rule = {"name": "once", "allow": "tool.refund", "when": {"big": True}, "cap": {"calls": 0}}
+    assert under(rules=[rule]).closed("acme/w/b/r", "tool.refund") == ""
+
+
+def test_who_waits_in_a_scope_that_is_stopped_is_refused() -> None:
+    authority = under(rules=[{"name": "ask", "ask": "tool.refund"}])
+    told: list[Decision] = []
+    for id, scope in (("a", "acme/w/b/r"), ("b", "zeta/w/b/r")):
+        assert authority.reserve(tool(id, scope=scope)).effect == "ask"
+        authority.when_answered(id, told.append)
+    authority.stop("acme/w", "it went in circles")
+    assert [(one.id, one.code) for one in told] == [("a", "approval_refused")]
+    assert "it went in circles" in told[0].fix
+    assert (authority.state("a"), authority.state("b")) == ("released", "pending")

@@ -98,7 +98,7 @@ def test_the_package_is_imported_when_a_rule_needs_it() -> None:
     assert told.stdout.split() == ["False", "True"]
 
 
-def test_arguments_without_end_cannot_be_read() -> None:
+def test_too_many_arguments_cannot_be_read() -> None:
     with pytest.raises(Unread, match="at most 10,000 values"):
         Expression("args.a.exists(x, args.a.exists(y, x > y))").holds(
             {"args": {"a": [list(range(6_000)), list(range(6_000))]}}

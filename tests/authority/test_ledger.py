@@ -410,7 +410,7 @@ def test_limits_of_a_policy_are_lifted_when_it_has_them_no_more() -> None:
             "calls": 8,
             "bytes": 7,
         }
-        assert ledger.given() == ("acme",)
+        assert ledger.books.given == {"acme": (("calls", 8),)}
         ledger = Ledger()
         for one in filter(None, made):
             ledger.apply(one)

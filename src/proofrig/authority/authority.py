@@ -15,6 +15,7 @@ Rules:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -61,7 +62,7 @@ class Authority:
         self._limited: set[str] = set()
         self._waiting: dict[str, list[Answered]] = {}
         if policy is None:  # what an earlier one limited is not limited any more
-            for scope in ledger.given():
+            for scope in [one for one, limits in ledger.books.given.items() if limits]:
                 self._give(scope, {})
 
     def set_budget(self, scope: str, amounts: Amounts) -> None:
@@ -136,8 +137,13 @@ class Authority:
         return dict(made.amounts or {})
 
     def stop(self, scope: str, reason: str) -> None:
-        """Let nothing new begin in `scope` and below it; `reason` reaches whoever asks."""
+        """Let nothing new begin in `scope` and below it; `reason` reaches whoever asks, and who
+        waits for approval there is refused."""
         self._write(self._ledger.stop(scope, reason, self._clock()))
+        for asked in self.pending():
+            held = self._ledger.reservation(asked.id)
+            if held is not None and scope in held.lane.scopes:
+                self.refuse(asked.id, "the stop", reason)
 
     # ---- approval
 
@@ -231,11 +237,12 @@ class Authority:
             return ""
         if rule := policy.cannot(scope, name):
             return rule
-        for unit in policy.counted(name):
-            self._limit_path(scope)
-            left = self._ledger.books.left(scope, unit, self._clock())
+        counting = [(scope, unit) for unit in policy.counted(name)]
+        for where, unit in (*counting, *policy.capping(scope, name)):
+            self._limit_path(where)
+            left = self._ledger.books.left(where, unit, self._clock())
             if left is not None and left <= 0:
-                return f"{unit} in {scope}"
+                return f"{unit} in {where}"
         return ""
 
     def balances(self, scope: str) -> dict[str, Balance]:
@@ -308,6 +315,13 @@ def recover(
         journal.close()
         raise
     return Authority(ledger, journal, onward(clock, ledger.last_ns), policy)
+
+
+def wall_clock() -> Callable[[], int]:
+    """The time of day in nanoseconds, as it goes on from now: nobody's setting of the clock puts it
+    back."""
+    ahead = time.time_ns() - time.monotonic_ns()
+    return lambda: time.monotonic_ns() + ahead
 
 
 def onward(clock: Callable[[], int], last_ns: int) -> Callable[[], int]:

@@ -18,10 +18,12 @@ import msgspec
 
 from proofrig.authority.budget import (
     MAX_AMOUNT,
+    NO_STEP,
     Amounts,
     Balance,
     ancestors,
     check_amount,
+    is_step,
     unit_and_window,
 )
 from proofrig.authority.windows import Window
@@ -29,6 +31,7 @@ from proofrig.errors import UsageError
 
 _UNLIMITED = 1 << 62  # above any sum of holds, so that an unlimited account needs no branch
 _NO_AMOUNTS: Amounts = {}
+Limits = tuple[tuple[str, int], ...]
 
 
 class Account:
@@ -148,10 +151,15 @@ class Books:
         self._windows: dict[str, dict[str, list[Window]]] = {}
         self._lanes: dict[tuple[str, tuple[str, ...]], Lane] = {}
         self._entered: set[str] = set()
+        self.given: dict[str, Limits] = {}  # scope -> the limits that a policy gave it last
+        self._alike: dict[Limits, Limits] = {}
 
-    def lane(self, scope: str, amounts: Amounts, also: tuple[str, ...] = ()) -> Lane:
-        """The accounts on which `amounts` are booked in `scope` and in each scope of `also`. Raises
-        UsageError for a scope, a unit or an amount that is none."""
+    def lane(
+        self, scope: str, amounts: Amounts, also: tuple[str, ...] = (), *, asked: bool = False
+    ) -> Lane:
+        """The accounts on which `amounts` are booked in `scope` and in each scope of `also`. asked:
+        somebody asks for them, and a step that was not earned is none of them. Raises UsageError
+        for a scope, a unit or an amount that is none."""
         lane = self._lanes.get((scope, also))
         if lane is None:
             lane = self._lanes[scope, also] = self._new_lane(scope, also)
@@ -165,6 +173,8 @@ class Books:
                         f"amounts: expected a unit that actions use, got {unit!r}; only limits "
                         "have windows and count children"
                     )
+                if asked and is_step(unit):
+                    raise UsageError(NO_STEP.format(unit))
                 accounts[unit] = tuple(self._account(above, unit) for above in lane.scopes)
         return lane
 
@@ -196,6 +206,11 @@ class Books:
                 window = Window(name, seq)
                 windows.append(window)
             window.limit = amount
+
+    def note_given(self, scope: str, limits: Amounts) -> None:
+        """Remember what a policy gave; most scopes are given the same."""
+        given = tuple(sorted(limits.items()))
+        self.given[scope] = self._alike.setdefault(given, given)
 
     def lift(self, scope: str, units: Iterable[str]) -> None:
         """Take the limits of `scope` in `units` away."""

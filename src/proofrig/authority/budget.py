@@ -33,6 +33,11 @@ RUN_LEVELS = 4  # tenant/workflow/agent/run; what lies below are child scopes of
 SECOND_NS = 1_000_000_000
 WINDOWS = {"minute": 60 * SECOND_NS, "hour": 3600 * SECOND_NS, "day": 86_400 * SECOND_NS}
 
+NO_STEP = (
+    "amounts: expected units that actions use, got {!r}; a step begins when the action that leads "
+    "to it has ended ok"
+)
+
 _MS_NS = 1_000_000
 _UNIT = re.compile(
     r"(usd_micro|tokens|ms|bytes|children|(?:calls(?::[^\s/]+)?)|(?:taint|step):[^\s/]+)"
@@ -101,6 +106,10 @@ def check_amount(unit: str, amount: int) -> None:
             f"amounts: expected integers from 0 to {MAX_AMOUNT}, got {unit}={amount!r}; "
             "round up to whole units first"
         )
+
+
+def is_step(unit: str) -> bool:
+    return unit.startswith("step:")
 
 
 def one_call(kind: str, amounts: Amounts) -> dict[str, int]:

@@ -35,15 +35,16 @@ from proofrig.authority.transition import (
     Source,
     State,
     Transition,
-    added,
     admission,
     after,
     belongs_to,
     charging,
     check_ttl,
     denial,
+    giving,
     holding,
     no_such_move,
+    posting,
     same_call,
     same_payload,
 )
@@ -52,7 +53,6 @@ from proofrig.history.action import Outcome
 
 replace = msgspec.structs.replace
 NO_LANE = Lane((), ())
-_Limits = tuple[tuple[str, int], ...]
 
 
 class Ledger:
@@ -67,8 +67,6 @@ class Ledger:
         self._retention = retention_ns
         self.books = Books()
         self._stopped: dict[str, str] = {}  # scope -> why nothing starts in it any more
-        self._given: dict[str, _Limits] = {}  # scope -> what a policy gave it last
-        self._alike: dict[_Limits, _Limits] = {}  # most scopes are given the same
         self._live: dict[str, Reservation] = {}
         self._ended: dict[str, Reservation] = {}
         self._ends: deque[Transition] = deque()  # what brought each to `_ended`, oldest first
@@ -120,26 +118,12 @@ class Ledger:
     def give(self, scope: str, limits: Amounts, now_ns: int) -> Transition | None:
         """Set the limits that the policy has for `scope`, and lift those that it had before and has
         no more; None when it has the same ones. What was set by hand since then stays."""
-        had = self._given.get(scope, ())
+        had = self.books.given.get(scope, ())
         if tuple(sorted(limits.items())) == had:
             return None
-        made = Transition(
-            self.seq + 1,
-            now_ns,
-            "budget",
-            "",
-            "new",
-            scope,
-            amounts=dict(limits),
-            reason=POLICY,
-            lifted=tuple(unit for unit, _ in had if unit not in limits),
-        )
+        made = giving(scope, limits, had, (self.seq + 1, now_ns))
         self._limited(made)
         return made
-
-    def given(self) -> tuple[str, ...]:
-        """The scopes that a policy gave limits to."""
-        return tuple(scope for scope, limits in self._given.items() if limits)
 
     def stop(self, scope: str, reason: str, now_ns: int) -> Transition:
         """Let nothing new begin in `scope` and below it."""
@@ -158,7 +142,7 @@ class Ledger:
         if known is not None:
             return same_call(known.opened, request, posted=False)
         amounts = holding(request, ruling)
-        lane = self.books.lane(request.scope, amounts, belongs_to(request, ruling))
+        lane = self.books.lane(request.scope, amounts, belongs_to(request, ruling), asked=True)
         refused = self._refused(request, ruling, lane, now_ns)
         if refused is None:
             if request.ahead:
@@ -198,23 +182,8 @@ class Ledger:
         if known is not None:
             return same_call(known.opened, request, posted=True)
         amounts = holding(request, ruling)
-        lane = self.books.lane(request.scope, amounts, request.also)
-        made = Transition(
-            self.seq + 1,
-            now_ns,
-            "event",
-            request.id,
-            "committed",
-            request.scope,
-            request.name,
-            amounts,
-            now_ns + request.ttl_ns,
-            source,
-            outcome,
-            added=added(request, amounts),
-            also=request.also,
-            digest=request.digest,
-        )
+        lane = self.books.lane(request.scope, amounts, request.also, asked=True)
+        made = posting(request, amounts, (source, outcome), (self.seq + 1, now_ns))
         self._posted(made, amounts, lane)
         return made
 
@@ -259,19 +228,9 @@ class Ledger:
             return same_payload(held, was, (charged, source, outcome))
         state = after(held, "commit")
         self.books.lane(opened.scope, charged, opened.also)
+        seq, scope = self.seq + 1, opened.scope
         made = Transition(
-            self.seq + 1,
-            now_ns,
-            "commit",
-            id,
-            state,
-            opened.scope,
-            "",
-            charged,
-            0,
-            source,
-            outcome,
-            price=price,
+            seq, now_ns, "commit", id, state, scope, "", charged, 0, source, outcome, price=price
         )
         self._settled(held, made, charged)
         return made
@@ -369,8 +328,7 @@ class Ledger:
         self.books.allocate(made.scope, amounts, made.seq)
         self.books.lift(made.scope, made.lifted)
         if made.reason == POLICY:
-            limits = tuple(sorted(amounts.items()))
-            self._given[made.scope] = self._alike.setdefault(limits, limits)
+            self.books.note_given(made.scope, amounts)
         self.seq = made.seq
 
     def _opened(self, made: Transition, held: dict[str, int], lane: Lane) -> None:

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from proofrig.authority.authority import Authority, recover
+from proofrig.authority.authority import Authority, recover, wall_clock
 from proofrig.authority.engine import Engine, MemoryEngine
 from proofrig.authority.ledger import Ledger
 from proofrig.authority.policy import Policy, load_policy
@@ -82,13 +82,6 @@ def _engine(where: str, policy: Policy | None) -> Engine:
     if not where:
         return MemoryEngine(Authority(Ledger(), None, time.monotonic_ns, policy))
     return MemoryEngine(recover(where, wall_clock(), policy))
-
-
-def wall_clock() -> Callable[[], int]:
-    """The time of day in nanoseconds, as it goes on from now: nobody's setting of the clock puts it
-    back."""
-    ahead = time.time_ns() - time.monotonic_ns()
-    return lambda: time.monotonic_ns() + ahead
 
 
 async def _sweep(engine: Engine) -> None:

@@ -175,6 +175,14 @@ class Policy:
         alike = folded(name)
         return [unit for unit in sorted(self.counts) if folded(unit.removeprefix(_CALLS)) == alike]
 
+    def capping(self, scope: str, name: str) -> list[tuple[str, str]]:
+        """The caps of rules that count every action of this name: where each one counts, and its
+        unit."""
+        levels = [*scope.split("/"), "", ""]
+        found = self._candidates((levels[0], levels[1], levels[2], name))
+        rules = (rule for rule in found.letting if rule.always and rule.cap_unit)
+        return [(scope if rule.cap_level else rule.per, rule.cap_unit) for rule in rules]
+
     def taints(self, name: str) -> dict[str, int]:
         """The units of the taints that an action of this name leaves on its run."""
         return {unit: 1 for matches, unit in self._taints if matches(name)}

@@ -93,7 +93,7 @@ class Rule:
     """A rule as compiled. `always`: it applies to every action where it `fits`.
 
     cap_unit: the unit its cap counts in, "" without one; cap_level: the level of the scopes that
-    are capped, from 1, 0 for a user-defined scope.
+    are capped, from 1, 0 for a user-defined scope, which `per` names.
     """
 
     def __init__(self, rule: RuleSettings, states: States) -> None:
@@ -153,8 +153,8 @@ class Rule:
         """What the rule answers when it alone lets an action through."""
         if self.cap_unit:
             units = {**units, self.cap_unit: 1}
-            if not self.cap_level and self._per not in also:
-                also = (*also, self._per)
+            if not self.cap_level and self.per not in also:
+                also = (*also, self.per)
         return Ruling(
             effect=self.effect,
             rule=self.name,
@@ -168,7 +168,7 @@ class Rule:
     def caps(self, scope: str) -> bool:
         """Whether the rule's cap is a limit of `scope`."""
         if scope.startswith("@") or not self.cap_level:
-            return scope == self._per
+            return scope == self.per
         levels = scope.split("/")
         if len(levels) != self.cap_level:
             return False
@@ -179,14 +179,14 @@ class Rule:
         cap = self._rule.cap
         self.cap_unit = f"calls:rule.{self.name}" if cap else ""
         self.cap_amounts: dict[str, int] = {}
-        self._per = cap.per if cap else ""
-        self.cap_level = _LEVEL.get(self._per, 0)
+        self.per = cap.per if cap else ""
+        self.cap_level = _LEVEL.get(self.per, 0)
         if cap is not None:
             window = f"/{cap.every}" if cap.every else ""
             self.cap_amounts[self.cap_unit + window] = cap.calls
         said = (
-            f"rule {self.name} counts per {self._per}: expected a scope "
-            f"tenant/workflow/agent/run with a {self._per}, got one without; name it in the scope"
+            f"rule {self.name} counts per {self.per}: expected a scope "
+            f"tenant/workflow/agent/run with a {self.per}, got one without; name it in the scope"
         )
         self.levelless = Ruling("deny", "not_allowed", self.name, said)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from proofrig.authority.authority import Authority
+from proofrig.authority.authority import Authority, onward, wall_clock
 from proofrig.authority.journal import Journal
 from proofrig.authority.keys import Keys, load_keys
 from proofrig.authority.ledger import Ledger
@@ -106,7 +105,7 @@ def open_engine(serving: Serving) -> ServedEngine:
     judging = serving.journal and serving.journal.with_name(serving.journal.name + SHADOW)
     judge = _authority(judging, policy)
     ledger, journal = _ledger(serving.journal)
-    return ServedMemory(Shadow(ledger, journal, time.time_ns, judge))
+    return ServedMemory(Shadow(ledger, journal, onward(wall_clock(), ledger.last_ns), judge))
 
 
 def _quiet() -> logging.Logger:
@@ -118,7 +117,7 @@ def _quiet() -> logging.Logger:
 
 def _authority(path: Path | None, policy: Policy | None) -> Authority:
     ledger, journal = _ledger(path)
-    return Authority(ledger, journal, time.time_ns, policy)
+    return Authority(ledger, journal, onward(wall_clock(), ledger.last_ns), policy)
 
 
 def _ledger(path: Path | None) -> tuple[Ledger, Journal | None]:

@@ -22,7 +22,14 @@ from typing import Any, Final, Literal
 import msgspec
 
 from proofrig.authority.books import Lane, Refusal
-from proofrig.authority.budget import MAX_AMOUNT, SECOND_NS, Amounts, check_amount
+from proofrig.authority.budget import (
+    MAX_AMOUNT,
+    NO_STEP,
+    SECOND_NS,
+    Amounts,
+    check_amount,
+    is_step,
+)
 from proofrig.authority.ruling import ALLOWED, Ruling
 from proofrig.errors import IdempotencyError, LedgerError, UsageError
 from proofrig.history.action import Outcome
@@ -79,8 +86,7 @@ MINUTE_NS = 60 * 1_000_000_000
 POLICY = "policy"
 
 _NOTHING: dict[str, Any] = {}
-_NO_STEPS: set[str] = set()  # units that were looked at and are no steps
-_REMEMBERED = 1_000
+_PLAIN = frozenset(("usd_micro", "tokens", "calls", "ms", "bytes"))
 
 
 class ReserveRequest(msgspec.Struct, frozen=True, gc=False):
@@ -243,6 +249,39 @@ def denial(
     )
 
 
+def posting(
+    request: ReserveRequest,
+    amounts: dict[str, int],
+    how: tuple[Source, Outcome],
+    made: tuple[int, int],
+) -> Transition:
+    """The `event` of what has already happened. made: its number and its time."""
+    return Transition(
+        *made,
+        "event",
+        request.id,
+        "committed",
+        request.scope,
+        request.name,
+        amounts,
+        made[1] + request.ttl_ns,
+        *how,
+        added=added(request, amounts),
+        also=request.also,
+        digest=request.digest,
+    )
+
+
+def giving(
+    scope: str, limits: Amounts, had: Iterable[tuple[str, int]], made: tuple[int, int]
+) -> Transition:
+    """The `budget` of a policy's limits, which had others. made: its number and its time."""
+    lifted = tuple(unit for unit, _ in had if unit not in limits)
+    return Transition(
+        *made, "budget", "", "new", scope, amounts=dict(limits), reason=POLICY, lifted=lifted
+    )
+
+
 def belongs_to(request: ReserveRequest, ruling: Ruling) -> tuple[str, ...]:
     """The user-defined scopes of a request: its own, then those that rules put it in."""
     if not ruling.also:
@@ -271,19 +310,18 @@ def no_such_move(id: str, state: State, got: str) -> str:
 
 def holding(request: ReserveRequest, ruling: Ruling) -> dict[str, int]:
     """What a request holds once it is let in: what it asks for, and what rules add. Raises
-    UsageError when it asks for less of a unit than rules count, or for a step."""
-    amounts = dict(request.amounts)
-    for unit, amount in ruling.units.items() if ruling.units else ():
-        if amounts.setdefault(unit, amount) < amount:
-            raise UsageError(
-                f"amounts: expected at least {amount} {unit}, which rules count, got "
-                f"{amounts[unit]}; leave it out"
-            )
-    if not request.amounts.keys() <= _NO_STEPS:
-        _not_a_step(request.amounts)
+    UsageError when it asks for less of a unit than rules count."""
     ttl = request.ttl_ns
     if type(ttl) is not int or not 0 < ttl <= MAX_AMOUNT:
         check_ttl(ttl)
+    amounts = dict(request.amounts)
+    if ruling.units:
+        for unit, amount in ruling.units.items():
+            if amounts.setdefault(unit, amount) < amount:
+                raise UsageError(
+                    f"amounts: expected at least {amount} {unit}, which rules count, got "
+                    f"{amounts[unit]}; leave it out"
+                )
     return amounts
 
 
@@ -300,25 +338,14 @@ def charging(held: Amounts, earns: Amounts | None, actual: Amounts) -> dict[str,
     with a colon counts what was done (`calls:tool`, `taint:web`): an actual never lowers it.
     Raises UsageError for a step, which is earned."""
     charged = {**held, **actual}
-    for unit, amount in actual.items():
-        if ":" in unit:
+    if not actual.keys() <= _PLAIN:
+        for unit, amount in actual.items():
             check_amount(unit, amount)
-            if unit in held:
+            if ":" in unit and unit in held:
                 charged[unit] = max(amount, held[unit])
-            else:
-                _not_a_step((unit,))
+            elif is_step(unit):
+                raise UsageError(NO_STEP.format(unit))
     return {**charged, **earns} if earns else charged
-
-
-def _not_a_step(units: Iterable[str]) -> None:
-    for unit in units:
-        if unit.startswith("step:"):
-            raise UsageError(
-                f"amounts: expected units that actions use, got {unit!r}; a step begins when the "
-                "action that leads to it has ended ok"
-            )
-    if len(_NO_STEPS) < _REMEMBERED:
-        _NO_STEPS.update(units)
 
 
 def same_call(opened: Transition, request: ReserveRequest, *, posted: bool) -> Transition:

@@ -20,7 +20,7 @@ class Window:
     """What counts of one unit in one scope now. since: the number of the transition that made it:
     what was reserved before counts from its settlement."""
 
-    __slots__ = ("_slices", "_width", "limit", "name", "since", "used")
+    __slots__ = ("_oldest", "_slices", "_width", "limit", "name", "since", "used")
 
     def __init__(self, name: str, since: int) -> None:
         self.name = name
@@ -29,12 +29,15 @@ class Window:
         self.used = 0
         self._width = WINDOWS[name] // SLICES
         self._slices: dict[int, int] = {}
+        self._oldest = 0  # the slice before which nothing is left
 
     def at(self, now_ns: int) -> int:
         """What counts at `now_ns`."""
         oldest = now_ns // self._width - SLICES
-        for number in [number for number in self._slices if number < oldest]:
-            self.used -= self._slices.pop(number)
+        if oldest > self._oldest:
+            self._oldest = oldest
+            for number in [number for number in self._slices if number < oldest]:
+                self.used -= self._slices.pop(number)
         return self.used
 
     def add(self, amount: int, now_ns: int) -> None:
