@@ -27,7 +27,7 @@ import msgspec
 import psutil
 from redis.asyncio import Redis
 
-from proofrig.authority.redis_engine import RedisEngine
+from proofrig.authority.redis.engine import RedisEngine
 from proofrig.authority.transition import ReserveRequest
 
 HOLD = {"usd_micro": 1000, "tokens": 500, "calls": 1}

@@ -18,7 +18,7 @@ from proofrig.authority.engine import Engine, MemoryEngine
 from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import Ledger
 from proofrig.authority.policy import Policy
-from proofrig.authority.redis_engine import RedisEngine
+from proofrig.authority.redis.engine import RedisEngine
 from proofrig.authority.transition import MINUTE_NS, ReserveRequest, Transition
 
 Clock = Callable[[], int]

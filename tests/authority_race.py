@@ -12,7 +12,7 @@ import asyncio
 import sys
 
 from proofrig.authority.engine import Engine
-from proofrig.authority.redis_engine import RedisEngine
+from proofrig.authority.redis.engine import RedisEngine
 from proofrig.authority.transition import ReserveRequest
 
 

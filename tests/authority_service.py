@@ -15,12 +15,12 @@ from aiohttp import web
 from yarl import URL
 
 from proofrig.authority.authority import Authority
+from proofrig.authority.http.keys import Caller, Keys
+from proofrig.authority.http.served import ServedMemory
+from proofrig.authority.http.service import Service
 from proofrig.authority.journal import Journal
-from proofrig.authority.keys import Caller, Keys
 from proofrig.authority.ledger import Ledger
 from proofrig.authority.policy import parse_policy
-from proofrig.authority.served import ServedMemory
-from proofrig.authority.service import Service
 
 ADMIN, ACME, OTHER = "admin-key-0123456789", "acme-key-01234567890", "other-key-0123456789"
 KEYS = {ADMIN: Caller(), ACME: Caller("acme", frozenset({"@writes"})), OTHER: Caller("other")}

@@ -67,13 +67,14 @@ def problems_of(
 ) -> list[Problem]:
     """Every problem in `error`, which came from validating `value` against a model with the JSON
     Schema `schema`, in the order of the file."""
-    followed = [_Followed(detail, schema, value) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    followed = [_Followed(one, schema, value) for one in details if not _counted_bad(one, details)]
     found = {}
     for one in followed:
         if one.fork is not None:
             rivals = [other for other in followed if other.fork == one.fork]
             furthest = max(len(other.path) for other in rivals)
-            if len(one.path) < furthest:
+            if one.form not in {other.form for other in rivals if len(other.path) == furthest}:
                 continue
             if len(alike := [other for other in rivals if other.path == one.path]) > 1:
                 words = [other.expected() for other in alike]
@@ -91,6 +92,14 @@ def problems_of(
     return sorted(found.values(), key=lambda problem: (problem.line, problem.column))
 
 
+def _counted_bad(one: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is too short only because pydantic did not count its items that are wrong."""
+    length = len(one["loc"])
+    return one["type"] == "too_short" and any(
+        len(other["loc"]) > length and other["loc"][:length] == one["loc"] for other in details
+    )
+
+
 class _Followed:
     """One error, its `loc` resolved to a path in the document and a place in the schema."""
 
@@ -103,6 +112,7 @@ class _Followed:
         self._last = detail["loc"][-1] if detail["loc"] else ""
         self.is_key = self.kind == "extra_forbidden"
         self.fork: Path | None = None  # where an undiscriminated union was entered
+        self.form: str | int = ""  # and by which of its members
         path: list[str | int] = []
         node = _resolved(schema, schema)
         self.holder = node
@@ -119,7 +129,8 @@ class _Followed:
             elif part == "[key]":
                 self.is_key = True
             elif self.kind != "missing" or place < len(detail["loc"]) - 1:
-                self.fork = self.fork or tuple(path)
+                if self.fork is None:
+                    self.fork, self.form = tuple(path), part
         if self.kind != "missing" and path and not self.is_key:
             self.holder = node
         self.path: Path = tuple(path)

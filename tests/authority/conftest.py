@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from proofrig.authority.redis_engine import RedisEngine
+from proofrig.authority.redis.engine import RedisEngine
 from redis_server import redis_server
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from authority_service import RUN, served
 from proofrig.authority.action import Actions
+from proofrig.authority.http.outbox import Outbox, Owed
 from proofrig.authority.opening import open_authority
-from proofrig.authority.outbox import Outbox, Owed
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import Denied, SuiteError, UsageError
 

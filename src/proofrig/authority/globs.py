@@ -28,7 +28,7 @@ def glob_problem(glob: str) -> str:
             "write one glob per alternative"
         )
     if glob != glob.strip() or "\0" in glob:
-        return f"expected a glob without spaces around it and NUL, got {glob!r}"
+        return f"expected a glob without spaces around it and without NUL, got {glob!r}"
     return ""
 
 

@@ -19,9 +19,16 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from proofrig.authority.budget import MAX_AMOUNT
 from proofrig.authority.globs import glob_problem, matcher
@@ -65,12 +72,19 @@ class Budget(BaseModel):
     def _known_units(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
+        problems: list[InitErrorDetails] = []
         for unit, amount in value.items():
             if unit in cls.model_fields:
                 continue
             if said := _unit_problem(str(unit), list(cls.model_fields)):
-                raise ValueError(said)
-            _authority_amount(str(unit), amount)
+                problems.append(_placed(said, unit, "[key]"))
+                continue
+            try:
+                _authority_amount(str(unit), amount)
+            except ValueError as error:
+                problems.append(_placed(str(error), unit))
+        if problems:
+            raise ValidationError.from_exception_data(cls.__name__, problems)
         return value
 
     @classmethod
@@ -109,7 +123,9 @@ def scope_problem(pattern: str) -> str:
     """What is wrong with a scope pattern; "" when nothing is."""
     if pattern.startswith("@"):
         return (
-            glob_problem(pattern[1:]) if "/" not in pattern else f"expected a name, got {pattern!r}"
+            glob_problem(pattern[1:])
+            if "/" not in pattern
+            else f"expected @ and a name without levels, got {pattern!r}"
         )
     levels = pattern.split("/")
     if not levels[0] or not levels[-1]:
@@ -202,6 +218,12 @@ def _unit_problem(unit: str, known: list[str]) -> str:
         f"expected the units {', '.join(known)} or calls:<kind>, each but children also with "
         f"/{', /'.join(WINDOWS)}; got {unit!r}"
     )
+
+
+def _placed(said: str, *loc: str) -> InitErrorDetails:
+    """A problem of one unit, which points at that unit."""
+    plain = said.replace("{", "{{").replace("}", "}}")
+    return {"type": PydanticCustomError("value_error", plain), "loc": loc, "input": None}  # type: ignore[arg-type]
 
 
 def _authority_amount(unit: str, amount: Any) -> tuple[str, int]:

@@ -58,7 +58,7 @@ async def open_authority(
     if isinstance(policy, str | Path):
         policy = load_policy(Path(policy))
     if remote:
-        from proofrig.authority.client import AuthorityClient
+        from proofrig.authority.http.client import AuthorityClient
 
         async with AuthorityClient(text, key, outbox) as client:
             yield client
@@ -76,7 +76,7 @@ async def open_authority(
 
 def _engine(where: str, policy: Policy | None) -> Engine:
     if where.startswith(("redis://", "rediss://", "unix://")):
-        from proofrig.authority.redis_engine import RedisEngine
+        from proofrig.authority.redis.engine import RedisEngine
 
         return RedisEngine(where, policy=policy)
     if not where:

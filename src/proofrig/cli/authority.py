@@ -39,8 +39,8 @@ def serve(
     """Serve until SIGTERM or Ctrl-C. One line with the URL says that it is ready."""
     import uvloop
 
-    from proofrig.authority.serving import Serving
-    from proofrig.authority.serving import serve as run
+    from proofrig.authority.http.serving import Serving
+    from proofrig.authority.http.serving import serve as run
 
     def ready(url: str) -> None:
         said = f"proofrig authority serves {url} (documented at {url}/openapi.json)"

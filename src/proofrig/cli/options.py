@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,12 @@ def find_run(run: str, options: Options) -> Path:
     none = "there is none yet: start one with `proofrig run`"
     known = f"the latest are: {', '.join(names[-5:])}" if names else none
     raise UsageError(f"no run {run!r} in {folder}; {known}")
+
+
+def held_against(run: str, options: Options) -> Options:
+    """The options, with the run that `run` names as what the calls are held against; as they are
+    when it names none. Raises UsageError, see `find_run`."""
+    return replace(options, against=find_run(run, options)) if run else options
 
 
 def suite_of(manifest: Manifest, given: Path | None = None) -> Suite:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -37,7 +36,7 @@ def command(
 ) -> int:
     """Judge RUN again with the suite's verifiers as they are now. No agent runs."""
     from proofrig.cli.conclusion import check_outputs, conclude
-    from proofrig.cli.options import find_run, suite_of
+    from proofrig.cli.options import find_run, held_against, suite_of
     from proofrig.evaluation import Options
     from proofrig.rescore import rescore
     from proofrig.trials import manifest as manifests
@@ -45,8 +44,7 @@ def command(
     check_outputs(outputs)
     options = Options(root=root, store=store, fail_under=fail_under)
     run_dir = find_run(run, options)
-    if against:
-        options = replace(options, against=find_run(against, options))
+    options = held_against(against, options)
     loaded = suite_of(manifests.read(run_dir), suite)
     conclusion = rescore(loaded, run_dir, options)
     return conclude(loaded, run_dir, conclusion, options, outputs, as_json=as_json)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from proofrig.cli.options import (
     against_option,
-    find_run,
+    held_against,
     output_option,
     root_option,
     store_option,
@@ -74,16 +73,12 @@ def command(
     """
     from proofrig.cli.conclusion import check_outputs, conclude
     from proofrig.cli.progress import Reporter
-    from proofrig.errors import UsageError
     from proofrig.evaluation import Options, run
     from proofrig.suites import load_suite
     from proofrig.suites.load import find_suite
 
     check_outputs(outputs)
-    names = tuple(name for given in scenarios for name in given.split(",") if name)
-    if scenarios and not names:
-        raise UsageError("expected a name after --scenario, got nothing; `all` runs the suite's")
-    check_scenario_options(names, agents, tenants)
+    names = scenario_names(scenarios, agents, tenants)
     path = find_suite(suite)
     loaded = load_suite(path, to_run=True)
     only: tuple[str, ...] = ()
@@ -105,18 +100,22 @@ def command(
         agents=agents,
         tenants=tenants,
     )
-    if against:
-        options = replace(options, against=find_run(against, options))
+    options = held_against(against, options)
     with Reporter(loaded.name, silent=quiet or as_json) as reporter:
         run_dir, conclusion = asyncio.run(run(loaded, path, options, reporter.update))
     return conclude(loaded, run_dir, conclusion, options, outputs, as_json=as_json, quiet=quiet)
 
 
-def check_scenario_options(names: tuple[str, ...], agents: int | None, tenants: int | None) -> None:
-    """Raises UsageError for what means nothing without a scenario."""
-    if names or not (agents or tenants):
-        return
+def scenario_names(
+    scenarios: tuple[str, ...], agents: int | None, tenants: int | None
+) -> tuple[str, ...]:
+    """The scenarios that were named. Raises UsageError for what means nothing without one."""
     from proofrig.errors import UsageError
 
-    given = "--agents" if agents else "--tenants"
-    raise UsageError(f"{given} belongs to scenarios; name one, for example `--scenario burst`")
+    names = tuple(name for given in scenarios for name in given.split(",") if name)
+    if scenarios and not names:
+        raise UsageError("expected a name after --scenario, got nothing; `all` runs the suite's")
+    if not names and (agents or tenants):
+        given = "--agents" if agents else "--tenants"
+        raise UsageError(f"{given} belongs to scenarios; name one, for example `--scenario burst`")
+    return names

@@ -14,12 +14,12 @@ from redis.asyncio import Redis
 
 from authority_engines import RUN, ask, opened
 from proofrig.authority.budget import Balance
-from proofrig.authority.redis_engine import RedisEngine
+from proofrig.authority.redis.engine import RedisEngine
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import JournalError, LedgerError, UsageError
 from redis_server import redis_server
 
-SCRIPTS = Path(__file__).parents[2] / "src" / "proofrig" / "authority" / "redis_scripts"
+SCRIPTS = Path(__file__).parents[3] / "src" / "proofrig" / "authority" / "redis" / "scripts"
 
 
 @dataclass

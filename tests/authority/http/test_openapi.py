@@ -9,9 +9,9 @@ import jsonschema
 import msgspec
 import pytest
 
-from proofrig.authority import service_messages as m
-from proofrig.authority.openapi import document
-from proofrig.authority.operations import OPERATIONS
+from proofrig.authority.http import messages as m
+from proofrig.authority.http.openapi import document
+from proofrig.authority.http.operations import OPERATIONS
 
 KEYED, OPEN = document(True), document(False)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from proofrig.authority.redis_engine import RedisEngine
-from proofrig.authority.served import Seen
+from proofrig.authority.http.served import Seen
+from proofrig.authority.redis.engine import RedisEngine
 
 _END_OF_TIME_US = (1 << 53) - 1
 _LOOKED_AT = 100_000

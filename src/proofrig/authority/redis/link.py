@@ -41,7 +41,7 @@ _transition = msgspec.json.Decoder(Transition).decode
 
 
 def _scripts() -> dict[str, str]:
-    folder = resources.files("proofrig.authority") / "redis_scripts"
+    folder = resources.files("proofrig.authority.redis") / "scripts"
     widths = ", ".join(f"{name} = {ns // SLICES // _US_NS}" for name, ns in WINDOWS.items())
     prelude = f"local SLICES, WIDTH, MAX = {SLICES}, {{{widths}}}, {MAX_AMOUNT}\n"
     shared = prelude + (folder / "shared.lua").read_text()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from authority_service import ACME, ADMIN, OTHER, RUN, SECOND, Api, asked, served
-from proofrig.authority.service import is_local
+from proofrig.authority.http.service import is_local
 
 ASKS = {"rules": [{"name": "ask-first", "ask": "tool.refund", "wait_s": 30}]}
 

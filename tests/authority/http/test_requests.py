@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proofrig.authority import service_messages as m
-from proofrig.authority.service_requests import Wrong, checked
+from proofrig.authority.http import messages as m
+from proofrig.authority.http.requests import Wrong, checked
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ import pytest
 from aiohttp import web
 
 from authority_service import ACME, OTHER, RUN, SECOND, Api, served
-from proofrig.authority.client import AuthorityClient, late_id
 from proofrig.authority.decision import Decision
-from proofrig.authority.http_link import KeyRefused, Patience
+from proofrig.authority.http.client import AuthorityClient, late_id
+from proofrig.authority.http.link import KeyRefused, Patience
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import IdempotencyError, InfraError, LedgerError, UsageError
 
@@ -262,7 +262,7 @@ async def test_what_is_owed_survives_kill_9(tmp_path: Path) -> None:
     deaf = hearing.getsockname()[1]
     program = f"""
 import asyncio, pathlib
-from proofrig.authority.client import AuthorityClient
+from proofrig.authority.http.client import AuthorityClient
 client = AuthorityClient("http://127.0.0.1:{deaf}/v1", outbox=pathlib.Path({str(outbox)!r}))
 asyncio.run(client.commit("a1", {{"tokens": 60}}, "measured", "ok"))
 """

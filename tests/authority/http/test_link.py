@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proofrig.authority.http_link import MAX_PAUSE_S, Patience
+from proofrig.authority.http.link import MAX_PAUSE_S, Patience
 
 
 def test_pauses_grow_and_are_bounded() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from authority_service import RUN
 from proofrig.authority.authority import Authority
+from proofrig.authority.http.served import ServedMemory
 from proofrig.authority.ledger import Ledger
 from proofrig.authority.policy import parse_policy
-from proofrig.authority.served import ServedMemory
 from proofrig.authority.transition import ReserveRequest
 
 

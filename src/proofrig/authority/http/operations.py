@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from proofrig.authority import service_messages as m
+from proofrig.authority.http import messages as m
 
 PREFIX: Final = "/v1"
 MAX_WAIT_S: Final = 60

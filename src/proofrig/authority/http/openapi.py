@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of the authority's HTTP service.
 
 Rules:
-1. Made from `operations.OPERATIONS` and the structs of `service_messages`: nothing is said twice.
+1. Made from `operations.OPERATIONS` and the structs of `messages`: nothing is said twice.
 2. An id may come in the header Idempotency-Key in the place of the body's; the document says so in
    words and requires it in the body, as JSON Schema has no "here or there".
 """
@@ -13,8 +13,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from proofrig.authority import service_messages as m
-from proofrig.authority.operations import KEY_HEADER, OPERATIONS, PREFIX, Operation
+from proofrig.authority.http import messages as m
+from proofrig.authority.http.operations import KEY_HEADER, OPERATIONS, PREFIX, Operation
 
 _REF = "#/components/schemas/{name}"
 _SAYS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proofrig.authority.outbox import Outbox, Owed
+from proofrig.authority.http.outbox import Outbox, Owed
 from proofrig.errors import JournalError
 
 

@@ -19,11 +19,11 @@ from proofrig.authority.decision import Decision
 from proofrig.authority.engine import Engine
 from proofrig.authority.ledger import Ledger
 from proofrig.authority.policy import parse_policy
-from proofrig.authority.redis_engine import RedisEngine
+from proofrig.authority.redis.engine import RedisEngine
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import IdempotencyError, LedgerError, UsageError
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 SECOND = 1_000_000_000
 
 

@@ -2,7 +2,7 @@
 
 Rules:
 1. The same call again gets the same status and the same bytes, also after a restart on the same
-   journal; see `service_messages` for what may change.
+   journal; see `messages` for what may change.
 2. Every error has one shape and says what to do; what a caller sends never makes a 500.
 3. Without keys there is one caller, who administers, and only names of this machine are answered.
 4. A wait for an answer ends when the service closes.
@@ -22,13 +22,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from proofrig.authority import service_messages as m
 from proofrig.authority.decision import Decision
-from proofrig.authority.keys import Caller, Keys
-from proofrig.authority.openapi import document
-from proofrig.authority.operations import KEY_HEADER, OPERATIONS, PREFIX, Operation
-from proofrig.authority.served import ServedEngine
-from proofrig.authority.service_requests import (
+from proofrig.authority.http import messages as m
+from proofrig.authority.http.keys import Caller, Keys
+from proofrig.authority.http.openapi import document
+from proofrig.authority.http.operations import KEY_HEADER, OPERATIONS, PREFIX, Operation
+from proofrig.authority.http.requests import (
     MAX_BODY,
     Reader,
     Wrong,
@@ -38,7 +37,7 @@ from proofrig.authority.service_requests import (
     nothing,
     queried,
 )
-from proofrig.authority.service_responses import (
+from proofrig.authority.http.responses import (
     ENDED,
     decided,
     forbidden,
@@ -48,6 +47,7 @@ from proofrig.authority.service_responses import (
     told,
     unknown,
 )
+from proofrig.authority.http.served import ServedEngine
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import IdempotencyError, InfraError, LedgerError, UsageError
 

@@ -1,7 +1,7 @@
 """The ledger in Redis: one for many processes and machines, deciding as the one in memory does.
 
 Rules:
-1. Each transition is one script on the server, whole or not at all; see `redis_scripts/`. What can
+1. Each transition is one script on the server, whole or not at all; see `scripts/`. What can
    be said before or after it is said here, by the functions that the ledger in memory uses.
 2. Time is the server's, in whole microseconds; times that are given are rounded up to them.
 3. Rules decide here, going by what was last known of the run; the script books the answer only
@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from proofrig.authority import redis_moves as moves
 from proofrig.authority.books import Books
 from proofrig.authority.budget import Amounts, Balance, ancestors, run_of
 from proofrig.authority.decision import Decision, approved, decision_of, refused
 from proofrig.authority.engine import Engine
 from proofrig.authority.ledger import NO_LANE
 from proofrig.authority.recent import Recent
-from proofrig.authority.redis_link import RedisLink
-from proofrig.authority.redis_moves import US_NS, Given, micros
+from proofrig.authority.redis import moves as moves
+from proofrig.authority.redis.link import RedisLink
+from proofrig.authority.redis.moves import US_NS, Given, micros
 from proofrig.authority.ruling import ALLOWED, Act, Ruling
 from proofrig.authority.transition import (
     MINUTE_NS,

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from proofrig.authority.authority import Authority, onward, wall_clock
+from proofrig.authority.http.keys import Keys, load_keys
+from proofrig.authority.http.operations import PREFIX
+from proofrig.authority.http.served import ServedEngine, ServedMemory
+from proofrig.authority.http.service import Service, is_local
 from proofrig.authority.journal import Journal
-from proofrig.authority.keys import Keys, load_keys
 from proofrig.authority.ledger import Ledger
-from proofrig.authority.operations import PREFIX
-from proofrig.authority.served import ServedEngine, ServedMemory
-from proofrig.authority.service import Service, is_local
 from proofrig.authority.transition import MINUTE_NS
 from proofrig.errors import JournalError, UsageError
 
@@ -95,7 +95,7 @@ def open_engine(serving: Serving) -> ServedEngine:
 
         policy = load_policy(serving.policy)
     if serving.redis:
-        from proofrig.authority.served_redis import ServedRedis
+        from proofrig.authority.http.served_redis import ServedRedis
 
         return ServedRedis(serving.redis, policy, retention_ns=RETENTION_NS)
     if not serving.shadow:

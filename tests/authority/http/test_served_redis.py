@@ -9,9 +9,9 @@ import aiohttp
 from aiohttp import web
 
 from authority_service import Api, asked
+from proofrig.authority.http.served_redis import ServedRedis
+from proofrig.authority.http.service import Service
 from proofrig.authority.policy import parse_policy
-from proofrig.authority.served_redis import ServedRedis
-from proofrig.authority.service import Service
 from redis_server import redis_server
 
 POLICY = {"rules": [{"name": "ask", "ask": "tool.pay", "wait_s": 30}]}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from proofrig.authority import redis_moves as moves
 from proofrig.authority.decision import Decision
 from proofrig.authority.ledger import NO_LANE
+from proofrig.authority.redis import moves as moves
 from proofrig.authority.ruling import Ruling
 from proofrig.authority.transition import Reservation, ReserveRequest, State, Transition, admission
 from proofrig.errors import UsageError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proofrig.authority.keys import Caller, load_keys
+from proofrig.authority.http.keys import Caller, load_keys
 from proofrig.errors import SuiteError, UsageError
 
 KEY = "secret-key-0123456789"

@@ -4,7 +4,7 @@
         decision = await authority.reserve(request)
 
 Rules:
-1. Every call is made again, with the same id, until it is answered; see `http_link`.
+1. Every call is made again, with the same id, until it is answered; see `link`.
 2. With an outbox, what an action cost is on disk before it is sent; `settle`, which also runs on
    open, sends what is left of an earlier process. A key that is refused keeps what it had to send.
 3. A commit that comes after its hold ran out is booked as an event of what is above what was
@@ -19,11 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from proofrig.authority import service_messages as m
 from proofrig.authority.budget import Amounts, Balance
 from proofrig.authority.decision import Decision
 from proofrig.authority.engine import Engine
-from proofrig.authority.http_link import (
+from proofrig.authority.http import messages as m
+from proofrig.authority.http.link import (
     Answer,
     Expired,
     HttpLink,
@@ -31,7 +31,7 @@ from proofrig.authority.http_link import (
     Patience,
     Unknown,
 )
-from proofrig.authority.outbox import Outbox, Owed
+from proofrig.authority.http.outbox import Outbox, Owed
 from proofrig.authority.transition import ReserveRequest, Source
 from proofrig.errors import InfraError, LedgerError, ProofrigError, UsageError
 from proofrig.history.action import Outcome

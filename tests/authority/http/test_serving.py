@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from authority_service import RUN
-from proofrig.authority.serving import Serving, open_engine, serve
+from proofrig.authority.http.serving import Serving, open_engine, serve
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import JournalError, UsageError
 

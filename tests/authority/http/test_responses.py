@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proofrig.authority.decision import Decision
-from proofrig.authority.service_responses import decided
+from proofrig.authority.http.responses import decided
 
 
 @pytest.mark.parametrize(

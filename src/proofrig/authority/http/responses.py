@@ -2,7 +2,7 @@
 
 Rules:
 1. A rule's denial is 403, a limit's 429; a 429 says when to come back, where that is known.
-2. Every error is a `service_messages.Error`, aiohttp's own refusals too.
+2. Every error is a `messages.Error`, aiohttp's own refusals too.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from proofrig.authority import service_messages as m
 from proofrig.authority.budget import SECOND_NS
 from proofrig.authority.decision import Decision, decision_of
-from proofrig.authority.operations import PREFIX
-from proofrig.authority.served import Seen
-from proofrig.authority.service_requests import MAX_BODY, Wrong
+from proofrig.authority.http import messages as m
+from proofrig.authority.http.operations import PREFIX
+from proofrig.authority.http.requests import MAX_BODY, Wrong
+from proofrig.authority.http.served import Seen
 
 ENDED = frozenset({"expired_released", "expired_charged"})
 

@@ -18,8 +18,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from proofrig.authority import service_messages as m
-from proofrig.authority.operations import PREFIX
+from proofrig.authority.http import messages as m
+from proofrig.authority.http.operations import PREFIX
 from proofrig.errors import IdempotencyError, InfraError, LedgerError, ProofrigError, UsageError
 
 MAX_PAUSE_S = 30.0

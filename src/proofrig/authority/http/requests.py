@@ -16,8 +16,8 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from aiohttp import web
 
-from proofrig.authority import service_messages as m
-from proofrig.authority.operations import PREFIX, Operation
+from proofrig.authority.http import messages as m
+from proofrig.authority.http.operations import PREFIX, Operation
 
 MAX_BODY = 1 << 20
 

@@ -1,0 +1,1 @@
+"""The authority over HTTP: the service, its document, and the client."""

@@ -1,0 +1,1 @@
+"""The ledger on Redis, for many processes and machines."""
