@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from proofrig.gateways.gateway import Binding, Bindings, RunClock
+from proofrig.gateways.gateway import CHILDREN, Binding, Bindings, RunClock
 
 ONE = Binding("one", "case:1", "acme", "acme/one")
 
@@ -56,3 +56,13 @@ def test_each_trial_has_a_state_of_its_own_that_is_not_kept_after_its_end() -> N
     made.end("one")
     assert left == [{"token": "one"}]
     assert made.ended("one").state == {}
+
+
+def test_a_run_names_so_many_child_scopes_and_no_more() -> None:
+    made = bindings()
+    for number in range(CHILDREN):
+        assert made.in_child(ONE, f"c{number}").scope == f"acme/one/c{number}"
+    assert made.in_child(ONE, "one-more") == ONE
+    assert made.in_child(ONE, "c7").scope == "acme/one/c7"
+    made.end("one")
+    assert made._children == {}

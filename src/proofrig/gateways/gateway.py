@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from proofrig.gateways.asked import AskedCalls
     from proofrig.history.journal import Journal
 
+CHILDREN = 1_000
+
 Channel = Literal["path", "baggage", "trace", "key", "none"]
 
 
@@ -65,6 +67,7 @@ class Bindings:
         self._live: dict[str, Binding] = {}
         self._ended: dict[str, Binding] = {}
         self._traces: dict[str, str] = {}  # trace id -> token
+        self._children: dict[str, set[str]] = {}  # token -> the child scopes that it has named
         self.on_end: list[Callable[[Binding], None]] = []
 
     def add(self, binding: Binding) -> None:
@@ -73,6 +76,7 @@ class Bindings:
 
     def end(self, token: str) -> Binding | None:
         binding = self._live.pop(token, None)
+        self._children.pop(token, None)
         if binding is not None:
             self._ended[token] = msgspec.structs.replace(binding, state={})
             if len(self._ended) > 10_000:
@@ -81,6 +85,16 @@ class Bindings:
             for listener in self.on_end:
                 listener(binding)
         return binding
+
+    def in_child(self, binding: Binding, child: str) -> Binding:
+        """The binding, in a child scope of its run. Each scope costs memory for as long as the rig
+        runs, so one beyond the first `CHILDREN` of a run is booked on the run itself."""
+        known = self._children.setdefault(binding.token, set())
+        if child not in known:
+            if len(known) >= CHILDREN:
+                return binding
+            known.add(child)
+        return msgspec.structs.replace(binding, scope=f"{binding.scope}/{child}")
 
     def live(self, token: str) -> Binding | None:
         return self._live.get(token)

@@ -51,7 +51,7 @@ def identify(bindings: Bindings, headers: Mapping[str, str], path_token: str = "
     if path_token:
         binding = bindings.live(path_token)
         if binding is not None:
-            return Identity("live", "path", in_child(binding, headers.get("baggage")))
+            return Identity("live", "path", in_child(bindings, binding, headers.get("baggage")))
     carried: list[tuple[Channel, str]] = [("path", path_token)] if path_token else []
     baggage = headers.get("baggage")
     if baggage and (token := trial_in_baggage(baggage)):
@@ -62,7 +62,7 @@ def identify(bindings: Bindings, headers: Mapping[str, str], path_token: str = "
         carried.append(("key", key))
     for channel, token in carried:
         if (binding := bindings.live(token)) is not None:
-            return Identity("live", channel, in_child(binding, baggage))
+            return Identity("live", channel, in_child(bindings, binding, baggage))
         if (binding := bindings.ended(token)) is not None:
             return Identity("late", channel, binding)
     if not carried:
@@ -85,15 +85,13 @@ def trial_in_baggage(baggage: str) -> str:
     return _member(baggage, MEMBER)
 
 
-def in_child(binding: Binding, baggage: str | None) -> Binding:
+def in_child(bindings: Bindings, binding: Binding, baggage: str | None) -> Binding:
     """The binding, in the child scope that a `baggage` header names. A name that is none is passed
     over."""
     if not baggage or CHILD not in baggage:
         return binding
     child = _member(baggage, CHILD)
-    if not _CHILD.fullmatch(child):
-        return binding
-    return msgspec.structs.replace(binding, scope=f"{binding.scope}/{child}")
+    return bindings.in_child(binding, child) if _CHILD.fullmatch(child) else binding
 
 
 def _member(baggage: str, wanted: str) -> str:
