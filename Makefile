@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup fmt check test power fuzz demo bench frameworks docs build clean redis
+.PHONY: setup fmt check test power fuzz crash demo bench frameworks docs build clean redis
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ power: setup redis
 # The authority's service against many generated requests; CI runs a small slice of it in `make test`.
 fuzz: setup
 	cd tests && ../$(BIN)/python -m slow.authority_service
+
+# kill -9 before and after every write of the ledger's journal; CI runs a dozen of them in `make test`.
+crash: setup
+	PROOFRIG_SLOW=1 $(BIN)/python -m pytest -n 2 tests/end_to_end/test_killed.py
 
 # The main job on real input: what authority does, then two agents on real SDKs, offline, with their
 # reports.

@@ -27,7 +27,7 @@ from proofrig.authority.decision import Decision, approved, decision_of, refused
 from proofrig.authority.engine import Engine
 from proofrig.authority.ledger import NO_LANE
 from proofrig.authority.recent import Recent
-from proofrig.authority.redis import moves as moves
+from proofrig.authority.redis import moves
 from proofrig.authority.redis.link import RedisLink
 from proofrig.authority.redis.moves import US_NS, Given, micros
 from proofrig.authority.ruling import ALLOWED, Act, Ruling
@@ -44,6 +44,7 @@ from proofrig.authority.transition import (
     check_ttl,
     holding,
     no_such_move,
+    posting,
     same_call,
     same_payload,
 )
@@ -211,7 +212,7 @@ class RedisEngine(Engine):
         amounts = holding(request, Ruling(units=taints))
         scopes = moves.scopes_of(request.scope, amounts, request.also)
         given = moves.booking(request, amounts, scopes)
-        given["tail"] = moves.tail(moves.posting(request, amounts, source, outcome))
+        given["tail"] = moves.tail(posting(request, amounts, (source, outcome), (0, 0)))
         given["allot"] = self._limits(scopes)
         answer = await self._run("event", given, scopes)
         self._note_limits(scopes)

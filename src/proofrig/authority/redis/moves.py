@@ -28,7 +28,6 @@ from proofrig.authority.transition import (
     Source,
     State,
     Transition,
-    added,
     charging,
     denial,
 )
@@ -121,27 +120,6 @@ def asking(
         refusal = Refusal(ruling.code, request.scope, {})
         given["forbidden"] = tail(denial(request, ruling, amounts, refusal, (0, 0)))
     return given
-
-
-def posting(
-    request: ReserveRequest, amounts: dict[str, int], source: Source, outcome: Outcome
-) -> Transition:
-    """The `event` of a request."""
-    return Transition(
-        0,
-        0,
-        "event",
-        request.id,
-        "committed",
-        request.scope,
-        request.name,
-        amounts,
-        source=source,
-        outcome=outcome,
-        added=added(request, amounts),
-        also=request.also,
-        digest=request.digest,
-    )
 
 
 def limiting(scope: str, limits: Amounts, reason: str = "") -> dict[str, Any]:
