@@ -32,6 +32,9 @@ class Form(_Strict):
     one: Annotated[Exact | Rows, Field(discriminator="type")] | None = None
     either: Rows | str | None = None
     run: list[str | list[str]] = []
+    few: Annotated[tuple[Annotated[str, Field(pattern="^[a-w]+$")], ...], Field(min_length=1)] = (
+        "a",
+    )
     weights: dict[Annotated[str, Field(pattern="^[a-z]+$")], int] = {}
 
 
@@ -47,7 +50,7 @@ def told(text: str, label: str = "") -> list[str]:
 def test_unknown_keys_say_what_was_meant_and_what_is_known() -> None:
     assert told("name: a\nchekcs: []\n") == [
         "f:2:1: unknown key `chekcs`\n"
-        "    did you mean `checks`? known: name, checks, one, either, run, weights"
+        "    did you mean `checks`? known: name, checks, one, either, run, few, weights"
     ]
     assert told("name: a\nchecks:\n  - {type: rows, row: 1, rows: []}") == [
         "f:3:18: checks[0]: unknown key `row`\n    did you mean `rows`? known: type, rows, mode"
@@ -87,11 +90,22 @@ def test_the_form_that_got_furthest_is_the_one_that_was_meant() -> None:
     assert told("name: a\neither: {rows: [], mod: strict}") == [
         "f:2:20: either: unknown key `mod`\n    did you mean `mode`? known: type, rows, mode"
     ]
+    assert told("name: a\neither: {rows: [[x]], mod: strict}") == [
+        'f:2:18: either.rows[0][0]: expected a whole number, got "x"',
+        "f:2:23: either: unknown key `mod`\n    did you mean `mode`? known: type, rows, mode",
+    ]
     assert told("name: a\neither: 3\nrun: [a, [b, 4], 5]") == [
         "f:2:9: either: expected a mapping or text, got 3",
         'f:3:14: run[1][1]: expected text, got 4\n    quote it: "4"',
         "f:3:18: run[2]: expected text or a list, got 5",
     ]
+
+
+def test_items_that_are_wrong_are_not_told_as_missing() -> None:
+    assert told("name: a\nfew: [x]\n") == [
+        'f:2:7: few[0]: expected text that matches ^[a-w]+$, got "x"'
+    ]
+    assert told("name: a\nfew: []\n") == ["f:2:6: few: expected at least 1 of them, got 0"]
 
 
 def test_a_bad_key_is_pointed_at_itself() -> None:

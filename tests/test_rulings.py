@@ -90,6 +90,15 @@ def test_a_limit_of_every_run_is_one_row_and_a_limit_of_a_tenant_another() -> No
     ]
 
 
+def test_the_cap_of_a_rule_is_a_row_of_that_rule() -> None:
+    told = {"code": "budget_exceeded", "remaining": {"calls": 7, "calls:rule.five": 0}}
+    runs = [deny("tool.a", str(n), at=f"acme/d/s/{n}", **told) for n in range(3)]
+    hour = {"code": "rate_exceeded", "remaining": {"calls:rule.six/hour": 0}}
+    money = {"code": "budget_exceeded", "remaining": {"usd_micro": 0, "calls:rule.five": 1}}
+    found = folded([*runs, deny("tool.b", "h", **hour), deny("tool.c", "m", at="acme", **money)])
+    assert [(one.rule, one.count) for one in found.decided] == [("five", 3), ("", 1), ("six", 1)]
+
+
 def test_answers_are_counted_with_what_asked() -> None:
     found = folded(
         [

@@ -128,9 +128,8 @@ class _Followed:
                 path.append(part)
             elif part == "[key]":
                 self.is_key = True
-            elif self.kind != "missing" or place < len(detail["loc"]) - 1:
-                if self.fork is None:
-                    self.fork, self.form = tuple(path), part
+            elif self.fork is None and (self.kind != "missing" or place < len(detail["loc"]) - 1):
+                self.fork, self.form = tuple(path), part
         if self.kind != "missing" and path and not self.is_key:
             self.holder = node
         self.path: Path = tuple(path)

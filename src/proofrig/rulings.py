@@ -29,7 +29,8 @@ Effect = Literal["deny", "ask", "cap"]
 Mode = Literal["", "enforce", "shadow"]
 _MODEL, _TOOL = "llm.", "tool."
 _TRANSPORT = "pool."  # carries what is counted as something else
-_INNER = ("taint:", "step:", "calls:rule.")  # units that are the policy's memory
+_CAP = "calls:rule."  # and the name of the rule
+_INNER = ("taint:", "step:", _CAP)  # units that are the policy's memory
 
 
 class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -167,13 +168,23 @@ class Known(msgspec.Struct, frozen=True):
     scopes: Callable[[str], Iterable[str]] = _nowhere
 
 
+def _rule_of(told: Mapping[str, Any]) -> str:
+    """The rule that decided, also by its cap; "" when it was none."""
+    used_up = (
+        unit.partition("/")[0].removeprefix(_CAP)
+        for unit, left in (told.get("remaining") or {}).items()
+        if unit.startswith(_CAP) and left <= 0
+    )
+    return str(told.get("rule", "")) or next(used_up, "")
+
+
 class _Row:
     """One `Ruled` in the making."""
 
     __slots__ = ("made", "places", "trials")
 
     def __init__(self, effect: Effect, told: Mapping[str, Any]) -> None:
-        self.made = Ruled(effect, told.get("rule", ""), told.get("code", ""), told.get("at", ""))
+        self.made = Ruled(effect, _rule_of(told), told.get("code", ""), told.get("at", ""))
         self.made.fix = told.get("fix", "")
         self.places: set[str] = set()
         self.trials: set[str] = set()
@@ -200,7 +211,7 @@ class _Table:
         self._rows: dict[tuple[Any, ...], _Row] = {}
 
     def add(self, effect: Effect, entry: Entry, told: Mapping[str, Any]) -> Ruled:
-        rule, at = told.get("rule", ""), told.get("at", "")
+        rule, at = _rule_of(told), told.get("at", "")
         level = at if at.startswith("@") else at.count("/")
         key = (effect, rule, told.get("code", ""), "" if rule else level)
         row = self._rows.get(key)

@@ -53,6 +53,20 @@ def test_a_transition_is_an_answer(transition: Transition, decision: Decision) -
             "asked 9 tokens/minute where 4 remain; wait 1.5 s, or raise the limit of acme",
         ),
         (
+            "budget_exceeded",
+            {"amounts": {"calls:rule.five": 1}, "remaining": {"calls:rule.five": 0, "calls": 2}},
+            "the cap of rule five is used up; do without it, or raise the cap",
+        ),
+        (
+            "rate_exceeded",
+            {
+                "amounts": {"calls:rule.five": 1},
+                "remaining": {"calls:rule.five/hour": 0},
+                "retry_ns": 1_500_000_000,
+            },
+            "the cap of rule five is used up; wait 1.5 s, or raise the cap",
+        ),
+        (
             "fan_out_exceeded",
             {},
             "acme may open no further child scope; use one that is open, or raise its children",

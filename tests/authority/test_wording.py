@@ -14,30 +14,30 @@ from proofrig.authority.wording import fix_of, fix_of_default
     ("written", "said"),
     [
         ({"deny": "tool.x", "fix": "do y"}, "do y"),
-        ({"deny": "tool.x"}, "rule r: tool.x is not allowed"),
+        ({"deny": "tool.x"}, "tool.x is not allowed"),
         (
             {"deny": "tool.refund", "below": "manager", "when": {"amount": {">": 100}}},
-            "rule r: amount must not be above 100 below tier manager",
+            "amount must not be above 100 below tier manager",
         ),
-        ({"deny": "x", "when": {"to": "bob"}}, "rule r: to must not be 'bob'"),
+        ({"deny": "x", "when": {"to": "bob"}}, "to must not be 'bob'"),
         (
             {"deny": "x", "when": {"to": ["a", "b"]}},
-            "rule r: to must not be one of 'a', 'b'",
+            "to must not be one of 'a', 'b'",
         ),
-        ({"deny": "x", "paths": {"path": "tests/**"}}, "rule r: path must not lie in tests/**"),
-        ({"deny": "x", "tainted": "web"}, "rule r: x is not allowed in a run tainted by web"),
-        ({"deny": "x", "tainted": True}, "rule r: x is not allowed in a tainted run"),
-        ({"deny": "x", "tainted": False}, "rule r: x is not allowed in a run that is not tainted"),
-        ({"deny": "x", "step": ["a", "b"]}, "rule r: x is not allowed in step a or b"),
+        ({"deny": "x", "paths": {"path": "tests/**"}}, "path must not lie in tests/**"),
+        ({"deny": "x", "tainted": "web"}, "x is not allowed in a run tainted by web"),
+        ({"deny": "x", "tainted": True}, "x is not allowed in a tainted run"),
+        ({"deny": "x", "tainted": False}, "x is not allowed in a run that is not tainted"),
+        ({"deny": "x", "step": ["a", "b"]}, "x is not allowed in step a or b"),
         (
             {"deny": "x", "cel": "args.a > 5", "step": "a"},
-            "rule r: x must not have `args.a > 5` in step a",
+            "x must not have `args.a > 5` in step a",
         ),
         (
             {"deny": "x", "when": {"a": 1}, "paths": {"p": "q"}},
-            "rule r: x must not have a 1 and p in q",
+            "x must not have a 1 and p in q",
         ),
-        ({"ask": "x", "when": {"a": {">": 1}}}, "rule r: x with a above 1 needs an approval"),
+        ({"ask": "x", "when": {"a": {">": 1}}}, "x with a above 1 needs an approval"),
     ],
 )
 def test_a_fix_says_what_the_rule_wants(written: dict[str, Any], said: str) -> None:

@@ -91,7 +91,7 @@ def test_json_has_every_change_with_its_actions(policy: Path, run: Path) -> None
 
 def test_lint_checks_a_file_and_against_a_run_what_had_no_effect(policy: Path, run: Path) -> None:
     alone = typed("lint", policy)
-    assert (alone.return_value, "2 rules, 1 limits, default allow. OK" in alone.output) == (0, True)
+    assert (alone.return_value, "2 rules, 1 limit, default allow. OK" in alone.output) == (0, True)
     seen = typed("lint", policy, run)
     assert seen.return_value == 1
     assert "rule never: matched none" in seen.output
@@ -121,3 +121,9 @@ def test_every_problem_of_a_policy_is_said_at_once(policy: Path) -> None:
     done = typed("lint", policy)
     said = str(done.exception)
     assert "unknown key `deni`" in said and "unknown key `defalt`" in said
+
+
+def test_a_policy_is_no_suite(policy: Path) -> None:
+    done = CliRunner().invoke(cli, ["validate", str(policy)], standalone_mode=False)
+    assert "looks like a policy" in str(done.exception)
+    assert "proofrig policy lint" in str(done.exception)

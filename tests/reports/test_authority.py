@@ -18,6 +18,7 @@ from report_runs import Recorder, a_run
     ("ruled", "said"),
     [
         (Ruled("deny", "no-mail", "forbidden"), "rule no-mail"),
+        (Ruled("deny", "five", "budget_exceeded", at="acme", places=1), "cap of rule five"),
         (Ruled("deny", code="budget_exceeded", at="acme", places=1), "budget of acme"),
         (
             Ruled("deny", code="rate_exceeded", at="acme/d/s/1", places=1200),
@@ -36,12 +37,14 @@ def test_who_decided_is_the_rule_or_the_limit(ruled: Ruled, said: str) -> None:
 def test_a_code_is_told_where_the_rule_alone_does_not_say_it() -> None:
     assert authority.why(Ruled("deny", "r", "argument_missing")) == "argument_missing"
     assert authority.why(Ruled("deny", "r", "forbidden")) == ""
+    assert authority.why(Ruled("deny", "r", "rate_exceeded")) == ""
     assert authority.why(Ruled("deny", code="budget_exceeded")) == ""
 
 
 def test_the_headline_says_would_in_shadow_mode(tmp_path: Path) -> None:
     enforced = a_ruled_run(tmp_path / "a").report(0)
-    assert authority.headline(enforced) == "denied 9 of 93 actions, 3 asked"
+    answers = "1 approved, 1 refused, 1 not answered in time"
+    assert authority.headline(enforced) == f"denied 9 of 93 actions, 3 asked ({answers})"
     shadow = a_ruled_run(tmp_path / "b", "shadow").report(0)
     said = "would have blocked 12 of 96 actions, $0.0018; 3 more would have asked"
     assert authority.headline(shadow) == said

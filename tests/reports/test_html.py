@@ -240,7 +240,7 @@ def test_the_authority_has_its_section_with_links_into_traces(tmp_path: Path) ->
         "81 allowed 3 asked 9 denied of 93 actions",
         "98.9 % of 94 known actions came to the authority; not: 1 request of no trial",
         "rule tests-are-read-only",
-        "To do instead: change the code, not the tests",
+        "The agent reads: change the code, not the tests",
         "1 approved, 1 refused, 1 not answered in time; 40.0 ms on average",
         "partial 3 $0.0018",
         "unknown outcome 3 $0.0018",

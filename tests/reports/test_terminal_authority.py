@@ -33,7 +33,8 @@ def test_a_run_of_which_nothing_is_to_tell_prints_nothing(tmp_path: Path) -> Non
 
 def test_every_refusal_has_who_decided_and_what_to_do(tmp_path: Path) -> None:
     lines = printed(a_ruled_run(tmp_path).report(0))
-    assert lines[1] == "Authority denied 9 of 93 actions, 3 asked"
+    said = "denied 9 of 93 actions, 3 asked (1 approved, 1 refused, 1 not answered in time)"
+    assert lines[1] == f"Authority {said}"
     assert "change the code, not the tests" in " ".join(lines)
     assert "denied 3 rule tests-are-read-only tool.write_file 3" in " ".join(lines)
     assert "asked 3 rule refunds-ask tool.refund 3 1 approved, 1 refused" in " ".join(lines)

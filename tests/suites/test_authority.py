@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from proofrig.anomalies.settings import Settings, Steps
 from proofrig.authority.rules import PolicySettings
@@ -85,3 +86,8 @@ def test_the_watch_is_as_preset_where_nothing_is_said(
     watch: Any, thresholds: Settings | None
 ) -> None:
     assert AuthoritySettings.model_validate({"watch": watch}).thresholds() == thresholds
+
+
+def test_the_counts_of_the_watch_rise() -> None:
+    with pytest.raises(ValidationError, match="warn, deny, stop; got \\[3, 2, 4\\]"):
+        AuthoritySettings.model_validate({"watch": {"repeat": [3, 2, 4]}})

@@ -166,6 +166,23 @@ def check_problems(text: str, directory: Path) -> list[Problem]:
     return list(check_suite(suite, Origin(document), directory))
 
 
+def test_who_answers_is_told_of_rules_that_ask(tmp_path: Path) -> None:
+    text = """policy:
+  rules: [{name: big-refunds, ask: tool.refund}, {name: no-mail, deny: tool.mail}]
+authority:
+  approvals:
+    - {rule: big-*, answer: approve}
+    - {rule: big-refund, answer: approve}
+    - {rule: no-mail}
+    - {answer: approve}
+"""
+    said = "expected a glob on rules that ask, got"
+    assert of_suite(text, tmp_path) == [
+        (8, f"authority.approvals[1]: {said} 'big-refund'"),
+        (9, f"authority.approvals[2]: {said} 'no-mail'"),
+    ]
+
+
 def test_tools_have_names_of_their_own(tmp_path: Path) -> None:
     text = "tools:\n" + "".join(
         f"  - {{type: mcp, name: {name}, url: 'http://x'}}\n" for name in ("a", "b", "a")

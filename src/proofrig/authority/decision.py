@@ -16,6 +16,8 @@ from proofrig.authority.budget import SECOND_NS
 from proofrig.authority.transition import Transition
 from proofrig.errors import Denied
 
+_CAP = "calls:rule."  # the unit that a rule's cap is counted in, before the rule's name
+
 
 class Decision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """`allow`; `cap`: allowed, with `max_tokens` output tokens at most; `ask`: somebody has to
@@ -115,6 +117,11 @@ def _fix(made: Transition) -> str:
         for unit, left in remaining.items()
         if (name := unit.partition("/")[0]) in asked and asked[name] > left
     }
+    caps = [unit for unit in short if unit.startswith(_CAP)]
+    if caps:
+        names = " and ".join(unit.partition("/")[0].removeprefix(_CAP) for unit in caps)
+        wait = f"wait {made.retry_ns / SECOND_NS:.1f} s" if made.retry_ns else "do without it"
+        return f"the cap of rule {names} is used up; {wait}, or raise the cap"
     wants = (
         ", ".join(
             f"{asked[unit.partition('/')[0]]} {unit} where {left} remain"

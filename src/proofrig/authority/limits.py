@@ -223,7 +223,7 @@ def _unit_problem(unit: str, known: list[str]) -> str:
 def _placed(said: str, *loc: str) -> InitErrorDetails:
     """A problem of one unit, which points at that unit."""
     plain = said.replace("{", "{{").replace("}", "}}")
-    return {"type": PydanticCustomError("value_error", plain), "loc": loc, "input": None}  # type: ignore[arg-type]
+    return {"type": PydanticCustomError("value_error", plain), "loc": loc, "input": None}
 
 
 def _authority_amount(unit: str, amount: Any) -> tuple[str, int]:

@@ -4,7 +4,8 @@ Rules:
 1. A rule that never matched, a rule that an unconditional deny always forestalls, a taint, step or
    tier that rules ask for and that never came about, and a limit whose scopes never came up are
    remarked on: a misspelt glob forbids nothing, and says so nowhere else.
-2. Recorded actions are taken as if they had run one after another under this policy and ended ok:
+2. A rule whose globs name no kind is remarked on without any recorded action.
+3. Recorded actions are taken as if they had run one after another under this policy and ended ok:
    what it denies taints nothing and leads to no step.
 """
 
@@ -22,6 +23,7 @@ from proofrig.authority.rule import LEVELS
 from proofrig.authority.rules import RuleSettings
 from proofrig.authority.ruling import Act
 
+_KINDLESS = frozenset(".*?")  # without any of these a glob matches no <kind>.<what>
 _ANY = "\N{WHITE SQUARE}"
 
 About = Literal["rule", "taint", "step", "tier", "limit"]
@@ -48,6 +50,8 @@ def lint(policy: Policy, acts: Iterable[Act]) -> list[Remark]:
     for place, rule in enumerate(policy.rules):
         if forestalled := _forestalled(place, policy):
             said = f"never decides: rule {forestalled} denies all of it; remove one of them"
+            remarks.append(Remark("rule", rule.name, said))
+        elif said := _without_a_kind(rule.names):
             remarks.append(Remark("rule", rule.name, said))
         elif rule.name not in seen.applied:
             said = f"matched none of {seen.acts:,} recorded actions; check its globs and conditions"
@@ -103,6 +107,16 @@ def _never_set(policy: Policy, seen: _Seen) -> Iterator[Remark]:
     for tier in dict.fromkeys(rule.below for rule in rules if rule.below):
         if not any(map(matcher(policy.written.tiers[tier]), seen.agents)):
             yield Remark("tier", tier, "a rule asks for it, and no recorded agent has it")
+
+
+def _without_a_kind(globs: Sequence[str]) -> str:
+    """Why none of `globs` can match an action; "" when one may."""
+    if not all(_KINDLESS.isdisjoint(glob) for glob in globs):
+        return ""
+    return (
+        f"no action is called {' or '.join(globs)}: names are <kind>.<what>, such as "
+        f"tool.{globs[0]}"
+    )
 
 
 def _forestalled(place: int, policy: Policy) -> str:

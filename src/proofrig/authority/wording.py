@@ -1,4 +1,4 @@
-"""What to do about a ruling, in words, for who wrote no `fix`."""
+"""What to do about a ruling, in words, for who wrote no `fix`. The rule's name stands beside it."""
 
 from __future__ import annotations
 
@@ -19,20 +19,18 @@ def fix_of(rule: RuleSettings) -> str:
     names = ", ".join(rule.names)
     if rule.ask:
         what = f" with {' and '.join(about)}" if about else ""
-        return f"rule {rule.name}: {names}{what}{context} needs an approval"
+        return f"{names}{what}{context} needs an approval"
     if len(about) == 1 and rule.cel is None:
         name, _, rest = about[0].partition(" ")
         said = f"{name} must not be {rest}" if rest[:2] != "in" else f"{name} must not lie {rest}"
-        return f"rule {rule.name}: {said}{context}"
+        return f"{said}{context}"
     if about:
-        return f"rule {rule.name}: {names} must not have {' and '.join(about)}{context}"
-    return f"rule {rule.name}: {names} is not allowed{context}"
+        return f"{names} must not have {' and '.join(about)}{context}"
+    return f"{names} is not allowed{context}"
 
 
 def fix_of_unread(rule: str, unread: Unread) -> str:
-    return (
-        f"rule {rule}: {unread.says}; pass every argument that a rule reads, in the type it reads"
-    )
+    return f"{unread.says}; pass every argument that a rule reads, in the type it reads"
 
 
 def fix_of_default(name: str, default: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+_REDIS = ("redis://", "rediss://", "unix://")
 _file = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -41,6 +42,10 @@ def serve(
 
     from proofrig.authority.http.serving import Serving
     from proofrig.authority.http.serving import serve as run
+    from proofrig.errors import UsageError
+
+    if redis and not redis.startswith(_REDIS):
+        raise UsageError(f"--redis: expected a URL such as redis://host:6379/0, got {redis!r}")
 
     def ready(url: str) -> None:
         said = f"proofrig authority serves {url} (documented at {url}/openapi.json)"

@@ -58,7 +58,7 @@ def test(
 
     read, recorded, name = _policy(policy), *_recorded(run, root, store)
     found = compare(recorded.under(read))
-    remarks = lint(read, recorded.acts())
+    remarks = lint(read, recorded.acts()) if found.actions else _without_a_run(read)
     if as_json:
         _print_json(_document(name, found, remarks))
     else:
@@ -78,6 +78,7 @@ def lint_command(policy: Path, run: str, as_json: bool, root: Path, store: str) 
     A rule that never matches forbids nothing, and says so nowhere else.
     """
     from proofrig.authority.lint import lint
+    from proofrig.reports.words import plural
 
     read = _policy(policy)
     recorded = _recorded(run, root, store)[0] if run else None
@@ -85,8 +86,9 @@ def lint_command(policy: Path, run: str, as_json: bool, root: Path, store: str) 
     if as_json:
         _print_json({"valid": True, "remarks": [_plain(one) for one in remarks]})
     else:
-        rules, limits = len(read.rules), len(read.written.limits)
-        click.echo(f"{policy}: {rules} rules, {limits} limits, default {read.written.default}. OK")
+        rules, limits = plural(len(read.rules), "rule"), plural(len(read.written.limits), "limit")
+        said = "Valid, but without effect:" if remarks else "OK"
+        click.echo(f"{policy}: {rules}, {limits}, default {read.written.default}. {said}")
         click.echo("".join(f"  {remark}\n" for remark in remarks), nl=False)
     return int(bool(remarks))
 
@@ -103,7 +105,9 @@ def _without_a_run(policy: Policy) -> list[Remark]:
     """What has no effect whatever is done."""
     from proofrig.authority.lint import lint
 
-    return [remark for remark in lint(policy, ()) if remark.says.startswith("never decides")]
+    return [
+        remark for remark in lint(policy, ()) if remark.says.startswith(("never ", "no action"))
+    ]
 
 
 # ---- what is meant
@@ -161,7 +165,9 @@ def _report(
         said = ", ".join(f"{n:,} {effect}" for effect, n in sorted(counts.items()))
         yield f"  {title:<5}{said or 'none'}"
     yield ""
-    if not found.changes:
+    if not found.actions:
+        yield "No action of this run came to the authority, so nothing can be said; name another."
+    elif not found.changes:
         yield "Nothing would change."
     for change in found.changes:
         yield from _change(change, recorded)

@@ -13,7 +13,8 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(suite: Path, as_json: bool) -> int:
     """Check SUITE (a file or a folder; default: here) without running it."""
-    from proofrig.errors import SuiteError
+    from proofrig.errors import SuiteError, UsageError
+    from proofrig.reports.words import plural
     from proofrig.suites import load_suite
     from proofrig.suites.load import find_suite
 
@@ -21,6 +22,9 @@ def command(suite: Path, as_json: bool) -> int:
     try:
         loaded = load_suite(path, to_run=True)
     except SuiteError as error:
+        if not as_json and _is_policy(path):
+            said = f"expected a suite, got what looks like a policy: {path}"
+            raise UsageError(f"{said}; check it with `proofrig policy lint`") from error
         if not as_json:
             raise
         fields = ("message", "file", "line", "column", "hint")
@@ -32,5 +36,18 @@ def command(suite: Path, as_json: bool) -> int:
         facts = {"suite": loaded.name, "cases": len(loaded.cases), "trials": trials}
         click.echo(json.dumps({"valid": True, **facts, "digest": loaded.digest()}, indent=2))
     else:
-        click.echo(f"{path}: suite {loaded.name}, {len(loaded.cases)} cases, {trials} trials. OK")
+        counts = f"{plural(len(loaded.cases), 'case')}, {plural(trials, 'trial')}"
+        click.echo(f"{path}: suite {loaded.name}, {counts}. OK")
     return 0
+
+
+def _is_policy(path: Path) -> bool:
+    """Whether a file has rules and no agent."""
+    from proofrig.errors import SuiteError
+    from proofrig.yaml12 import parse
+
+    try:
+        value = parse(path.read_bytes(), str(path)).value
+    except (OSError, SuiteError):
+        return False
+    return isinstance(value, dict) and "rules" in value and not value.keys() & {"agent", "cases"}

@@ -29,6 +29,8 @@ from proofrig.reports.console import glyphs_of
 from proofrig.reports.words import clean, duration, money, plural
 
 NARROWEST = 76  # columns of a terminal that gets two panels side by side
+LEDGER = ("allocated", "reserved", "spent", "remaining")
+LEDGER_WIDTH = 76  # columns of a terminal that gets these whole
 STYLE: dict[Mark, str] = {
     "ok": "green",
     "deny": "red",
@@ -182,11 +184,20 @@ class Screen:
 
     def ledger(self, accounts: Iterable[Account]) -> None:
         """A table of what each scope was given, holds, spent and has left."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-        table.add_column("  scope", no_wrap=True, overflow="crop")
-        table.add_column("unit", style="dim", no_wrap=True, overflow="crop")
-        for name in ("allocated", "reserved", "spent", "remaining"):
-            table.add_column(name, justify="right", no_wrap=True, overflow="crop")
+        narrow = self.console.width < LEDGER_WIDTH
+        table = Table(
+            box=None, padding=(0, 1 if narrow else 2, 0, 0), header_style="dim", pad_edge=False
+        )
+        table.add_column("  scope", no_wrap=not narrow, overflow="fold")
+        table.add_column(
+            "unit",
+            style="dim",
+            no_wrap=not narrow,
+            overflow="fold",
+            max_width=10 if narrow else None,
+        )
+        for name in ("given", "held", "spent", "left") if narrow else LEDGER:
+            table.add_column(name, justify="right", no_wrap=True, min_width=6)
         workflow = ""
         for one in accounts:
             levels = one.scope.split("/")

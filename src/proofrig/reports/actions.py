@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proofrig.history.action import Action, Entry
-from proofrig.reports.words import duration, line
+from proofrig.reports.words import duration, line, money
 
 KINDS = ("llm", "tool", "other", "kv", "lock", "cache", "queue", "quota", "pool", "file")
 OTHER = KINDS.index("other")
@@ -135,10 +135,18 @@ def _refusal(word: str, told: Mapping[str, object]) -> str:
     parts += [f"at {at}"] if at and not rule else []
     remaining = told.get("remaining")
     if isinstance(remaining, Mapping) and remaining:
-        left = ", ".join(f"{amount} {unit}" for unit, amount in sorted(remaining.items()))
+        left = ", ".join(_amount(unit, amount) for unit, amount in sorted(remaining.items()))
         parts.append(f"what remains there: {left}")
     parts += [str(told["fix"])] if told.get("fix") else []
     return "; ".join(parts)
+
+
+def _amount(unit: str, amount: int) -> str:
+    """What remains: money in dollars, all else in its unit."""
+    base, _, window = unit.partition("/")
+    if base != "usd_micro":
+        return f"{amount} {unit}"
+    return f"{money(amount)} per {window}" if window else money(amount)
 
 
 class _Known(dict[str, Any]):

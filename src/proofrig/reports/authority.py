@@ -47,9 +47,9 @@ def word_of(effect: str, *, shadow: bool = False) -> str:
 
 
 def who(ruled: Ruled) -> str:
-    """What decided: the rule, else the limit and its scope."""
+    """What decided: the rule or its cap, else the limit and its scope."""
     if ruled.rule:
-        return f"rule {ruled.rule}"
+        return f"{'cap of ' if ruled.code in _LIMITS else ''}rule {ruled.rule}"
     if ruled.code in _LIMITS:
         where = ruled.at if ruled.places <= 1 else f"{ruled.places:,} scopes like {ruled.at}"
         return f"{_LIMITS[ruled.code]} of {where}"
@@ -62,7 +62,9 @@ def who(ruled: Ruled) -> str:
 
 def why(ruled: Ruled) -> str:
     """What its code adds to the rule's name; "" where that says it all."""
-    return "" if not ruled.rule or ruled.code in ("", "forbidden") else ruled.code
+    if not ruled.rule or ruled.code in ("", "forbidden"):
+        return ""
+    return "" if ruled.code in _LIMITS else ruled.code
 
 
 def names_of(ruled: Ruled, most: int = 4) -> str:
@@ -109,8 +111,19 @@ def headline(report: RunReport) -> str:
     counts = rulings.decisions
     refused = counts.get("deny", 0)
     said = f"denied {refused:,} of {plural(rulings.asked, 'action')}"
-    more = [f"{counts[name]:,} {_WORDS[name]}" for name in ("ask", "cap") if counts.get(name)]
-    return ", ".join([said, *more])
+    if asked := counts.get("ask", 0):
+        said += f", {asked:,} asked"
+        said += f" ({answers})" if (answers := _answered(rulings.decided)) else ""
+    return said + (f", {counts['cap']:,} capped" if counts.get("cap") else "")
+
+
+def _answered(rows: Iterable[Ruled]) -> str:
+    """How many of what asked got which answer."""
+    counts = dict.fromkeys(_ANSWERS, 0)
+    for row in rows:
+        for name, count in row.answers.items():
+            counts[name] = counts.get(name, 0) + count
+    return ", ".join(f"{counts[name]:,} {word}" for name, word in _ANSWERS.items() if counts[name])
 
 
 def sum_of(rows: Iterable[Ruled], effect: str) -> Charged:

@@ -48,7 +48,7 @@ def authority(report: RunReport) -> list[str]:
 
 def _row(one: Ruled, would: bool, shadow: bool) -> str:
     by = escaped(decided.who(one), 160)
-    by += f" ({code(why)})" if (why := decided.why(one)) else ""
+    by += f" ({escaped(why)})" if (why := decided.why(one)) else ""
     by += f"; {answers}" if (answers := decided.answers_of(one)) else ""
     cells = [
         decided.word_of(one.effect, shadow=would),

@@ -29,7 +29,9 @@ def print_authority(console: Console, report: RunReport, *, everything: bool = F
         return
     console.print()
     title = "Authority (shadow)" if rulings.mode == "shadow" else "Authority"
-    console.print(Text.assemble((f"  {title}", "bold"), "  ", authority.headline(report)))
+    head = Table.grid(padding=(0, 2))
+    head.add_row(Text(f"  {title}", "bold"), authority.headline(report))
+    console.print(head)
     _rules(console, rulings, everything)
     _watch(console, rulings)
     for said in (authority.coverage(rulings), _sources(rulings)):
@@ -40,9 +42,10 @@ def print_authority(console: Console, report: RunReport, *, everything: bool = F
 
 
 def _rules(console: Console, rulings: Rulings, everything: bool) -> None:
-    rows = authority.shown(rulings)
+    rows = found = authority.shown(rulings)
     if not everything:
-        rows = [(one, would) for one, would in rows if one.effect != "cap"][:_FIRST]
+        found = [(one, would) for one, would in rows if one.effect != "cap"]
+        rows = found[:_FIRST]
     if not rows:
         return
     grid = Table.grid(padding=(0, 2))
@@ -55,6 +58,8 @@ def _rules(console: Console, rulings: Rulings, everything: bool) -> None:
             _says(one, would),
         )
     console.print(grid)
+    if left := len(found) - len(rows):
+        console.print(Text(f"    and {plural(left, 'more row')} in the report", "dim"))
 
 
 def _says(one: Ruled, would: bool) -> Text:
@@ -101,9 +106,9 @@ def _ledger(console: Console, rulings: Rulings) -> None:
             for unit, _, most, _ in authority.limits_of(row)
         )
         table.add_row(
-            Text(f"    {clean(row.scope)}"),
+            Text(clean(row.scope)),
             Text(spent),
             Text(f"of {limits}" if limits else "", "dim"),
         )
     console.print()
-    console.print(table)
+    console.print(Padding(table, (0, 0, 0, 4)))

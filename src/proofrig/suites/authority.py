@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from proofrig.anomalies.settings import Settings as Thresholds
 from proofrig.anomalies.settings import Steps
@@ -27,7 +27,16 @@ from proofrig.suites.case import Settings
 SUITE_SCOPE = "@suite"
 
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
-Counts = tuple[PositiveInt, PositiveInt, PositiveInt]
+
+
+def _rising(counts: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Raises ValueError for counts that fall."""
+    if list(counts) != sorted(counts):
+        raise ValueError(f"expected counts that rise: warn, deny, stop; got {list(counts)}")
+    return counts
+
+
+Counts = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], AfterValidator(_rising)]
 
 _STEPS = ("repeat", "cycle", "no_progress", "polling", "flood")
 

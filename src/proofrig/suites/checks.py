@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from proofrig.authority.globs import matcher
 from proofrig.authority.rules import check_policy
 from proofrig.canaries.canary import fill
 from proofrig.errors import Problem, SuiteError, UsageError
@@ -46,6 +47,7 @@ def check_suite(suite: Suite, origin: Origin, directory: Path) -> Iterator[Probl
     if isinstance(suite.prices, str):
         yield from _file(suite.prices, directory, origin, ("prices",), _read_prices)
     yield from _policy(suite, origin, directory)
+    yield from _approvals(suite, origin)
     names: dict[str, int] = {}
     for place, tool in enumerate(suite.tools):
         name = getattr(tool, "name", None)
@@ -288,6 +290,22 @@ def _policy(suite: Suite, origin: Origin, directory: Path) -> Iterator[Problem]:
         yield from check_policy(
             suite.policy, Origin(origin.document, (*origin.path, "policy"), "policy")
         )
+
+
+def _approvals(suite: Suite, origin: Origin) -> Iterator[Problem]:
+    """Answers to rules that no policy has: what asks would wait for nobody."""
+    try:
+        policy = suite.whole_policy()
+    except SuiteError:
+        return  # told where the policy is read
+    asking = [rule.name for rule in policy.rules if rule.ask] if policy else []
+    for place, one in enumerate(suite.authority.approvals):
+        if one.rule != "*" and not any(map(matcher([one.rule]), asking)):
+            said = (
+                f"authority.approvals[{place}]: expected a glob on rules that ask, got {one.rule!r}"
+            )
+            at = ("authority", "approvals", place, "rule")
+            yield origin.problem(said, at, hint=near(one.rule, asking))
 
 
 def _read_policy(path: Path) -> None:
