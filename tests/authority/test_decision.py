@@ -115,3 +115,19 @@ def test_the_history_keeps_what_says_something() -> None:
         },
     }
     assert Decision("allow", "a", shadow=Decision("allow", "a")).facts() == {"decision": "allow"}
+
+
+@pytest.mark.parametrize(
+    ("remaining", "rule"),
+    [
+        ({"calls:rule.five": 0, "calls": 3}, "five"),
+        ({"calls:rule.five/hour": 0}, "five"),
+        ({"calls": 0}, ""),
+    ],
+)
+def test_a_cap_that_is_used_up_names_its_rule(remaining: dict[str, int], rule: str) -> None:
+    amounts = {"calls": 1, "calls:rule.five": 1}
+    decision = decision_of(
+        made("deny", code="budget_exceeded", at="acme", amounts=amounts, remaining=remaining)
+    )
+    assert decision.rule == rule

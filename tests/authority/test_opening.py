@@ -12,7 +12,7 @@ from proofrig.authority.action import Actions
 from proofrig.authority.http.outbox import Outbox, Owed
 from proofrig.authority.opening import open_authority
 from proofrig.authority.transition import ReserveRequest
-from proofrig.errors import Denied, SuiteError, UsageError
+from proofrig.errors import Denied, JournalError, SuiteError, UsageError
 
 POLICY = """
 limits: {acme: {calls: 2}}
@@ -86,3 +86,17 @@ async def test_what_a_service_has_not_got_is_sent_when_it_is_opened(tmp_path: Pa
         Outbox(tmp_path / "owed").put(Owed("a1", {"tokens": 4}, "measured", "ok"))
         async with open_authority(api.url, outbox=tmp_path / "owed") as engine:
             assert (await engine.balances("acme"))["tokens"].spent == 4
+
+
+async def test_a_policy_may_be_what_stands_in_its_file() -> None:
+    async with open_authority(policy={"limits": {"acme": {"calls": 0}}}) as engine:
+        with pytest.raises(Denied, match="budget_exceeded"):
+            async with Actions(engine, RUN).action("tool.search"):
+                pass
+
+
+@pytest.mark.parametrize(("where", "got"), [("gone/a.db", "no folder"), (".", "a folder")])
+async def test_a_place_that_is_no_file_is_said(tmp_path: Path, where: str, got: str) -> None:
+    with pytest.raises(JournalError, match=f"expected a file for the ledger's journal, got {got}"):
+        async with open_authority(tmp_path / where):
+            pass

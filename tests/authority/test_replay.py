@@ -128,7 +128,7 @@ def test_taints_steps_and_caps_follow_the_record() -> None:
     # The cap takes the plan that would have led to the next step.
     assert changes(tape.under(policy)) == [
         ("denied", "r0", 3),
-        ("denied", "budget_exceeded", 1),
+        ("denied", "r2", 1),
         ("denied", "r1", 1),
     ]
     del policy["rules"][2]

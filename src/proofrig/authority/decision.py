@@ -84,7 +84,7 @@ def decision_of(made: Transition) -> Decision:
         "deny",
         made.id,
         code=made.code,
-        rule=made.rule,
+        rule=made.rule or " and ".join(_caps(made)),
         scope=made.at,
         remaining=made.remaining,
         fix=made.fix or _fix(made),
@@ -106,20 +106,32 @@ def refused(asked: Decision, code: str, by: str, reason: str = "") -> Decision:
     return Decision("deny", asked.id, code=code, rule=asked.rule, fix=fix)
 
 
-def _fix(made: Transition) -> str:
-    asked, remaining, at = made.amounts or {}, made.remaining or {}, made.at
-    if made.code == "fan_out_exceeded":
-        return f"{at} may open no further child scope; use one that is open, or raise its children"
-    if made.code == "run_stopped":
-        return f"{at} was stopped; nothing starts in it any more"
-    short = {
+def _short(made: Transition) -> dict[str, int]:
+    """What was asked for and does not remain, by unit, with its window."""
+    asked, remaining = made.amounts or {}, made.remaining or {}
+    return {
         unit: left
         for unit, left in remaining.items()
         if (name := unit.partition("/")[0]) in asked and asked[name] > left
     }
-    caps = [unit for unit in short if unit.startswith(_CAP)]
-    if caps:
-        names = " and ".join(unit.partition("/")[0].removeprefix(_CAP) for unit in caps)
+
+
+def _caps(made: Transition) -> list[str]:
+    """The rules whose caps are used up."""
+    return [
+        unit.partition("/")[0].removeprefix(_CAP) for unit in _short(made) if unit.startswith(_CAP)
+    ]
+
+
+def _fix(made: Transition) -> str:
+    asked, at = made.amounts or {}, made.at
+    if made.code == "fan_out_exceeded":
+        return f"{at} may open no further child scope; use one that is open, or raise its children"
+    if made.code == "run_stopped":
+        return f"{at} was stopped; nothing starts in it any more"
+    short = _short(made)
+    if caps := _caps(made):
+        names = " and ".join(caps)
         wait = f"wait {made.retry_ns / SECOND_NS:.1f} s" if made.retry_ns else "do without it"
         return f"the cap of rule {names} is used up; {wait}, or raise the cap"
     wants = (

@@ -248,6 +248,13 @@ class Journal:
                 f"{self.path}: no room for the ledger's journal: {error}; free space, then "
                 "`proofrig resume`"
             )
+        folder = self.path.absolute().parent
+        if self.path.is_dir() or not folder.is_dir():
+            got = "a folder" if self.path.is_dir() else f"no folder {folder}"
+            return JournalError(
+                f"{self.path}: expected a file for the ledger's journal, got {got}; name a file in "
+                "a folder that exists"
+            )
         return JournalError(
             f"{self.path}: expected a readable ledger journal, got: {error}; restore the file, or "
             "salvage its rows with `sqlite3 FILE .recover`"

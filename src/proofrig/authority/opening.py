@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from proofrig.authority.authority import Authority, recover, wall_clock
 from proofrig.authority.engine import Engine, MemoryEngine
 from proofrig.authority.ledger import Ledger
-from proofrig.authority.policy import Policy, load_policy
+from proofrig.authority.policy import Policy, load_policy, parse_policy
 from proofrig.errors import InfraError, UsageError
 
 SWEEP_S = 1.0
@@ -33,11 +34,12 @@ SWEEP_S = 1.0
 async def open_authority(
     where: str | Path = "",
     *,
-    policy: Policy | Path | str | None = None,
+    policy: Policy | Path | str | Mapping[str, Any] | None = None,
     key: str = "",
     outbox: Path | None = None,
 ) -> AsyncIterator[Engine]:
-    """An engine, closed at the end. policy: one, or its file; what nothing rules is allowed. key
+    """An engine, closed at the end. policy: one, its file, or what
+    stands in one; what nothing rules is allowed. key
     and outbox are for a service: the tenant's key, and the file that keeps actuals until the
     service has them (see `client.AuthorityClient`).
 
@@ -57,6 +59,8 @@ async def open_authority(
         )
     if isinstance(policy, str | Path):
         policy = load_policy(Path(policy))
+    elif isinstance(policy, Mapping):
+        policy = parse_policy(policy)
     if remote:
         from proofrig.authority.http.client import AuthorityClient
 

@@ -183,6 +183,14 @@ class Policy:
         rules = (rule for rule in found.letting if rule.always and rule.cap_unit)
         return [(scope if rule.cap_level else rule.per, rule.cap_unit) for rule in rules]
 
+    def ahead(self, name: str, calls: int) -> dict[str, int]:
+        """What `calls` further calls of this name, which come first, may still take of whatever
+        counts single actions; see `transition.ReserveRequest`."""
+        if not calls:
+            return {}
+        caps = (rule.cap_unit for rule in self.compiled if rule.cap_unit)
+        return dict.fromkeys((*self.counted(name), *caps), calls)
+
     def taints(self, name: str) -> dict[str, int]:
         """The units of the taints that an action of this name leaves on its run."""
         return {unit: 1 for matches, unit in self._taints if matches(name)}

@@ -119,7 +119,7 @@ class Recorded:
                     _follow(shadow, entry)
 
     def _decide(self, shadow: Shadow, entry: Entry) -> Replayed:
-        told, act = entry.attrs, self._act(entry)
+        told, act, policy = entry.attrs, self._act(entry), shadow.policy
         request = ReserveRequest(
             entry.id,
             entry.scope,
@@ -128,7 +128,7 @@ class Recorded:
             HOLD_NS,
             act.arguments,
             act.root,
-            ahead={f"calls:{entry.name}": told["ahead"]} if told.get("ahead") else {},
+            ahead=policy.ahead(entry.name, told.get("ahead", 0)) if policy is not None else {},
         )
         if told.get("decision") != "deny":
             decision = shadow.reserve(request).shadow

@@ -88,7 +88,6 @@ class Admission:
         policy = context.authority.policy
         rules = () if policy is None else policy.compiled
         self._may_ask = any(rule.effect == "ask" for rule in rules)
-        self._caps = tuple(rule.cap_unit for rule in rules if rule.cap_unit)
         context.bindings.on_end.append(self._trial_ended)
 
     @property
@@ -100,9 +99,7 @@ class Admission:
         """What `calls` further calls of this name, which come first, may still take of whatever
         counts single actions."""
         policy = self._context.authority.policy
-        if not calls or policy is None:
-            return {}
-        return dict.fromkeys((*policy.counted(name), *self._caps), calls)
+        return policy.ahead(name, calls) if calls and policy is not None else {}
 
     def ask(
         self, binding: Binding, request: ReserveRequest, attrs: dict[str, Any], digest: str = ""

@@ -134,6 +134,8 @@ class Calls:
         else:
             asked, how, ahead = claimed
             attrs |= {"asked_by": asked.action, "call_id": asked.call_id, "joined": how}
+        if ahead:
+            attrs["ahead"] = ahead
         request = ReserveRequest(
             context.journal.new_action(),
             binding.scope,

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from authority_service import RUN
-from proofrig.authority.http.serving import Serving, open_engine, serve
+from proofrig.authority.http.serving import Serving, _held, open_engine, serve
 from proofrig.authority.transition import ReserveRequest
-from proofrig.errors import JournalError, UsageError
+from proofrig.errors import InfraError, JournalError, UsageError
 
 KEYS = "admin-key-0123456789: '*'\n"
 
@@ -77,3 +77,16 @@ async def test_a_broken_journal_is_refused_and_let_go(tmp_path: Path) -> None:
     (tmp_path / "j").write_bytes(b"not a journal" * 100)
     with pytest.raises(JournalError):
         open_engine(Serving(journal=tmp_path / "j"))
+
+
+async def test_a_journal_has_one_service(tmp_path: Path) -> None:
+    serving = Serving(journal=tmp_path / "a.db")
+    with _held(tmp_path / "a.db"), pytest.raises(UsageError, match="another service has it"):
+        await serve(serving, lambda url: None)
+    with pytest.raises(UsageError, match="cannot be written there"):
+        await serve(Serving(journal=tmp_path / "gone" / "a.db"), lambda url: None)
+
+
+async def test_a_redis_that_is_down_is_said_before_it_listens() -> None:
+    with pytest.raises(InfraError, match="expected an answer from Redis"):
+        await serve(Serving(redis="redis://127.0.0.1:1"), lambda url: None)

@@ -10,10 +10,12 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import os
 import signal
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,8 +66,11 @@ async def serve(serving: Serving, ready: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     async with AsyncExitStack() as closing:
+        if serving.journal is not None:
+            closing.enter_context(_held(serving.journal))
         engine = open_engine(serving)
         closing.push_async_callback(engine.close)
+        await engine.check()
         runner = web.AppRunner(
             Service(engine, keys).application(),
             access_log=None,
@@ -132,6 +137,27 @@ def _ledger(path: Path | None) -> tuple[Ledger, Journal | None]:
         journal.close()
         raise
     return ledger, journal
+
+
+@contextmanager
+def _held(journal: Path) -> Iterator[None]:
+    """Hold the journal: one service at a time. The lock goes when the process does."""
+    try:
+        descriptor = os.open(f"{journal}.lock", os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise UsageError(
+            f"--journal {journal}: cannot be written there: {error.strerror}; name a file in a "
+            "folder that exists and that you may write to"
+        ) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UsageError(
+            f"--journal {journal}: another service has it; end that one, or use --redis for several"
+        ) from None
+    finally:
+        os.close(descriptor)
 
 
 def _check(serving: Serving, keys: Keys | None) -> None:
