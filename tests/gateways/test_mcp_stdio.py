@@ -31,6 +31,7 @@ SCRIPTED = textwrap.dedent(
     script = json.loads(sys.argv[1])
     for line in sys.stdin.buffer:
         sys.stderr.buffer.write(line)
+        sys.stderr.buffer.flush()
         for answer in script.get(line.decode("utf-8", "replace").strip(), []):
             sys.stdout.buffer.write(answer.encode("utf-8"))
             sys.stdout.buffer.flush()
