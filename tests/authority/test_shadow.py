@@ -46,8 +46,8 @@ def test_a_budget_runs_out_in_the_shadow_and_nothing_is_refused() -> None:
     assert [go(shadow, str(n)) for n in range(4)] == ["allow", "allow"] + ["budget_exceeded"] * 2
     assert shadow.balances("acme")["calls"].spent == 4
     assert shadow.balances("acme")["calls"].allocated is None
-    assert shadow.shadow_balances("acme")["calls"].spent == 2
-    assert shadow.shadow_balances("acme")["calls"].remaining == 0
+    assert shadow.judge.balances("acme")["calls"].spent == 2
+    assert shadow.judge.balances("acme")["calls"].remaining == 0
 
 
 def test_what_is_denied_leaves_no_taint_and_earns_no_step() -> None:
@@ -116,7 +116,7 @@ def test_both_ledgers_survive_a_restart(tmp_path: Path) -> None:
     first.close()
     second = opened()
     assert second.balances("acme")["calls"].spent == 3
-    assert second.shadow_balances("acme")["calls"].spent == 2
+    assert second.judge.balances("acme")["calls"].spent == 2
     assert go(second, "d") == "budget_exceeded"
     second.close()
 

@@ -32,7 +32,7 @@ def test_shadow_decides_as_enforcement_would(sequence: list[Any]) -> None:
     assert [a.decision for a in enforced] == [a.decision.shadow for a in noted]
     assert all(a.decision.effect == "allow" for a in noted)
     for scope in authority.scopes():
-        assert shadow.shadow_balances(scope) == authority.balances(scope), scope
+        assert shadow.judge.balances(scope) == authority.balances(scope), scope
     for effect in {a.decision.code or a.decision.effect for a in enforced}:
         event(effect)
 

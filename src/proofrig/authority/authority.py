@@ -26,7 +26,14 @@ from proofrig.authority.decision import Decision, approved, decision_of, refused
 from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import Ledger
 from proofrig.authority.ruling import ALLOWED, Act, Ruling
-from proofrig.authority.transition import ReserveRequest, Source, Transition, no_such_move
+from proofrig.authority.transition import (
+    RETENTION_NS,
+    Reservation,
+    ReserveRequest,
+    Source,
+    Transition,
+    no_such_move,
+)
 from proofrig.errors import JournalError, LedgerError
 from proofrig.history.action import Outcome
 
@@ -253,6 +260,10 @@ class Authority:
         """Every scope limited or booked so far."""
         return self._ledger.scopes()
 
+    def reservation(self, id: str) -> Reservation | None:
+        """What is known of an id; not to be changed."""
+        return self._ledger.reservation(id)
+
     def state(self, id: str) -> str:
         """The state of a reservation; `new` for an id that is not, or no longer, known."""
         return self._ledger.state(id)
@@ -308,13 +319,22 @@ def recover(
     Holds that were open stay open until they run out; `sweep(everything=True)` ends them now.
     Raises JournalError, see `Journal.replay`.
     """
-    ledger, journal = Ledger(), Journal(path)
+    ledger, journal = replayed(path, set_aside=set_aside)
+    return Authority(ledger, journal, onward(clock, ledger.last_ns), policy)
+
+
+def replayed(
+    path: Path | str, *, retention_ns: int = RETENTION_NS, set_aside: bool = False
+) -> tuple[Ledger, Journal]:
+    """A ledger with what the journal at `path` left, and the journal, to go on with. Raises
+    JournalError, see `Journal.replay`."""
+    ledger, journal = Ledger(retention_ns=retention_ns), Journal(path)
     try:
         journal.replay(ledger, set_aside=set_aside)
     except JournalError:
         journal.close()
         raise
-    return Authority(ledger, journal, onward(clock, ledger.last_ns), policy)
+    return ledger, journal
 
 
 def wall_clock() -> Callable[[], int]:

@@ -27,8 +27,8 @@ from proofrig.authority.books import Books, Lane, Refusal, hold, settle
 from proofrig.authority.budget import Amounts, Balance
 from proofrig.authority.ruling import ALLOWED, Ruling
 from proofrig.authority.transition import (
-    MINUTE_NS,
     POLICY,
+    RETENTION_NS,
     TRANSITIONS,
     Reservation,
     ReserveRequest,
@@ -61,7 +61,7 @@ class Ledger:
     retention_ns: how long an ended id is remembered, about 1 KB each, for its idempotency.
     """
 
-    def __init__(self, *, retention_ns: int = 10 * MINUTE_NS) -> None:
+    def __init__(self, *, retention_ns: int = RETENTION_NS) -> None:
         self.seq = 0
         self.last_ns = 0  # of what was taken in by `apply`: the latest time
         self._retention = retention_ns

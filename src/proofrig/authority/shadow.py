@@ -17,8 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from proofrig.authority.authority import Authority, onward
-from proofrig.authority.budget import Amounts, Balance
+from proofrig.authority.authority import Authority, onward, replayed
+from proofrig.authority.budget import Amounts
 from proofrig.authority.decision import Decision
 from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import Ledger
@@ -101,10 +101,6 @@ class Shadow(Authority):
         self.judge.sweep(everything=everything)
         return super().sweep(everything=everything)
 
-    def shadow_balances(self, scope: str) -> dict[str, Balance]:
-        """What enforcement would show of `scope`."""
-        return self.judge.balances(scope)
-
     def close(self) -> None:
         try:
             self.judge.close()
@@ -115,10 +111,5 @@ class Shadow(Authority):
 def recover_shadow(path: Path | str, clock: Callable[[], int], judge: Authority) -> Shadow:
     """A shadow on the journal at `path`, new or with the balances it left; see
     `authority.recover`."""
-    ledger, journal = Ledger(), Journal(path)
-    try:
-        journal.replay(ledger)
-    except JournalError:
-        journal.close()
-        raise
+    ledger, journal = replayed(path)
     return Shadow(ledger, journal, onward(clock, ledger.last_ns), judge)

@@ -83,6 +83,7 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
 }
 
 MINUTE_NS = 60 * 1_000_000_000
+RETENTION_NS = 10 * MINUTE_NS  # how long an id that has ended is remembered, unless one says
 POLICY = "policy"
 
 _NOTHING: dict[str, Any] = {}

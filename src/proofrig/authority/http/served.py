@@ -48,7 +48,7 @@ class ServedMemory(MemoryEngine):
     """An `Authority` of this process, whose answers are written before they are given."""
 
     async def look(self, id: str) -> Seen | None:
-        held = self.authority._ledger.reservation(id)
+        held = self.authority.reservation(id)
         if held is None:
             return None
         return Seen(held.state, held.opened, held.last, held.held, held.expires)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from proofrig.authority.authority import Authority, onward, wall_clock
+from proofrig.authority.authority import Authority, onward, replayed, wall_clock
 from proofrig.authority.http.keys import Keys, load_keys
 from proofrig.authority.http.operations import PREFIX
 from proofrig.authority.http.served import ServedEngine, ServedMemory
@@ -30,7 +30,7 @@ from proofrig.authority.http.service import Service, is_local
 from proofrig.authority.journal import Journal
 from proofrig.authority.ledger import Ledger
 from proofrig.authority.transition import MINUTE_NS
-from proofrig.errors import JournalError, UsageError
+from proofrig.errors import UsageError
 
 if TYPE_CHECKING:
     from proofrig.authority.policy import Policy
@@ -126,17 +126,9 @@ def _authority(path: Path | None, policy: Policy | None) -> Authority:
 
 
 def _ledger(path: Path | None) -> tuple[Ledger, Journal | None]:
-    """A ledger with what the journal at `path` left, and the journal."""
-    ledger = Ledger(retention_ns=RETENTION_NS)
     if path is None:
-        return ledger, None
-    journal = Journal(path)
-    try:
-        journal.replay(ledger)
-    except JournalError:
-        journal.close()
-        raise
-    return ledger, journal
+        return Ledger(retention_ns=RETENTION_NS), None
+    return replayed(path, retention_ns=RETENTION_NS)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from proofrig.authority.redis.link import RedisLink
 from proofrig.authority.redis.moves import US_NS, Given, micros
 from proofrig.authority.ruling import ALLOWED, Act, Ruling
 from proofrig.authority.transition import (
-    MINUTE_NS,
+    RETENTION_NS,
     Reservation,
     ReserveRequest,
     Source,
@@ -78,7 +78,7 @@ class RedisEngine(Engine):
         *,
         now: Callable[[], int] | None = None,
         keep: int = 100_000,
-        retention_ns: int = 10 * MINUTE_NS,
+        retention_ns: int = RETENTION_NS,
     ) -> None:
         self._link = RedisLink(url, name, keep)
         self._policy = policy
