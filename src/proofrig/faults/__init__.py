@@ -1,1 +1,61 @@
-"""Faults: one file each, what is done to agents and their surroundings, and said on the history."""
+"""Faults of real infrastructure: one file each, what is done to the calls of agents and to what
+surrounds them.
+
+`FAULTS` maps the name written under `kind:` to its class; `AnyFault` is their union, told apart by
+`kind`, for use in a pydantic model. Both are built on first use and include the faults that other
+packages register under `proofrig.faults`. `Injector` puts them upon calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+from pydantic import Field
+
+from proofrig.errors import UsageError
+from proofrig.faults.fault import Fault
+from proofrig.plugins import Member, find
+
+# In the order in which they are shown. Each module holds one class of the same name in CamelCase.
+MODULES: tuple[str, ...] = ("latency",)
+
+__all__ = ["FAULTS", "MODULES", "AnyFault", "Fault"]
+
+if TYPE_CHECKING:
+    FAULTS: dict[str, type[Fault]]
+    AnyFault = Fault
+
+
+def _class(module: str) -> str:
+    return "".join(word.capitalize() for word in module.split("_"))
+
+
+OWN = {name: f"proofrig.faults.{name}:{_class(name)}" for name in MODULES}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "FAULTS":
+        return _faults()
+    if name == "AnyFault":
+        union = functools.reduce(operator.or_, _faults().values())
+        return Annotated[union, Field(discriminator="kind")] if len(_faults()) > 1 else union
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@functools.cache
+def _faults() -> dict[str, type[Fault]]:
+    """Every fault by name. Raises UsageError when two claim a name or one is no fault."""
+    return {name: _checked(member) for name, member in find("faults", OWN).items()}
+
+
+def _checked(member: Member) -> type[Fault]:
+    """The member's class. Raises UsageError when it is not a fault that carries its name."""
+    found = member.load()
+    if not (isinstance(found, type) and issubclass(found, Fault)):
+        raise UsageError(f"expected a subclass of proofrig.faults.Fault, got {member}")
+    given = found.model_fields["kind"].annotation
+    if get_args(given) != (member.name,):
+        raise UsageError(f"expected `kind: Literal[{member.name!r}]`, got {given} in {member}")
+    return found

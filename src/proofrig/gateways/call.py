@@ -39,6 +39,7 @@ from proofrig.wire.turn import Request, Turn, Usage
 
 if TYPE_CHECKING:
     from proofrig.gateways.desk import Desk
+    from proofrig.gateways.leg import Leg
 
 _encode = msgspec.json.Encoder().encode
 _SECOND_NS = 1_000_000_000
@@ -67,6 +68,7 @@ class Call:
         "digest",
         "held",
         "id",
+        "leg",
         "queue_ns",
         "received",
         "said",
@@ -102,6 +104,7 @@ class Call:
         self.asked_usage = False
         self.digest = ""  # of the body, where the run is watched
         self.decoder: StreamDecoder | None = None
+        self.leg: Leg | None = None  # where something stands in the way
         self.settled = False
         self.status = self.received = self.assumed = 0
         self.queue_ns = self.backoff_ns = self.sent_ns = 0
@@ -189,6 +192,8 @@ class Call:
         nonsense = status < 300 and not good
         endpoint = self.desk.settings.endpoints[self.codec.api]
         fault = {"infra": True} if nonsense or at_fault(endpoint, status) else None
+        if self.leg is not None and self.leg.struck:
+            fault = None  # it was asked for: how the agent takes it is what is measured
         if model_failed and endpoint.simulated:
             fault = {"harness": True}
         self._commit(outcome, source, usage, turn, fault)
@@ -213,6 +218,12 @@ class Call:
         else:
             self.status = self.status or error.status
             self._broken("fail", facts | {"status": self.status})
+
+    def cut_off(self) -> None:
+        """A fault has broken the connection."""
+        if not self._finished():
+            why = {"error": "a fault broke the connection", "status": self.status}
+            self._broken("fail", why)
 
     def gone(self) -> None:
         """The agent went away before the end: nobody knows what the provider went on to do, unless
@@ -354,6 +365,8 @@ class Call:
             attrs["error"] = turn.error
         if facts:
             attrs |= facts
+        if self.leg is not None and (struck := self.leg.struck):
+            attrs["struck"] = struck
         ended = self._write("commit", attrs)
         if context.admission.watch is not None:
             self._tell_watch(attrs, usage, ended)

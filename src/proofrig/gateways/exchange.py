@@ -15,19 +15,23 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-import aiohttp
 import msgspec
 from aiohttp import web
 
 from proofrig.errors import ProofrigError
 from proofrig.gateways import answers
+from proofrig.gateways.breaking import break_off, broken, relay_pieces
 from proofrig.gateways.call import Call
 from proofrig.gateways.decoding import reader_of
 from proofrig.gateways.headers import downstream_headers, upstream_headers
-from proofrig.gateways.upstream import Upstream, UpstreamError, path_of
+from proofrig.gateways.identity import key_of
+from proofrig.gateways.leg import Leg, clear, outbound
+from proofrig.gateways.upstream import LiveAnswer, Upstream, UpstreamError, path_of
 from proofrig.providers.provider import MODEL_FAILED
+from proofrig.wire.answer import Answer, Cut, streams
 from proofrig.wire.codec import WireError
 from proofrig.wire.turn import Turn
 
@@ -35,7 +39,6 @@ if TYPE_CHECKING:
     from proofrig.gateways.desk import Desk
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504, 529})
-_STREAM = "text/event-stream"
 
 
 async def exchange(desk: Desk, request: web.Request, call: Call) -> web.StreamResponse:
@@ -56,12 +59,16 @@ async def exchange(desk: Desk, request: web.Request, call: Call) -> web.StreamRe
         call.fail(error)
         message = f"proofrig: {error}"
         return answers.refuse(codec, error.status, "upstream_unreachable", message, retry=True)
+    except Cut as cut:
+        call.cut_off()
+        break_off(request, cut.how)
+        return broken()
     except asyncio.CancelledError:
         call.gone()
         raise
     except ConnectionResetError:
         call.gone()
-        return web.Response(status=499)  # nobody is there to read it
+        return broken()
     except ProofrigError as error:
         call.broke(str(error))
         if call.decoder is not None:
@@ -83,18 +90,18 @@ async def _forward(desk: Desk, request: web.Request, call: Call) -> web.StreamRe
     try:
         answer = await _send(desk, request, call, upstream)
         try:
-            if answer.headers.get("content-type", "").startswith(_STREAM):
-                return await _relay_stream(request, call, upstream, answer)
-            return await _relay_whole(call, upstream, answer)
+            if streams(answer):
+                return await _relay_stream(request, call, answer)
+            if isinstance(answer, LiveAnswer):
+                return await _relay_whole(call, answer)
+            return await _relay_pieces(request, call, answer)
         finally:
             answer.close()  # a whole answer has given its connection back already
     finally:
         upstream.release()
 
 
-async def _send(
-    desk: Desk, request: web.Request, call: Call, upstream: Upstream
-) -> aiohttp.ClientResponse:
+async def _send(desk: Desk, request: web.Request, call: Call, upstream: Upstream) -> Answer:
     """Send the request; again when the settings allow the gateway retries of its own."""
     headers = upstream_headers(
         request.headers,
@@ -104,12 +111,14 @@ async def _send(
     path = path_of(call.codec)
     if query := request.query_string:
         path = f"{path}?{request.rel_url.raw_query_string or query}"
+    once = partial(upstream.send, "POST", path, headers, call.upstream_body)
+    leg = None if clear(desk.context) else _leg(desk, request, call)
     left = desk.settings.retries
     wait_s = desk.settings.backoff_s
     while True:
         call.sent_ns = call.clock()
         try:
-            answer = await upstream.send("POST", path, headers, call.upstream_body)
+            answer = await (once() if leg is None else leg.send(once))
         except UpstreamError as error:
             if left <= 0 or not error.definite:
                 raise
@@ -127,6 +136,27 @@ async def _send(
         wait_s *= 2
 
 
+def _leg(desk: Desk, request: web.Request, call: Call) -> Leg:
+    call.leg = Leg(
+        desk.context,
+        outbound(
+            call.binding,
+            "llm",
+            call.codec.api,
+            call.id,
+            call.name,
+            model=call.asked.model,
+            method="POST",
+            path=path_of(call.codec),
+            key=key_of(request.headers),
+            headers=request.headers,
+            body=call.body,
+            stream=call.asked.stream,
+        ),
+    )
+    return call.leg
+
+
 def _said(retry_after: str | None, otherwise: float) -> float:
     """Seconds to wait, as the provider says or as planned; never above a minute."""
     try:
@@ -135,24 +165,44 @@ def _said(retry_after: str | None, otherwise: float) -> float:
         return otherwise
 
 
-async def _relay_whole(
-    call: Call, upstream: Upstream, answer: aiohttp.ClientResponse
-) -> web.Response:
-    try:
-        body = await answer.read()
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise upstream.failure(error) from error
-    call.received = len(body)
-    call.ttft_ns = call.clock() - call.sent_ns
-    plain = reader_of(answer.headers.get("content-encoding", ""))
-    turn = _read(call, answer.status, plain(body) if plain else body)
-    call.answered(answer.status, turn, MODEL_FAILED[0] in answer.headers)
+async def _relay_whole(call: Call, answer: LiveAnswer) -> web.Response:
+    body = await answer.read()
+    _whole(call, answer, body)
     return web.Response(
         status=answer.status,
         reason=answer.reason,
         body=body,
         headers=downstream_headers(answer.headers),
     )
+
+
+def _whole(call: Call, answer: Answer, body: bytes) -> None:
+    """The body of an answer is here."""
+    call.received = len(body)
+    call.ttft_ns = call.clock() - call.sent_ns
+    plain = reader_of(answer.headers.get("content-encoding", ""))
+    turn = _read(call, answer.status, plain(body) if plain else body)
+    call.answered(answer.status, turn, MODEL_FAILED[0] in answer.headers)
+
+
+async def _relay_pieces(request: web.Request, call: Call, answer: Answer) -> web.StreamResponse:
+    """A body that a fault or a recording made: piece by piece, at its own pace."""
+    came = bytearray()
+    call.status = answer.status
+    length = getattr(answer, "length", -1)
+
+    def seen(chunk: bytes) -> None:
+        came.extend(chunk)
+        if len(came) == length:  # before the agent can know that it is whole
+            _whole(call, answer, bytes(came))
+
+    headers = downstream_headers(answer.headers)
+    response, cut = await relay_pieces(request, answer, headers, seen)
+    if cut is not None:
+        call.cut_off()
+    elif not call.settled:
+        _whole(call, answer, bytes(came))
+    return response
 
 
 def _read(call: Call, status: int, body: bytes) -> Turn:
@@ -168,9 +218,7 @@ def _read(call: Call, status: int, body: bytes) -> Turn:
     return turn
 
 
-async def _relay_stream(
-    request: web.Request, call: Call, upstream: Upstream, answer: aiohttp.ClientResponse
-) -> web.StreamResponse:
+async def _relay_stream(request: web.Request, call: Call, answer: Answer) -> web.StreamResponse:
     response = web.StreamResponse(
         status=answer.status, reason=answer.reason, headers=downstream_headers(answer.headers)
     )
@@ -178,14 +226,17 @@ async def _relay_stream(
     call.status = answer.status
     plain = reader_of(answer.headers.get("content-encoding", ""))
     stripper = call.codec.usage_stripper() if call.asked_usage and plain is None else None
-    content = answer.content
     await response.prepare(request)
     while True:
         try:
-            chunk = await content.readany()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            call.fail(upstream.failure(error))
-            _cut(request)
+            chunk = await answer.readany()
+        except UpstreamError as error:
+            call.fail(error)
+            break_off(request, "reset")
+            return response
+        except Cut as cut:
+            call.cut_off()
+            break_off(request, cut.how)
             return response
         if not chunk:
             break
@@ -203,9 +254,3 @@ async def _relay_stream(
         call.answered(answer.status, decoder.turn())
     await response.write_eof(stripper.flush() if stripper is not None else b"")
     return response
-
-
-def _cut(request: web.Request) -> None:
-    """Break the agent's connection without ending the body."""
-    if request.transport is not None:
-        request.transport.abort()

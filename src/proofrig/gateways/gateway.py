@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from proofrig.authority.authority import Authority
+    from proofrig.faults.injector import Injector
     from proofrig.gateways.asked import AskedCalls
+    from proofrig.gateways.leg import Tape
     from proofrig.history.journal import Journal
 
 CHILDREN = 1_000
@@ -43,7 +45,9 @@ class Binding(msgspec.Struct, frozen=True):
     """A live trial as gateways know it. `token` is its secret; `scope` its authority path
     tenant/workflow/agent/run; `world` its directory or "". `state` is what its tools keep, the one
     part that changes; `keep_state` says that its end is written down. `kill`, `disorder`: what is
-    done to it in its scenario. `gated`: its first request is written down as its arrival."""
+    done to it in its scenario. `gated`: its first request is written down as its arrival. `case`,
+    `scenario`: what it belongs to; `faulted`: the suite's faults may strike it; `began_ns`: when it
+    began."""
 
     token: str
     trial: str
@@ -56,6 +60,10 @@ class Binding(msgspec.Struct, frozen=True):
     kill: Kill | None = None
     disorder: Disorder | None = None
     gated: bool = False
+    case: str = ""
+    scenario: str = ""
+    faulted: bool = True
+    began_ns: int = 0
 
 
 class Bindings:
@@ -68,6 +76,8 @@ class Bindings:
         self._ended: dict[str, Binding] = {}
         self._traces: dict[str, str] = {}  # trace id -> token
         self._children: dict[str, set[str]] = {}  # token -> the child scopes that it has named
+        self._renewed: dict[str, list[str]] = {}  # token -> the keys that it got in its place
+        self._key_of: dict[str, str] = {}  # such a key -> token
         self.on_end: list[Callable[[Binding], None]] = []
 
     def add(self, binding: Binding) -> None:
@@ -82,6 +92,8 @@ class Bindings:
             if len(self._ended) > 10_000:
                 oldest = next(iter(self._ended))
                 del self._ended[oldest], self._traces[trace_id(oldest)]
+                for key in self._renewed.pop(oldest, ()):
+                    del self._key_of[key]
             for listener in self.on_end:
                 listener(binding)
         return binding
@@ -97,10 +109,24 @@ class Bindings:
         return msgspec.structs.replace(binding, scope=f"{binding.scope}/{child}")
 
     def live(self, token: str) -> Binding | None:
-        return self._live.get(token)
+        """The live trial that this token, or a key that was given in its place, belongs to."""
+        return self._live.get(token) or self._live.get(self._key_of.get(token, ""))
 
     def ended(self, token: str) -> Binding | None:
-        return self._ended.get(token)
+        return self._ended.get(token) or self._ended.get(self._key_of.get(token, ""))
+
+    def renew(self, token: str) -> str:
+        """A fresh key of a live trial; the token and the keys before it have expired. They still
+        tell whose traffic it is."""
+        keys = self._renewed.setdefault(token, [])
+        keys.append(f"{token}-{len(keys) + 1}")
+        self._key_of[keys[-1]] = token
+        return keys[-1]
+
+    def expired(self, token: str, key: str) -> bool:
+        """True when a key of the trial has been renewed since."""
+        keys = self._renewed.get(token)
+        return bool(keys) and keys is not None and key != keys[-1]
 
     def of_trace(self, trace: str) -> str:
         """The token whose trace id this is, or empty."""
@@ -129,7 +155,7 @@ class RunClock:
 @dataclass(slots=True)
 class Context:
     """What every gateway of a rig shares. tools: the names of all tools that its gateways serve, as
-    far as they are known."""
+    far as they are known. faults, tape: what stands in the way of calls that leave (see `leg`)."""
 
     journal: Journal
     authority: Authority
@@ -138,6 +164,8 @@ class Context:
     client: aiohttp.ClientSession
     clock: Clock
     tools: set[str] = field(default_factory=set)
+    faults: Injector | None = None
+    tape: Tape | None = None
     admission: Admission = field(init=False)
 
     def __post_init__(self) -> None:

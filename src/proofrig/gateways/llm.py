@@ -11,6 +11,8 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
@@ -26,6 +28,7 @@ from proofrig.gateways.passing import Aside, api_of
 from proofrig.gateways.retries import Retries
 from proofrig.gateways.upstream import UpstreamLimits, open_upstreams, path_of
 from proofrig.wire import CODECS
+from proofrig.wire.outbound import Outbound
 
 __all__ = ["LlmGateway", "LlmSettings", "UpstreamLimits"]
 
@@ -75,6 +78,14 @@ class LlmGateway:
     def open_calls(self, trial: str) -> int:
         """How many calls of a trial are not settled yet; its end gives them up as unknown."""
         return sum(call.binding.trial == trial for call in self._desk.open)
+
+    def hold(self, call: Outbound, connections: int) -> Callable[[], None] | None:
+        """Take up to so many connections of the pool that a call needs; what gives them back. None
+        when its pool has no cap."""
+        upstream = next(
+            (one for api, one in self._desk.upstreams.items() if api == call.form), None
+        )
+        return None if upstream is None else upstream.hold(connections)
 
     async def _turn(self, request: web.Request) -> web.StreamResponse:
         match, headers = request.match_info, request.headers

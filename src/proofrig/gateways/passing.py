@@ -13,9 +13,9 @@ import asyncio
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import msgspec
 from aiohttp import web
 
@@ -23,10 +23,14 @@ from proofrig.authority.budget import opening, traffic
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import Denied, LedgerError, ProofrigError
 from proofrig.gateways import answers
+from proofrig.gateways.breaking import break_off, broken
 from proofrig.gateways.headers import downstream_headers, upstream_headers
+from proofrig.gateways.identity import key_of
+from proofrig.gateways.leg import Leg, outbound
 from proofrig.gateways.upstream import UpstreamError, at_fault
 from proofrig.history.action import Kind, Outcome
 from proofrig.wire import CODECS
+from proofrig.wire.answer import Answer, Cut, read
 from proofrig.wire.turn import Api
 
 if TYPE_CHECKING:
@@ -99,14 +103,21 @@ class Aside:
         self.began_ns, self.task = context.clock(), asyncio.current_task()
         self.desk.open.add(self)
         try:
-            answer, whole = await self._pass_on(request, body)
+            leg = self._leg(request, body)
+            answer, whole = await self._pass_on(request, body, leg)
             self.size += len(whole)
             facts = {"status": answer.status, "response": context.journal.payload(whole)}
-            if at_fault(self.desk.upstreams[self.api].endpoint, answer.status):
+            if leg.struck:
+                facts["struck"] = leg.struck
+            elif at_fault(self.desk.upstreams[self.api].endpoint, answer.status):
                 facts["infra"] = True
             self._settle("ok" if answer.status < 300 else "fail", facts)
             headers = downstream_headers(answer.headers)
             return web.Response(status=answer.status, body=whole, headers=headers)
+        except Cut as cut:
+            self._settle("fail", {"error": "a fault broke the connection"})
+            break_off(request, cut.how)
+            return broken()
         except UpstreamError as error:
             self._settle("fail", {"status": error.status, "infra": True, "error": str(error)})
             message = f"proofrig: {error}"
@@ -150,25 +161,37 @@ class Aside:
         context.admission.start(binding, name, self.id)
         return None
 
-    async def _pass_on(
-        self, request: web.Request, body: bytes
-    ) -> tuple[aiohttp.ClientResponse, bytes]:
+    async def _pass_on(self, request: web.Request, body: bytes, leg: Leg) -> tuple[Answer, bytes]:
         upstream = self.desk.upstreams[self.api]
         told = self.binding if upstream.endpoint.simulated else None
         headers = upstream_headers(request.headers, self.desk.fixed[self.api], told)
         query = f"?{request.rel_url.raw_query_string}" if request.query_string else ""
+        once = partial(upstream.send, request.method, self.path + query, headers, body)
         if not upstream.acquire():
             await upstream.wait()
         try:
-            answer = await upstream.send(request.method, self.path + query, headers, body)
+            answer = await leg.send(once)
             try:
-                return answer, await answer.read()
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise upstream.failure(error) from error
+                return answer, await read(answer)
             finally:
                 answer.close()
         finally:
             upstream.release()
+
+    def _leg(self, request: web.Request, body: bytes) -> Leg:
+        out = outbound(
+            self.binding,
+            "llm",
+            self.api,
+            self.id,
+            name_of(self.path),
+            method=request.method,
+            path=self.path,
+            key=key_of(request.headers),
+            headers=request.headers,
+            body=body,
+        )
+        return Leg(self.desk.context, out)
 
     def _write(self, kind: Kind, attrs: dict[str, Any]) -> None:
         name = name_of(self.path)

@@ -14,7 +14,7 @@ import asyncio
 import io
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import aiohttp
 import msgspec
@@ -81,6 +81,39 @@ def path_of(codec: Codec) -> str:
     return codec.paths[0].removeprefix("/v1")
 
 
+class LiveAnswer:
+    """An answer that comes over a socket. failure: what an error of the client library means."""
+
+    __slots__ = ("_failure", "_response", "headers", "reason", "status")
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        failure: Callable[[Exception], ProviderError],
+    ) -> None:
+        self._response = response
+        self._failure = failure
+        self.status = response.status
+        self.reason = response.reason
+        self.headers: Mapping[str, str] = response.headers
+
+    async def readany(self) -> bytes:
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._failure(error) from error
+
+    async def read(self) -> bytes:
+        """The whole body. Raises like `readany`."""
+        try:
+            return await self._response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        self._response.close()
+
+
 class Upstream:
     """One endpoint as the gateway reaches it."""
 
@@ -134,9 +167,20 @@ class Upstream:
                 return
         self._free += 1
 
+    def hold(self, connections: int) -> Callable[[], None] | None:
+        """Take up to so many connections of the cap that are free, as a leak would; what gives them
+        back. None without a cap, or when none is free."""
+        taken = sum(self.endpoint.connections > 0 and self.acquire() for _ in range(connections))
+
+        def give_back() -> None:
+            for _ in range(taken):
+                self.release()
+
+        return give_back if taken else None
+
     async def send(
         self, method: str, path: str, headers: CIMultiDict[str], body: bytes
-    ) -> aiohttp.ClientResponse:
+    ) -> LiveAnswer:
         """Send a request to `path` (with its query) below the base URL and return when the response
         headers are here. Raises UpstreamError."""
         url = self._urls.get(path)
@@ -145,7 +189,7 @@ class Upstream:
             if len(self._urls) < 64:
                 self._urls[path] = url
         try:
-            return await self._client.request(
+            answer = await self._client.request(
                 method,
                 url,
                 data=body if len(body) < _BIG else io.BytesIO(body),
@@ -155,6 +199,7 @@ class Upstream:
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self.failure(error) from error
+        return LiveAnswer(answer, self.failure)
 
     def failure(self, error: Exception) -> UpstreamError:
         """What an error of the client library means for the call."""

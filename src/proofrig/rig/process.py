@@ -40,6 +40,7 @@ from proofrig.gateways.toolbox import Toolbox
 from proofrig.gateways.tools import ToolsGateway
 from proofrig.gateways.upstream import open_client
 from proofrig.history.journal import Journal
+from proofrig.rig.faulting import injector
 from proofrig.rig.lag import watch_lag
 from proofrig.rig.protocol import (
     Begin,
@@ -135,7 +136,7 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
                 unattributed=plan.unattributed,
             ),
         )
-        gateways: list[Gateway] = [*_tool_gateways(context, plan, closing), llm]
+        gateways: list[Gateway] = [*_tool_gateways(context, plan, closing, llm), llm]
         arrivals = Arrivals(context)
         seen = [arrivals.middleware()] if plan.lab else []
         app = web.Application(client_max_size=MAX_LINE, middlewares=seen)
@@ -178,12 +179,17 @@ async def _listen(runner: web.AppRunner, plan: Plan) -> None:
         ) from error
 
 
-def _tool_gateways(context: Context, plan: Plan, closing: AsyncExitStack) -> list[Gateway]:
+def _tool_gateways(
+    context: Context, plan: Plan, closing: AsyncExitStack, llm: LlmGateway
+) -> list[Gateway]:
     suite = Path(plan.suite_dir)
     settings = [tool_settings.validate_python(tool) for tool in plan.tools]
     calls = Calls(context, disorders(context))
     closing.callback(calls.close)
     services = service_calls(context, plan.services, plan.seed)
+    context.faults = injector(context, plan.faults, plan.seed, services.services, llm.hold)
+    if context.faults is not None:
+        closing.callback(context.faults.close)
     observe(plan)
     toolbox = Toolbox.load(settings, suite, context.client, services=services)
     servers = {

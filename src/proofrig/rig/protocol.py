@@ -33,7 +33,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     answer what asks. watch: thresholds of the watch over every run, None: none.
     unattributed: what happens to traffic of no trial.
     port: where to listen; 0 takes a free one. services: settings of the shared services, their
-    seeds filled. lab: a scenario runs, so that arrivals and the loop's lag are written down.
+    seeds filled. faults: as
+    written in the suite, packs unfolded. lab: a scenario runs, so that arrivals and the loop's lag
+    are written down.
     """
 
     run_dir: str
@@ -49,6 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     watch: WatchSettings | None = None
     unattributed: Literal["refuse", "pass"] = "refuse"
     services: list[dict[str, Any]] = []
+    faults: list[dict[str, Any]] = []
     seed: int = 0
     lab: bool = False
     host: str = "127.0.0.1"

@@ -50,17 +50,26 @@ def sweep(*markers: str) -> int:
 
 def halt(*markers: str) -> int:
     """Stop (SIGSTOP) the processes that `sweep` would kill; returns how many."""
+    return _signal(signal.SIGSTOP, markers)
+
+
+def resume(*markers: str) -> int:
+    """Let them go on (SIGCONT); returns how many."""
+    return _signal(signal.SIGCONT, markers)
+
+
+def _signal(number: signal.Signals, markers: tuple[str, ...]) -> int:
     found = [
         pid
         for pid in keeper.processes()
         if pid != os.getpid() and any(keeper.carries(pid, marker) for marker in markers)
     ]
-    stopped = 0
+    sent = 0
     for pid in found:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGSTOP)
-            stopped += 1
-    return stopped
+            os.kill(pid, number)
+            sent += 1
+    return sent
 
 
 @dataclass

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from proofrig.agents.reference import Reference
+from proofrig.faults.written import Faults
 from proofrig.suites.digest import digest_of
 from proofrig.verifiers import AnyVerifier
 
@@ -154,6 +155,7 @@ class Case(Settings):
     timeout_s: Seconds | None = Field(
         default=None, description="Seconds, instead of limits.timeout_s."
     )
+    faults: Faults = ()
 
     _dir: Path = PrivateAttr(default_factory=Path)
 

@@ -29,6 +29,8 @@ from proofrig.agents.agent import ANSWER_CAP
 from proofrig.authority.prices import PriceTable, default_prices, load_prices, parse_prices
 from proofrig.authority.rules import PolicySettings
 from proofrig.errors import UsageError
+from proofrig.faults.fault import Fault
+from proofrig.faults.written import Faults, of_case
 from proofrig.gateways.tool_settings import AnyToolSettings
 from proofrig.providers import AnyProviderSettings
 from proofrig.scenarios import Scenarios
@@ -145,6 +147,7 @@ class Suite(Settings):
         default={},
         description="What is known of other things that agents share: name -> caps, TTLs, ...",
     )
+    faults: Faults = ()
     scenarios: Scenarios = Field(
         default=Scenarios(), description="Parameters of the scenarios that `--scenario` runs."
     )
@@ -193,6 +196,11 @@ class Suite(Settings):
         """The policy, with the suite's budgets as limits of it; None where there is neither. Raises
         SuiteError."""
         return policy_of(self.policy, self.budgets, self.tenants, self.dir)
+
+    def all_faults(self) -> tuple[Fault, ...]:
+        """The faults of the suite, then those of its cases, each aimed at its own."""
+        own = (of_case(fault, case.id) for case in self.cases for fault in case.faults)
+        return (*self.faults, *own)
 
     def price_table(self) -> PriceTable:
         """The suite's prices, over the bundled ones. Raises SuiteError."""

@@ -209,6 +209,7 @@ def plan_of(
         watch=applied.thresholds(),
         port=suite.gateway_port,
         services=services,
+        faults=[fault.model_dump(mode="json", by_alias=True) for fault in suite.all_faults()],
         seed=setting.seed,
         lab=setting.lab,
     )
@@ -247,6 +248,11 @@ def what_of(suite: Suite) -> dict[str, Any]:
         "budgets": suite.budgets.model_dump(mode="json", exclude_none=True),
         "policy": written and written.model_dump(mode="json", by_alias=True, exclude_none=True),
         "authority": suite.authority.model_dump(mode="json", exclude_none=True),
+        "faults": [
+            fault.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            | {"kind": fault.kind}
+            for fault in suite.all_faults()
+        ],
         "limits": suite.limits.model_dump(mode="json"),
         "retries": suite.retries.model_dump(mode="json"),
         "isolation": ProcessSandbox.level,

@@ -190,6 +190,10 @@ def _binding(ran: _Ran, world: str) -> Binding:
         kill=start.kill if start else None,
         disorder=start.disorder if start else None,
         gated=ran.ticket.gate is not None,
+        case=ran.planned.case,
+        scenario=start.scenario if start else "",
+        faulted=role_of(ran.planned) not in ("null", "reference"),
+        began_ns=ran.stage.clock(),
     )
 
 

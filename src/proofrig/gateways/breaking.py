@@ -1,0 +1,62 @@
+"""Breaking an agent's connection, and relaying bodies that may break."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from proofrig.wire.answer import Answer, Cut, How
+
+_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: nothing is waited for, and the end is an RST
+
+
+def break_off(request: web.Request, how: How) -> None:
+    """End the agent's connection without ending the answer: by RST, where what is on its way is
+    lost, or by FIN after it."""
+    transport = request.transport
+    if transport is None:
+        return
+    if how == "close":
+        transport.close()
+        return
+    ours = transport.get_extra_info("socket")
+    if ours is not None:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    transport.abort()
+
+
+def broken() -> web.Response:
+    """What a handler returns when nobody is there to read it."""
+    return web.Response(status=499)
+
+
+async def relay_pieces(
+    request: web.Request,
+    answer: Answer,
+    headers: Mapping[str, str],
+    seen: Callable[[bytes], None],
+) -> tuple[web.StreamResponse, Cut | None]:
+    """Pass an answer on chunk by chunk as it comes, with the length its head says; `seen` is told
+    of each chunk before it passes. What broke it, if it did: then the connection is broken too, and
+    the answer has no end. Raises what reading raises, and ConnectionResetError."""
+    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+    length = getattr(answer, "length", -1)
+    if length is not None and length >= 0:
+        response.content_length = length
+    await response.prepare(request)
+    sent = 0
+    try:
+        while chunk := await answer.readany():
+            seen(chunk)
+            sent += len(chunk)
+            await response.write(chunk)
+    except Cut as cut:
+        break_off(request, cut.how)
+        return response, cut
+    if 0 <= (length if length is not None else -1) != sent:
+        break_off(request, "close")  # its head said another length
+        return response, Cut("close")
+    return response, None
