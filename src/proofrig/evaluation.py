@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache, partial
@@ -64,7 +65,8 @@ class Options:
     """How to run; None takes what the suite says. `root` is where runs are kept, `store` the
     store's URL (default: a SQLite file below `root`), `only` the selected case ids. scenarios: what
     to run instead of the plain plan, with so many `agents` and `tenants`; with baselines, the
-    sequential one too. against: the directory of an earlier run that this one's calls are held
+    sequential one too. packs: further packs of faults; faultless: without the
+    suite's own. against: the directory of an earlier run that this one's calls are held
     against (`signature_drift`)."""
 
     root: Path = field(default_factory=default_root)
@@ -78,6 +80,8 @@ class Options:
     scenarios: tuple[str, ...] = ()
     agents: int | None = None
     tenants: int | None = None
+    packs: tuple[str, ...] = ()
+    faultless: bool = False
     compress: bool = True
     against: Path | None = None
 
@@ -123,8 +127,7 @@ async def run(
     that does not start; whatever happens after the first trial is in the conclusion."""
     _check_store(options)
     all_checkers()  # one that cannot be used shows before anything is run
-    if options.tenants is not None:
-        suite = suite.with_tenants(options.tenants)
+    suite = under(suite, options.tenants, options.packs, options.faultless)
     manifest = _new_manifest(suite, suite_path, options)
     Work(suite, Path(), manifest).check()
     run_dir = new_run(options.root, suite.name)
@@ -135,6 +138,13 @@ async def run(
     except UsageError:
         _forget(run_dir)
         raise
+
+
+def under(suite: Suite, tenants: int | None, packs: Collection[str], faultless: bool) -> Suite:
+    """The suite under the conditions that were asked for beside it. Raises UsageError."""
+    if tenants is not None:
+        suite = suite.with_tenants(tenants)
+    return suite.with_faults(packs, own=not faultless) if packs or faultless else suite
 
 
 def _forget(run_dir: Path) -> None:
@@ -158,6 +168,8 @@ def _new_manifest(suite: Suite, suite_path: Path, options: Options) -> Manifest:
         scenarios=_scenario_names(suite, options),
         agents=options.agents,
         tenants=options.tenants,
+        packs=list(options.packs),
+        faultless=options.faultless,
         fail_under=options.fail_under,
         what=what_of(suite),
         where=manifests.describe_host(),
@@ -184,8 +196,7 @@ async def resume(
 ) -> Conclusion:
     """Run what is missing of a run. Raises UsageError when the suite is not what it was."""
     manifest = manifests.read(run_dir)
-    if manifest.tenants is not None:
-        suite = suite.with_tenants(manifest.tenants)
+    suite = under(suite, manifest.tenants, manifest.packs, manifest.faultless)
     was, now = manifest.what.get("suite_digest"), suite.digest()
     if was != now:
         raise UsageError(

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from proofrig.errors import UsageError
-from proofrig.evaluation import Conclusion, Options, Run, conclude
+from proofrig.evaluation import Conclusion, Options, Run, conclude, under
 from proofrig.history.action import Entry
 from proofrig.history.archive import archive
 from proofrig.history.history import History, pair
@@ -48,8 +48,7 @@ def rescore(suite: Suite, run_dir: Path, options: Options) -> Conclusion:
     Raises UsageError when the suite lacks a case of the run.
     """
     manifest = manifests.read(run_dir)
-    if manifest.tenants is not None:
-        suite = suite.with_tenants(manifest.tenants)
+    suite = under(suite, manifest.tenants, manifest.packs, manifest.faultless)
     cases = {case.id: case for case in suite.cases}
     with locked(run_dir):
         payloads = PayloadReader(run_dir)

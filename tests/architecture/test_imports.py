@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proofrig.checkers import MODULES
+from proofrig.faults import MODULES as FAULTS
 
 SRC = Path(__file__).parents[2] / "src" / "proofrig"
 
@@ -21,7 +22,7 @@ FLOORS = [
     },
     {
         *("authority", "faults", "providers", "services", "agents", "verifiers", "checkers"),
-        "rulings",
+        *("rulings", "cassettes"),
     },
     {"gateways", "scenarios", "results"},
     {"suites", "rig", "comparisons", "store"},
@@ -35,7 +36,7 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 LIVE = {
     *("wire", "sandboxes", "authority", "faults", "providers", "services", "agents", "verifiers"),
-    *("gateways", "scenarios", "suites", "rig", "trials"),
+    *("gateways", "scenarios", "suites", "rig", "trials", "cassettes"),
 }
 JUDGING = {"checkers", "stats", "rulings", "results", "comparisons", "store", "reports"}
 FAMILIES = {
@@ -55,6 +56,7 @@ ONLY_IN = {
     "jsonschema": {"verifiers", "gateways"},
     "zstandard": {"history"},
     "ahocorasick": {"canaries"},
+    "cryptography": {"gateways"},
     "numpy": {"stats"},
     "scipy": {"stats"},
 }
@@ -145,7 +147,7 @@ MEMBERS = {
         *("exact", "contains", "regex", "numeric", "json_schema", "json_subset", "file_state"),
         *("command", "sql_state", "trajectory", "claim", "protected_paths", "python"),
     },
-    "faults": {"kill", "disorder"},
+    "faults": set(FAULTS),
     "services": {"kv", "lock", "semantic_cache", "queue", "quota"},
     "observers": {"kv", "cache", "lock", "files", "httpx_transport", "aiohttp_trace", "results"},
     "scenarios": {

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +17,9 @@ from proofrig.cli.options import (
     root_option,
     store_option,
 )
+
+if TYPE_CHECKING:
+    from proofrig.evaluation import Options
 
 
 @click.command("run")
@@ -30,6 +36,14 @@ from proofrig.cli.options import (
 )
 @click.option("--agents", type=click.IntRange(1, 100_000), help="Agents of each scenario.")
 @click.option("--tenants", type=click.IntRange(1), help="How many tenants they belong to.")
+@click.option(
+    "--faults",
+    "packs",
+    multiple=True,
+    metavar="PACK[,PACK]",
+    help="Further packs of faults, such as flaky-network. Repeatable.",
+)
+@click.option("--no-faults", "faultless", is_flag=True, help="Without the suite's own faults.")
 @click.option("--case", "cases", multiple=True, help="Only this case; * and ? match. Repeatable.")
 @click.option("--tag", "tags", multiple=True, help="Only cases with this tag. Repeatable.")
 @click.option("-k", "--grep", default="", help="Only cases whose id matches this expression.")
@@ -48,23 +62,12 @@ from proofrig.cli.options import (
 @store_option
 def command(
     suite: Path,
-    repeat: int | None,
-    concurrency: int | None,
-    seed: int | None,
-    scenarios: tuple[str, ...],
-    agents: int | None,
-    tenants: int | None,
-    cases: tuple[str, ...],
-    tags: tuple[str, ...],
-    grep: str,
     fail_under: float | None,
-    baselines: bool,
     as_json: bool,
     quiet: bool,
     against: str,
     outputs: tuple[Path, ...],
-    root: Path,
-    store: str,
+    **asked: Any,
 ) -> int:
     """Run SUITE (a file or a folder; default: here).
 
@@ -73,37 +76,50 @@ def command(
     """
     from proofrig.cli.conclusion import check_outputs, conclude
     from proofrig.cli.progress import Reporter
-    from proofrig.evaluation import Options, run
+    from proofrig.evaluation import run
     from proofrig.suites import load_suite
     from proofrig.suites.load import find_suite
 
     check_outputs(outputs)
-    names = scenario_names(scenarios, agents, tenants)
+    options = replace(options_of(asked), fail_under=fail_under)
     path = find_suite(suite)
     loaded = load_suite(path, to_run=True)
-    only: tuple[str, ...] = ()
+    cases, tags, grep = asked["cases"], asked["tags"], asked["grep"]
     if cases or tags or grep:
         only = tuple(case.id for case in loaded.select(grep, tags, cases).cases)
         if not only:
             click.echo("no case is selected; nothing ran", err=True)
             return 5
-    options = Options(
-        root=root,
-        store=store,
-        repeats=repeat,
-        concurrency=concurrency,
-        seed=seed,
-        fail_under=fail_under,
-        baselines=baselines,
-        only=only,
-        scenarios=names,
-        agents=agents,
-        tenants=tenants,
-    )
+        options = replace(options, only=only)
     options = held_against(against, options)
     with Reporter(loaded.name, silent=quiet or as_json) as reporter:
         run_dir, conclusion = asyncio.run(run(loaded, path, options, reporter.update))
     return conclude(loaded, run_dir, conclusion, options, outputs, as_json=as_json, quiet=quiet)
+
+
+def options_of(asked: Mapping[str, Any]) -> Options:
+    """What the options say of a run, its cases apart. Raises UsageError for what means nothing
+    beside the others."""
+    from proofrig.evaluation import Options
+
+    agents, tenants = asked["agents"], asked["tenants"]
+    return Options(
+        root=asked["root"],
+        store=asked["store"],
+        repeats=asked["repeat"],
+        concurrency=asked["concurrency"],
+        seed=asked["seed"],
+        baselines=asked["baselines"],
+        scenarios=scenario_names(asked["scenarios"], agents, tenants),
+        agents=agents,
+        tenants=tenants,
+        packs=_listed(asked["packs"]),
+        faultless=asked["faultless"],
+    )
+
+
+def _listed(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for one in given for name in one.split(",") if name)
 
 
 def scenario_names(
@@ -112,7 +128,7 @@ def scenario_names(
     """The scenarios that were named. Raises UsageError for what means nothing without one."""
     from proofrig.errors import UsageError
 
-    names = tuple(name for given in scenarios for name in given.split(",") if name)
+    names = _listed(scenarios)
     if scenarios and not names:
         raise UsageError("expected a name after --scenario, got nothing; `all` runs the suite's")
     if not names and (agents or tenants):

@@ -61,19 +61,25 @@ class Calls(Settings):
 class Target(Settings):
     """What a fault strikes; what is left out is not looked at. Globs, or lists of them."""
 
-    at: Surface | tuple[Surface, ...] | None = None
-    tenant: Globs | None = None
-    agent: Globs | None = None
-    case: Globs | None = None
-    scenario: Globs | None = None
-    tool: Globs | None = None
-    server: Globs | None = None
-    model: Globs | None = None
-    path: Globs | None = None
-    host: Globs | None = None
-    service: Globs | None = None
+    at: Surface | tuple[Surface, ...] | None = Field(
+        default=None, description="The gateway, or `service`; or a list."
+    )
+    tenant: Globs | None = Field(default=None, description="Of the trial.")
+    agent: Globs | None = Field(default=None, description="The name it acts under.")
+    case: Globs | None = Field(default=None, description="Of the trial.")
+    scenario: Globs | None = Field(default=None, description="Of the trial.")
+    tool: Globs | None = Field(default=None, description="By its name.")
+    server: Globs | None = Field(default=None, description="The MCP server of a tool.")
+    model: Globs | None = Field(default=None, description="That is asked for.")
+    path: Globs | None = Field(default=None, description="Of the request.")
+    host: Globs | None = Field(default=None, description="At the egress gateway.")
+    service: Globs | None = Field(default=None, description="A shared service, by its name.")
     name: Globs | None = Field(default=None, description="Of the action: `llm.*`, `tool.refund`.")
-    nth: Count | tuple[Count, ...] | Calls | None = None
+    nth: Count | tuple[Count, ...] | Calls | None = Field(
+        default=None,
+        description="Which of the calls that fit, counted from 1 in each trial: a number, a list, "
+        "or `{from: 2, to: 9, every: 3}`.",
+    )
 
     def fits(self, call: Outbound) -> bool:
         """True when the call is one that it names, whichever in number."""
@@ -115,10 +121,14 @@ class When(Settings):
     """Its times: from `after_s` on, for `for_s`, again `every_s`; counted from the beginning of the
     trial, or of the run."""
 
-    after_s: Seconds = 0.0
-    for_s: Seconds | None = None
-    every_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
-    since: Literal["trial", "run"] = "trial"
+    after_s: Seconds = Field(default=0.0, description="Seconds until it begins.")
+    for_s: Seconds | None = Field(default=None, description="How long; default: for good.")
+    every_s: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
+        default=None, description="Again after so many seconds."
+    )
+    since: Literal["trial", "run"] = Field(
+        default="trial", description="Whose beginning the times are counted from."
+    )
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:

@@ -61,6 +61,7 @@ class Injector:
         clock: Callable[[], int],
         write: Write,
         around: Surroundings,
+        *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.faults = tuple(faults)

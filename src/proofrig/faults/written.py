@@ -1,76 +1,96 @@
-"""What a suite says under `faults`: packs by name, and single faults.
+"""Faults as a suite writes them under `faults`: single ones, and packs by name.
 
 Rules:
 1. A pack stands for the faults in it; `on`, `when` and `times` beside it hold for all of them, and
    `probability` multiplies theirs.
-2. A case's faults strike its own trials only. They come after the suite's.
+2. Every fault has its number in the whole list: the suite's, then those of its cases in order, then
+   the scenario's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
-from proofrig.faults import AnyFault, Fault
+from proofrig.faults import FAULTS, AnyFault, Fault
+from proofrig.faults.fault import Count, Settings, Share, Target, When
 from proofrig.faults.packs import PACKS, pack
 
-_NARROWS = ("on", "when", "times", "probability")
+PackName = Annotated[Literal[*PACKS], Field(description="One of the ready packs.")]  # type: ignore[valid-type]
 
 
-def _unfolded(value: Any) -> Any:
-    """Packs as the faults in them; what is no list is left for pydantic to refuse."""
+class Pack(Settings):
+    """A ready pack of faults."""
+
+    kind: Literal["pack"] = "pack"
+    pack: PackName
+    on: Target = Field(default=Target(), description="Narrows what all of its faults strike.")
+    when: When | None = Field(default=None, description="Instead of theirs.")
+    times: Count | None = Field(default=None, description="Each at most so often in a trial.")
+    probability: Share = Field(default=1.0, description="Multiplies theirs.")
+
+    def faults(self) -> Iterator[Fault]:
+        """The faults it stands for."""
+        for written in pack(self.pack):
+            fault = _one.validate_python(written)
+            on = self.on.model_dump(exclude_none=True, by_alias=True)
+            update: dict[str, Any] = {
+                "pack": self.pack,
+                "probability": fault.probability * self.probability,
+                "on": Target.model_validate(
+                    fault.on.model_dump(exclude_none=True, by_alias=True) | on
+                ),
+            }
+            if self.when is not None:
+                update["when"] = self.when
+            if self.times is not None:
+                update["times"] = self.times
+            yield fault.model_copy(update=update)
+
+
+_one: TypeAdapter[Fault] = TypeAdapter(AnyFault)
+
+
+def _named(value: Any) -> Any:
+    """A pack's name is that pack; what names a pack is one."""
     if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, list | tuple):
-        return value
-    return [fault for one in value for fault in _one(one)]
+        return {"kind": "pack", "pack": value}
+    if isinstance(value, dict) and "pack" in value and "kind" not in value:
+        return {"kind": "pack"} | value
+    return value
 
 
-def _one(written: Any) -> Iterable[Any]:
-    if isinstance(written, str):
-        written = {"pack": written}
-    if not isinstance(written, dict) or "pack" not in written or "kind" in written:
-        return [written]
-    name = written["pack"]
-    if name not in PACKS:
-        close = get_close_matches(str(name), PACKS, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(PACKS)}"
-        raise ValueError(f"there is no pack {name!r}; {hint}")
-    if strange := [key for key in written if key != "pack" and key not in _NARROWS]:
-        known = ", ".join(_NARROWS)
-        raise ValueError(f"beside a pack there can be {known}; got {strange[0]!r}")
-    return [_narrowed(fault, written) for fault in pack(name)]
+def _union() -> Any:
+    union: Any = Pack
+    for fault in FAULTS.values():
+        union = union | fault
+    return Annotated[union, Field(discriminator="kind")]
 
 
-def _narrowed(fault: dict[str, Any], by: dict[str, Any]) -> dict[str, Any]:
-    made = dict(fault) | {"pack": by["pack"]}
-    for key in ("when", "times"):
-        if key in by:
-            made[key] = by[key]
-    if isinstance(by.get("on"), dict):
-        made["on"] = {**made.get("on", {}), **by["on"]}
-    share = by.get("probability")
-    if isinstance(share, int | float) and not isinstance(share, bool):
-        made["probability"] = made.get("probability", 1.0) * share
-    return made
-
-
+if TYPE_CHECKING:
+    Written = Fault | Pack
+else:
+    Written = Annotated[
+        _union(), BeforeValidator(_named, json_schema_input_type=PackName | _union())
+    ]
 Faults = Annotated[
-    tuple[AnyFault, ...],
-    BeforeValidator(_unfolded),
+    tuple[Written, ...],
     Field(description="What goes wrong: packs by name, and single faults."),
 ]
-_faults: TypeAdapter[tuple[Fault, ...]] = TypeAdapter(Faults)
 
 
-def faults_of(names: Iterable[str]) -> tuple[Fault, ...]:
-    """The faults of packs. Raises ValidationError for a name that is none."""
-    return _faults.validate_python(list(names))
+def unfolded(written: Iterable[Any], case: str = "") -> Iterator[Fault]:
+    """Single faults, packs replaced by theirs; of a case, aimed at it."""
+    for one in written:
+        for fault in one.faults() if isinstance(one, Pack) else (one,):
+            if case:
+                on = fault.on.model_copy(update={"case": case})
+                fault = fault.model_copy(update={"on": on})
+            yield fault
 
 
-def of_case(fault: Fault, case: str) -> Fault:
-    """A fault that a case declares."""
-    return fault.model_copy(update={"on": fault.on.model_copy(update={"case": case})})
+def packs_of(names: Iterable[str]) -> tuple[Pack, ...]:
+    """Packs by name. Raises ValueError for a name that is none."""
+    return tuple(Pack.model_validate({"pack": name}) for name in names)

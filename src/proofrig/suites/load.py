@@ -28,6 +28,7 @@ from proofrig.gateways.tool_settings import McpServerSettings
 from proofrig.problems import UNSEEN, Origin, problems_of, shown_path
 from proofrig.suites.case import Case
 from proofrig.suites.checks import check_cases, check_scenarios, check_suite
+from proofrig.suites.fault_checks import check_faults
 from proofrig.suites.modules import check_modules
 from proofrig.suites.suite import Defaults, Suite
 from proofrig.yaml12 import Document, parse
@@ -223,6 +224,7 @@ def _checked(
     yield from check_cases(applied, directory, tenants=list(suite.tenants), servers=servers)
     whole = suite.model_copy(update={"cases": tuple(case for case, _ in applied)})
     yield from check_scenarios(whole, origin)
+    yield from check_faults(whole, origin, applied)
 
 
 def _settled(suite: Suite, cases: list[Case], directory: Path) -> Suite:

@@ -30,7 +30,8 @@ from proofrig.authority.prices import PriceTable, default_prices, load_prices, p
 from proofrig.authority.rules import PolicySettings
 from proofrig.errors import UsageError
 from proofrig.faults.fault import Fault
-from proofrig.faults.written import Faults, of_case
+from proofrig.faults.packs import PACKS
+from proofrig.faults.written import Faults, packs_of, unfolded
 from proofrig.gateways.tool_settings import AnyToolSettings
 from proofrig.providers import AnyProviderSettings
 from proofrig.scenarios import Scenarios
@@ -199,8 +200,8 @@ class Suite(Settings):
 
     def all_faults(self) -> tuple[Fault, ...]:
         """The faults of the suite, then those of its cases, each aimed at its own."""
-        own = (of_case(fault, case.id) for case in self.cases for fault in case.faults)
-        return (*self.faults, *own)
+        own = (fault for case in self.cases for fault in unfolded(case.faults, case.id))
+        return (*unfolded(self.faults), *own)
 
     def price_table(self) -> PriceTable:
         """The suite's prices, over the bundled ones. Raises SuiteError."""
@@ -281,6 +282,19 @@ class Suite(Settings):
             if len(given) < count:
                 given.setdefault(f"tenant-{number}", 1)
         return self.model_copy(update={"tenants": given})
+
+    def with_faults(self, packs: Collection[str], *, own: bool = True) -> Self:
+        """The suite with further packs of faults; without its `own`, those of its cases included,
+        where they are not wanted. Raises UsageError for a pack that is none."""
+        for name in packs:
+            if name not in PACKS:
+                raise UsageError(f"there is no pack of faults {name!r}; {near(name, PACKS)}")
+        mine = self.faults if own else ()
+        update: dict[str, Any] = {"faults": (*mine, *packs_of(packs))}
+        if not own:
+            bare = (case.model_copy(update={"faults": ()}) for case in self.cases)
+            update["cases"] = tuple(bare)
+        return self.model_copy(update=update)
 
     def plan(self, repeats: int | None = None, seed: int | None = None) -> tuple[Planned, ...]:
         """Every trial, in the order to launch: the first repeat of all cases, then the second."""

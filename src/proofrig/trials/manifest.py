@@ -30,6 +30,8 @@ class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
     scenarios: list[str] = []  # in the order in which they run; empty: the plain plan
     agents: int | None = None  # of each scenario, instead of its own number
     tenants: int | None = None  # how many, instead of the suite's
+    packs: list[str] = []  # of faults, besides the suite's own
+    faultless: bool = False  # without the suite's own faults
     fail_under: float | None = None  # percent, where it was asked for beside the suite
     what: dict[str, Any] = {}
     where: dict[str, Any] = {}
