@@ -26,7 +26,7 @@ from proofrig.places import run_name
 from proofrig.suites import Case, Suite, build_world
 from proofrig.trials import manifest as manifests
 from proofrig.trials.baseline import role_of
-from proofrig.trials.evidence import gather, state_note
+from proofrig.trials.evidence import gather, miss_of, state_note
 from proofrig.trials.failure import (
     Facts,
     classify,
@@ -119,6 +119,7 @@ def _judge_again(
         verdicts = [judge(verifier, evidence) for verifier in case.verify]
     facts = Facts(
         ending=end.attrs["ending"],
+        diverged=bool(miss_of(entries)),
         passed=overall(verdicts),
         misconfigured=bool(suite_mistake(actions)),
         limited=limited(actions),

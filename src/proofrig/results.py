@@ -25,7 +25,7 @@ from proofrig.stats.repeats import over_cases
 from proofrig.stats.tails import quantile
 
 Role = Literal["subject", "null", "reference", "helper"]
-Failure = Literal["", "agent", "infra", "timeout", "limit", "harness"]
+Failure = Literal["", "agent", "infra", "timeout", "limit", "diverged", "harness"]
 UNMEASURED = ("infra", "harness")
 BASELINES = ("null", "reference")
 

@@ -34,11 +34,12 @@ from proofrig.results import Row, ScenarioResult, Score
 
 Tone = Literal["good", "bad", "unsure", "plain"]
 State = Literal["passed", "failed", "unmeasured"]
-FAILURES = ("agent", "timeout", "limit", "infra", "harness")
+FAILURES = ("agent", "timeout", "limit", "diverged", "infra", "harness")
 MEANING = {
     "agent": "the agent's answer or its actions were wrong",
     "timeout": "the agent ran out of time",
     "limit": "a budget or a rule stopped the agent",
+    "diverged": "the agent asked what the recording does not hold",
     "infra": "something around the agent failed; not in the score",
     "harness": "the harness or a verifier failed; not in the score",
 }

@@ -103,6 +103,14 @@ def state_note(entries: Iterable[Entry]) -> Entry | None:
     return notes[-1] if notes else None
 
 
+def miss_of(entries: Iterable[Entry]) -> str:
+    """Where a trial first left its recording, in a line; "" where it did not."""
+    for entry in entries:
+        if entry.kind == "note" and entry.name == "miss":
+            return str(entry.attrs.get("says", "the recording holds no answer to what it asked"))
+    return ""
+
+
 def _state(note: Entry | None, payload: Payload) -> tuple[dict[str, Any] | None, str]:
     """The state, or None and why there is none."""
     if note is None:

@@ -5,11 +5,12 @@
 | agent   | the agent or its model: wrong, crashed, gave up         | yes                |
 | timeout | the agent ran out of the trial's time                   | yes                |
 | limit   | the agent ran into a budget or a declared limit         | yes                |
+| diverged | the agent asked what the recording does not hold       | yes                |
 | infra   | something around the agent: provider, network, sandbox  | no                 |
 | harness | proofrig, a verifier, or what the suite says of models  | no                 |
 
 The first row of `RULES` whose test holds decides. A trial whose verdicts all pass has passed,
-whatever trouble it had on the way.
+whatever trouble it had on the way; but not one that left its recording.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from proofrig.agents.agent import Ending
 from proofrig.history.action import Action
 from proofrig.verifiers.verifier import Verdict
 
-FailureClass = Literal["", "agent", "infra", "timeout", "limit", "harness"]
+FailureClass = Literal["", "agent", "infra", "timeout", "limit", "diverged", "harness"]
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -32,6 +33,7 @@ class Facts(msgspec.Struct, frozen=True):
     ending: Ending = "ok"
     infra_error: bool = False  # the agent could not be run at all
     harness_error: bool = False
+    diverged: bool = False  # a replay had no answer to what the agent asked
     passed: bool | None = None  # None: at least one verifier could not measure, and none failed
     misconfigured: bool = False  # a mistake of the suite failed an action, see `suite_mistake`
     limited: bool = False  # an action ran into a budget or a limit and no retry made it good
@@ -41,6 +43,7 @@ class Facts(msgspec.Struct, frozen=True):
 RULES: Final[tuple[tuple[FailureClass, Callable[[Facts], bool]], ...]] = (
     ("harness", lambda facts: facts.harness_error),
     ("infra", lambda facts: facts.infra_error),
+    ("diverged", lambda facts: facts.diverged),
     ("", lambda facts: facts.passed is True),
     ("harness", lambda facts: facts.misconfigured),
     ("limit", lambda facts: facts.limited),
@@ -50,7 +53,7 @@ RULES: Final[tuple[tuple[FailureClass, Callable[[Facts], bool]], ...]] = (
     ("harness", lambda facts: True),
 )
 
-MEASURED: Final[frozenset[FailureClass]] = frozenset({"", "agent", "timeout", "limit"})
+MEASURED: Final[frozenset[FailureClass]] = frozenset({"", "agent", "timeout", "limit", "diverged"})
 
 
 def classify(facts: Facts) -> FailureClass:

@@ -33,7 +33,7 @@ from proofrig.rig.link import RigLost
 from proofrig.suites import Case, Planned, WorldStart, build_world
 from proofrig.trials import launched
 from proofrig.trials.baseline import role_of
-from proofrig.trials.evidence import gather, state_note
+from proofrig.trials.evidence import gather, miss_of, state_note
 from proofrig.trials.failure import (
     MEASURED,
     Facts,
@@ -75,11 +75,14 @@ class _Ran:
     infra: str = ""
     harness: str = ""
     mistake: str = ""  # of the suite's author
+    miss: str = ""  # where it left its recording
     ticket: Ticket = field(default_factory=Ticket)
     ended_ns: int = 0  # when the agent had answered, `time.monotonic_ns`
 
     def error(self, failure: FailureClass) -> str:
         """Why the attempt ended as it did, for people."""
+        if failure == "diverged":
+            return self.miss
         mistake = self.mistake if failure == "harness" else ""
         return self.infra or self.harness or mistake or self.reply.error
 
@@ -127,6 +130,7 @@ async def attempt(
             ending=ran.reply.ending,
             infra_error=bool(ran.infra),
             harness_error=bool(ran.harness),
+            diverged=bool(ran.miss),
             passed=overall(verdicts) if judging else launched.passed_unjudged(planned, ran.reply),
             misconfigured=bool(ran.mistake),
             limited=limited(ran.actions),
@@ -171,6 +175,7 @@ async def _run_agent(ran: _Ran) -> None:
         entries = stage.following.take(ran.trial)
         ran.actions = tuple(pair(entries))
         ran.state = state_note(entries)
+        ran.miss = miss_of(entries)
         ran.mistake = suite_mistake(ran.actions)
 
 
