@@ -66,3 +66,26 @@ def test_a_run_names_so_many_child_scopes_and_no_more() -> None:
     assert made.in_child(ONE, "c7").scope == "acme/one/c7"
     made.end("one")
     assert made._children == {}
+
+
+def test_a_renewed_key_is_its_trials_and_only_the_freshest_has_not_expired() -> None:
+    made = bindings()
+    assert not made.expired("one", "one")
+    first = made.renew("one")
+    second = made.renew("one")
+    assert made.live(first) == made.live(second) == ONE
+    assert [made.expired("one", key) for key in ("one", first, second)] == [True, True, False]
+    assert not made.expired("two", "two")
+    made.end("one")
+    assert made.live(second) is None and made.ended(second) == ONE
+
+
+def test_renewed_keys_go_when_their_trial_is_forgotten() -> None:
+    made = Bindings()
+    made.add(Binding("t", "case", "acme", "acme"))
+    key = made.renew("t")
+    made.end("t")
+    for number in range(10_000):
+        made.add(Binding(f"t{number}", f"case:{number}", "acme", "acme"))
+        made.end(f"t{number}")
+    assert made.ended(key) is None

@@ -82,6 +82,23 @@ async def test_a_caller_that_leaves_the_queue_loses_no_connection() -> None:
     assert upstream.acquire()
 
 
+async def test_connections_that_are_held_are_missing_until_they_are_given_back() -> None:
+    async with open_client() as client:
+        upstream = Upstream(Endpoint("http://a/v1", connections=3), client, UpstreamLimits())
+        free = Upstream(Endpoint("http://a/v1"), client, UpstreamLimits())
+    assert free.hold(2) is None  # no cap: nothing that could run out
+    assert upstream.acquire()
+    give_back = upstream.hold(5)
+    assert give_back is not None
+    assert not upstream.acquire()
+    assert upstream.hold(1) is None
+    waiting = asyncio.create_task(upstream.wait())
+    await asyncio.sleep(0)
+    give_back()
+    await waiting
+    assert [upstream.acquire() for _ in range(2)] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("error", "status", "definite"),
     [

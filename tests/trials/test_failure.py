@@ -37,6 +37,9 @@ from proofrig.verifiers.verifier import Verdict
         (Facts(passed=True, infra_error=True), "infra"),
         (Facts(passed=True, harness_error=True), "harness"),
         (Facts(passed=None), "harness"),
+        (Facts(passed=True, diverged=True), "diverged"),
+        (Facts(passed=False, diverged=True, ending="timeout"), "diverged"),
+        (Facts(infra_error=True, diverged=True), "infra"),
     ],
 )
 def test_class(facts: Facts, expected: str) -> None:
