@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup fmt check test power fuzz crash demo bench frameworks docs build clean redis
+.PHONY: setup fmt check test power fault-reactions fuzz crash demo bench frameworks docs build clean redis
 
 setup: $(STAMP)
 
@@ -61,6 +61,10 @@ demo: setup
 # Every benchmark prints its own reference from the same run.
 bench: setup
 	@for bench in benchmarks/bench_*.py; do echo; echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+# How SDKs and frameworks take every fault: writes docs/fault-reactions.md. Frameworks get cached environments.
+fault-reactions: setup
+	$(BIN)/python -m reactions
 
 # Each agent framework in a cached environment of its own; not part of `make test`.
 frameworks: setup

@@ -3,7 +3,8 @@ for each ask. Standard library only.
 
     worker.py MODULE            a file of `clients/`
     stdin   {"id": 1, "function": "chat", "env": {...}, "told": {...}}
-    stdout  {"id": 1, "pid": 4711}  {"id": 1, "ran": {...}}  {"id": 1, "text": "..."}  {"id": 1, "end": 0}
+    stdout  {"id": 1, "pid": 4711}   {"id": 1, "ran": {...}}   {"id": 1, "text": "..."}
+            {"id": 1, "end": 0}
 
 Rules:
 1. A client is a function of its module; it gets `told` and a `Reporter`, and returns the text that
@@ -25,7 +26,7 @@ from typing import Any
 
 CLIENTS = Path(__file__).parent / "clients"
 OUT = os.dup(1)
-LONGEST = 1_500  # characters of a text, so that a line stays below PIPE_BUF
+LONGEST = 500  # characters of a text, so that a line stays below PIPE_BUF
 
 
 class Reporter:
@@ -51,9 +52,12 @@ def carry_out(module: Any, ask: dict[str, Any]) -> None:
     try:
         text = getattr(module, ask["function"])(ask["told"], reporter)
     except BaseException as error:
-        kind = type(error)
-        words = str(error)[:300]
-        reporter.say(error=kind.__name__, module=kind.__module__.partition(".")[0], words=words)
+        grouped = isinstance(error, BaseExceptionGroup)
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        kind, words = type(error), str(error)[:300]
+        module = kind.__module__.partition(".")[0]
+        reporter.say(error=kind.__name__, module=module, grouped=grouped, words=words)
     else:
         reporter.say(text=text if text is None else str(text)[:LONGEST])
 
@@ -93,6 +97,8 @@ def main() -> None:
         if ready:
             read = os.read(0, 65_536)
             open_ = bool(read)
+            for pid in () if open_ else running:
+                os.kill(pid, signal.SIGKILL)  # nobody asks any more
             *lines, buffered = (buffered + read).split(b"\n")
             for line in lines:
                 ask = json.loads(line)

@@ -27,7 +27,7 @@ from proofrig.history.action import Action, Entry
 from proofrig.history.history import History
 from proofrig.history.journal import Journal
 from proofrig.history.payloads import PayloadReader
-from proofrig.providers.provider import Endpoint
+from proofrig.providers.provider import Ceilings, Endpoint
 from proofrig.wire import CODECS
 from proofrig.wire.turn import ToolCall, Turn, Usage
 
@@ -113,6 +113,7 @@ async def rig(
     simulated: bool = False,
     connections: int = 0,
     endpoint_url: str = "",
+    ceilings: Ceilings | None = None,
     policy: dict[str, Any] | None = None,
     shadow: bool = False,
     **settings: Any,
@@ -149,6 +150,7 @@ async def rig(
             key=key,
             simulated=simulated,
             connections=connections,
+            ceilings=ceilings,
         )
         apis = ("chat_completions", "responses", "messages")
         given = {"endpoints": dict.fromkeys(apis, endpoint), "prices": PRICES} | settings

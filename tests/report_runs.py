@@ -21,12 +21,13 @@ from typing import Any
 
 import msgspec
 
+from proofrig.checkers.injected import Injected, declared_of
 from proofrig.checkers.judge import ScenarioChecked
 from proofrig.comparisons.gate import GateResult, fail_under
 from proofrig.history.history import History
 from proofrig.history.journal import Journal
 from proofrig.reports.report import RunReport, gather_report
-from proofrig.results import CaseFacts, RowsFold, Summary, summarise
+from proofrig.results import UNMEASURED, CaseFacts, RowsFold, Summary, summarise
 from proofrig.rulings import Known, RulingsFold
 
 MS = 1_000_000
@@ -103,7 +104,7 @@ class Recorder:
         begin |= {"scenario": scenario} if scenario else {}
         trial.write("trial", "begin", **begin)
         yield trial
-        passed = None if failure in ("infra", "harness") else not failure
+        passed = None if failure in UNMEASURED else not failure
         answer = self.payload(end.pop("answer", "done").encode())
         facts = {"verdicts": [], "ending": "answer", "duration_ns": trial.t - trial.began}
         given = {"passed": passed, "failure": failure, "answer": answer} | facts | end
@@ -119,9 +120,11 @@ class Recorder:
         self.events.clear()
         (self.dir / "manifest.json").write_text(json.dumps(self.manifest))
         fold, rulings = RowsFold(), RulingsFold(self.known)
-        History(self.dir).fold(fold, rulings)
+        injected = Injected(declared_of(self.manifest["what"].get("faults", ())))
+        History(self.dir).fold(fold, rulings, injected)
         facts, repeats = list(self.facts.values()), self.manifest["repeats"]
-        summary = summarise(fold, facts, repeats, self.scenarios, rulings.result())
+        told, struck = rulings.result(), injected.result()
+        summary = summarise(fold, facts, repeats, self.scenarios, told, struck=struck)
         gates = more.pop("gates", [])
         percent = more.pop("fail_under", None)
         gates += [] if percent is None else [fail_under(summary.overall, percent)]
@@ -144,7 +147,8 @@ class Trial:
         self.run.write(self.t, kind, name, **who, id=id, attrs=attrs)
 
     def llm(self, text: str = "", calls: Any = (), *, asked: str = "hello", **attrs: Any) -> None:
-        """A model call; `ms`, `queue_ms`, `fault`, `deny` and attributes of its commit."""
+        """A model call; `ms`, `queue_ms`, `fault` (its kind, or its attributes with the `kind`),
+        `deny` and attributes of its commit."""
         ms, queue, fault = attrs.pop("ms", 100), attrs.pop("queue_ms", 0), attrs.pop("fault", "")
         request = {
             "model": "sim-1",
@@ -209,7 +213,7 @@ class Trial:
         return action
 
     def _action(
-        self, name: str, reserve: dict[str, Any], commit: dict[str, Any], ns: int, fault: str
+        self, name: str, reserve: dict[str, Any], commit: dict[str, Any], ns: int, fault: Any
     ) -> None:
         self.actions += 1
         action = f"{self.name}/{self.actions}"
@@ -217,8 +221,9 @@ class Trial:
         if reserve["decision"] == "deny":
             return
         self.write("start", name, action)
-        if fault:
-            self.write("fault", fault, action)
+        told = {"kind": fault} if isinstance(fault, str) else dict(fault)
+        if kind := told.pop("kind"):
+            self.write("fault", kind, action, **told)
         self.t += ns
         self.write("commit", name, action, **commit)
         self.t += MS

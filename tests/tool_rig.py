@@ -3,6 +3,8 @@
 async with tool_rig(tmp_path, [settings...]) as rig:
     async with rig.client.post(f"{rig.base}/tools/echo", json={}) as answer: ...
     rig.entries("commit")     what stands on the history, after a flush
+
+around = disturb(rig.context, [LateResult()])     from now on faults strike
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from fault_rig import Around
 from llm_rig import authority_of
+from proofrig.faults.fault import Fault
+from proofrig.faults.injector import Injector
 from proofrig.gateways.asked import AskedCalls
 from proofrig.gateways.gateway import Binding, Bindings, Clock, Context, RunClock
 from proofrig.gateways.mcp_http import HttpServer, McpHttpGateway
@@ -33,6 +38,7 @@ from proofrig.history.action import Action, Entry
 from proofrig.history.history import History
 from proofrig.history.journal import Journal
 from proofrig.history.payloads import PayloadReader
+from proofrig.wire.outbound import Outbound
 
 TOKEN = "tok-0123456789abcdef"
 BINDING = Binding(TOKEN, "case:0", "acme", "acme/flow/agent/run", seed=7)
@@ -115,6 +121,30 @@ def make_context(
     context.admission.enforces = not shadow
     context.bindings.add(binding)
     return context
+
+
+def disturb(
+    context: Context,
+    faults: Sequence[Fault],
+    services: dict[str, Any] | None = None,
+    *,
+    waits: bool = False,
+) -> Around:
+    """Let these faults strike the calls of a rig. waits: they wait for as long as they say; else
+    they only give way."""
+    around = Around(context.bindings, services or {})
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds if waits else 0)
+
+    def write(call: Outbound, kind: str, attrs: dict[str, Any]) -> None:
+        owner = {"trial": call.trial, "tenant": call.tenant, "scope": call.scope}
+        context.journal.write("fault", kind, **owner, id=call.action, attrs=attrs)
+
+    injector = Injector(faults, 7, context.clock, write, around, sleep=sleep)
+    context.faults = injector
+    context.bindings.on_end.append(lambda binding: injector.end(binding.trial))
+    return around
 
 
 @contextlib.asynccontextmanager

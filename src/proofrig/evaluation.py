@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import IntEnum
+from fnmatch import fnmatchcase
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,8 @@ import msgspec
 from proofrig.authority.globs import matcher
 from proofrig.authority.policy import Policy
 from proofrig.checkers import all_checkers
+from proofrig.checkers.checker import Setting
+from proofrig.checkers.injected import Injected, declared_of
 from proofrig.checkers.judge import Judge
 from proofrig.checkers.signature_drift import signature_of_run
 from proofrig.comparisons.gate import GateResult, fail_under
@@ -31,6 +34,7 @@ from proofrig.history.archive import archive
 from proofrig.history.history import History
 from proofrig.history.payloads import PayloadReader
 from proofrig.places import default_root, run_name
+from proofrig.providers.recorded import RecordedSettings
 from proofrig.results import CaseFacts, Row, RowsFold, Summary, summarise
 from proofrig.rulings import Known, RulingsFold
 from proofrig.scenarios import chosen_scenarios
@@ -65,9 +69,9 @@ class Options:
     """How to run; None takes what the suite says. `root` is where runs are kept, `store` the
     store's URL (default: a SQLite file below `root`), `only` the selected case ids. scenarios: what
     to run instead of the plain plan, with so many `agents` and `tenants`; with baselines, the
-    sequential one too. packs: further packs of faults; faultless: without the
-    suite's own. against: the directory of an earlier run that this one's calls are held
-    against (`signature_drift`)."""
+    sequential one too. record: keep what comes from outside; replay: answer from a
+    recording. packs: further packs of faults; faultless: without the suite's own. against: the
+    directory of an earlier run that this one's calls are held against (`signature_drift`)."""
 
     root: Path = field(default_factory=default_root)
     store: str = ""
@@ -81,6 +85,8 @@ class Options:
     agents: int | None = None
     tenants: int | None = None
     packs: tuple[str, ...] = ()
+    record: bool = False
+    replay: RecordedSettings | None = None
     faultless: bool = False
     compress: bool = True
     against: Path | None = None
@@ -169,6 +175,8 @@ def _new_manifest(suite: Suite, suite_path: Path, options: Options) -> Manifest:
         agents=options.agents,
         tenants=options.tenants,
         packs=list(options.packs),
+        record=options.record,
+        replay=options.replay.model_dump(mode="json") if options.replay else {},
         faultless=options.faultless,
         fail_under=options.fail_under,
         what=what_of(suite),
@@ -237,11 +245,14 @@ def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
     history, fold = History(held.dir), RowsFold()
     against = held.options.against
     signature = None if against is None else signature_of_run(History(against))
-    judge = Judge(PayloadReader(held.dir).get, all_checkers(), signature)
-    rulings = RulingsFold(_policy_of(held.suite))
-    history.fold(fold, judge, rulings)
+    faults = declared_of(held.manifest.what.get("faults", ()))
+    known = Setting(faults=faults, changes=_changes_of(held.suite))
+    judge = Judge(PayloadReader(held.dir).get, all_checkers(), signature, known)
+    rulings, injected = RulingsFold(_policy_of(held.suite)), Injected(faults)
+    history.fold(fold, judge, rulings, injected)
     repeats = 1 if held.manifest.scenarios else held.manifest.repeats
-    summary = summarise(fold, case_facts(held.suite), repeats, judge.result(), rulings.result())
+    facts, struck = case_facts(held.suite), injected.result()
+    summary = summarise(fold, facts, repeats, judge.result(), rulings.result(), struck=struck)
     conclusion = Conclusion(
         run=held.manifest.run,
         status=status,
@@ -277,6 +288,23 @@ def _policy_of(suite: Suite) -> Known:
     return Known(suite.authority.mode, Policy.of(written).limits, scopes_of)
 
 
+def _changes_of(suite: Suite) -> Callable[[str], bool | None]:
+    """Whether an action changes something, as the suite says: under `risk` of its policy, or by an
+    `acts_once` of a case; None where it does not."""
+    written = suite.whole_policy()
+    policy = None if written is None else Policy.of(written)
+    once = [glob for case in suite.cases if case.expect for glob in case.expect.acts_once]
+
+    @cache
+    def changes(name: str) -> bool | None:
+        if any(fnmatchcase(name, glob) or fnmatchcase(name, f"tool.{glob}") for glob in once):
+            return True
+        risk = None if policy is None else policy.risk_of(name)
+        return None if risk is None else risk != "read_only"
+
+    return changes
+
+
 def _gates(held: Run, summary: Summary) -> list[GateResult]:
     asked = (held.options.fail_under, held.manifest.fail_under, held.suite.fail_under)
     percent = next((percent for percent in asked if percent is not None), None)
@@ -292,6 +320,8 @@ def _exit_code(conclusion: Conclusion) -> ExitCode:
         return ExitCode.STOPPED
     if not overall.trials:
         return ExitCode.NOTHING_RAN
+    if not overall.measured and overall.failures.keys() == {"unfired"}:
+        return ExitCode.INCONCLUSIVE
     if not overall.measured:
         return ExitCode.STOPPED
     verdicts = {scenario.verdict for scenario in conclusion.summary.scenarios}

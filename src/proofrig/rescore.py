@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from proofrig.agents.agent import Reply
 from proofrig.errors import UsageError
 from proofrig.evaluation import Conclusion, Options, Run, conclude, under
 from proofrig.history.action import Entry
@@ -37,8 +38,10 @@ from proofrig.trials.failure import (
 )
 from proofrig.trials.planting import Planting
 from proofrig.trials.rundir import finished_trials, locked
-from proofrig.trials.trial import judgement
+from proofrig.trials.throttled import throttled
+from proofrig.trials.trial import expected_of, judgement
 from proofrig.trials.work import clock_of
+from proofrig.verifiers.expectations import Tried, judged
 from proofrig.verifiers.verifier import judge
 
 
@@ -116,13 +119,19 @@ def _judge_again(
             world = msgspec.structs.replace(world, path=run_dir / left if left else None)
         note = state_note(entries)
         evidence = gather(case, answer, actions, payloads.get, world, state=note)
-        verdicts = [judge(verifier, evidence) for verifier in case.verify]
+        own = [judge(verifier, evidence) for verifier in case.verify]
+        role = end.trial.rpartition(":")[2].partition("~")[0]
+        tried = Tried.of(msgspec.convert(end.attrs, Reply), answer)
+        found = judged(expected_of(case, role), own, evidence, tried)
+        verdicts = found.verdicts
     facts = Facts(
         ending=end.attrs["ending"],
         diverged=bool(miss_of(entries)),
         passed=overall(verdicts),
+        unfired=found.unfired,
         misconfigured=bool(suite_mistake(actions)),
         limited=limited(actions),
-        infra_unresolved=unresolved_infra(actions),
+        infra_unresolved=unresolved_infra(actions)
+        or bool(throttled(actions, end.attrs["ending"], end.attrs.get("duration_ns", 0))),
     )
     return judgement(verdicts, classify(facts))

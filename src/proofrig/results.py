@@ -3,7 +3,8 @@
 Rules:
 1. A trial's row is its last attempt; what earlier attempts cost is kept apart as waste.
 2. The denominator is the measured trials: passed, or failed by agent, timeout or limit.
-   Infra and harness failures stand beside it; missing evidence is "not measured", never 0.
+   Infra and harness failures, and trials in which no fault struck to show what was expected,
+   stand beside it; missing evidence is "not measured", never 0.
 3. The null and the reference agent's trials stand next to the score, never in it; nor do the
    helpers of a scenario (who fills a cache, probes it, or is killed).
 4. Money is micro-dollars, times are nanoseconds, both integers, until they are shown.
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from proofrig.checkers.checker import Checked, Verdict
+from proofrig.checkers.injected import Declared, Struck
 from proofrig.checkers.judge import ScenarioChecked
 from proofrig.history.action import Entry
 from proofrig.rulings import Rulings
@@ -25,8 +27,8 @@ from proofrig.stats.repeats import over_cases
 from proofrig.stats.tails import quantile
 
 Role = Literal["subject", "null", "reference", "helper"]
-Failure = Literal["", "agent", "infra", "timeout", "limit", "diverged", "harness"]
-UNMEASURED = ("infra", "harness")
+Failure = Literal["", "agent", "infra", "timeout", "limit", "diverged", "harness", "unfired"]
+UNMEASURED = ("infra", "harness", "unfired")
 BASELINES = ("null", "reference")
 
 
@@ -57,6 +59,7 @@ class Row(msgspec.Struct, omit_defaults=True, gc=False):
     denied: int = 0
     retries: int = 0
     infra_errors: int = 0
+    throttled: bool = False  # a vendor's limits kept it from being measured
     queue_ns: int = 0
     backoff_ns: int = 0
     service_ns: int = 0
@@ -117,6 +120,7 @@ class RowsFold:
         row.duration_ns = attrs.get("duration_ns", 0)
         row.answer, row.error = attrs.get("answer", ""), attrs.get("error", "")
         row.world = attrs.get("world", "")
+        row.throttled = attrs.get("throttled", False)
         self._judge(row, attrs)
 
     def _supersede(self, trial: str, attempt: int) -> None:
@@ -210,10 +214,25 @@ class ScenarioResult(msgspec.Struct, omit_defaults=True):
         return {name: value for one in self.checked for name, value in one.measures.items()}
 
 
+class FaultResult(msgspec.Struct, omit_defaults=True):
+    """What a declared fault did. strikes: how often it struck, at which surface in `at`; trials: in
+    how many of all trials. struck: the agent's trials that it struck; spared: those that it could
+    have struck. Their outcomes stand beside each other; helpers have none."""
+
+    fault: Declared
+    strikes: int = 0
+    trials: int = 0
+    at: dict[str, int] = {}
+    missed: bool = False  # it could have struck, and never did
+    struck: Score | None = None
+    spared: Score | None = None
+
+
 class Summary(msgspec.Struct, omit_defaults=True):
     """What a run came to: overall, by case, by tag, by difficulty, and by scenario where it had
     any: their trials are all in the overall score. checked: what the checkers found in a run
-    without scenarios. authority: what was decided and charged, where there is anything to tell."""
+    without scenarios. authority: what was decided and charged, where there is anything to tell.
+    faults: the declared ones, and what they did."""
 
     overall: Score
     by_case: list[Score] = []
@@ -225,6 +244,7 @@ class Summary(msgspec.Struct, omit_defaults=True):
     scenarios: list[ScenarioResult] = []
     checked: list[Checked] = []
     authority: Rulings | None = None
+    faults: list[FaultResult] = []
     unattributed: int = 0
     baseline_usd_micro: int = 0  # what the null and reference agents spent
     null_declared: list[str] = []  # the cases in which doing nothing is right
@@ -246,8 +266,11 @@ def summarise(
     repeats: int,
     judged: Iterable[ScenarioChecked] = (),
     authority: Rulings | None = None,
+    *,
+    struck: Iterable[Struck] = (),
 ) -> Summary:
-    """The summary of a run whose entries went through `fold`; `judged`: through a `Judge`."""
+    """The summary of a run whose entries went through `fold`; `judged`: through a `Judge`;
+    `struck`: through `Injected`."""
     facts = {case.id: case for case in cases}
     rows = fold.result()
     by_case = _grouped(rows, lambda row: [row.case], repeats, facts)
@@ -271,6 +294,7 @@ def summarise(
         scenarios=[_scenario(one, rows, repeats) for one in judged if one.name],
         checked=[checked for one in judged if not one.name for checked in one.checked],
         authority=authority,
+        faults=[_fault(one, rows, repeats) for one in struck],
         null_declared=sorted(case.id for case in facts.values() if case.null_passes),
         baseline_usd_micro=sum(row.usd_micro for row in rows if row.role in BASELINES),
     )
@@ -286,6 +310,21 @@ def _scenario(done: ScenarioChecked, rows: list[Row], repeats: int) -> ScenarioR
         needs=done.needs,
         settings=done.begun,
         complete=done.ended,
+    )
+
+
+def _fault(one: Struck, rows: list[Row], repeats: int) -> FaultResult:
+    spared = set(one.spared)
+    hit = [row for row in rows if row.trial in one.trials and row.role == "subject"]
+    other = [row for row in rows if row.trial in spared and row.role == "subject"]
+    return FaultResult(
+        fault=one.fault,
+        strikes=one.count,
+        trials=len(one.trials),
+        at=one.at,
+        missed=one.missed,
+        struck=score(one.fault.label, hit, repeats) if hit else None,
+        spared=score(one.fault.label, other, repeats) if other else None,
     )
 
 

@@ -45,6 +45,7 @@ def test_isolated() -> None:
         "PROOFRIG_TOKEN": "tok",
         "PROOFRIG_TOOLS_URL": "http://127.0.0.1:8123/t/tok/tools",
         "PROOFRIG_SERVICES_URL": "http://127.0.0.1:8123/t/tok/services",
+        "PROOFRIG_REFRESH_URL": "http://127.0.0.1:8123/t/tok/auth/token",
         "PROOFRIG_SEED": "5",
         "PROOFRIG_RUN": "r1",
         "PYTHONUNBUFFERED": "1",

@@ -14,7 +14,7 @@ from proofrig.agents import kill_points
 from proofrig.agents.kill_points import KillPoint
 from proofrig.checkers.checker import Setting
 from proofrig.checkers.torn_write import TornWrite
-from proofrig.faults.kill import Kill
+from proofrig.faults._kill_points import KillPoint as Kill
 from proofrig.history.action import Entry
 from proofrig.observers.files import pattern_of
 from watched_program import Program, pythons

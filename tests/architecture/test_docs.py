@@ -23,6 +23,7 @@ from proofrig.suites import Suite, load_suite
 from proofrig.suites.scaffold import write_scaffold
 from proofrig.verifiers import OWN as VERIFIERS
 from proofrig.verifiers import AnyVerifier
+from proofrig.yaml12 import parse
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -171,7 +172,7 @@ def examples_in_guides() -> Iterator[tuple[str, object]]:
         for info, content in fences(page.read_text()):
             if info == "yaml":
                 parts = content.splitlines() if content.startswith("{") else [content]
-                yield from ((page.name, yaml.safe_load(part)) for part in parts)
+                yield from ((page.name, parse(part).value) for part in parts)
 
 
 def test_the_examples_of_the_guides_are_valid() -> None:

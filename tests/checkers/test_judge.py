@@ -321,3 +321,20 @@ def test_every_checker_keeps_the_contract() -> None:
     [only] = judged(scene("burst"), *CHECKERS)
     assert [one.checker for one in only.checked] == [kind.name for kind in CHECKERS]
     assert not [one.says for one in only.checked if "the checker failed" in one.says]
+
+
+class OfFaults(Seen):
+    """Reads every entry of a kind."""
+
+    name: ClassVar[str] = "of_faults"
+    reads: ClassVar[tuple[str, ...]] = ()
+    notes: ClassVar[tuple[str, ...]] = ("fault.",)
+    always: ClassVar[bool] = True
+
+
+def test_faults_are_handed_out_with_and_without_an_action() -> None:
+    judge = Judge({}.get, [OfFaults], known=Setting(agents=7))
+    for name, id in (("reset", "a1"), ("kill", "")):
+        judge.step(Entry(0, 0, "fault", name, "case:1", "acme", "", id))
+    [only] = judge.result()
+    assert only.checked[0].says == "fault.reset case:1 | fault.kill case:1"

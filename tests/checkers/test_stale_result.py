@@ -21,9 +21,12 @@ class Told:
         self.world.scenario("out_of_order")
         self.world.begin(TRIAL)
 
-    def call(self, arguments: str = "x", outcome: str = "ok") -> str:
+    def call(self, arguments: str = "x", outcome: str = "ok", fault: str = "") -> str:
         id = self.world.reserve("tool.find", TRIAL, arguments=arguments)
         self.world.now += 1
+        if fault:
+            kind, _, what = fault.partition(" ")
+            self.world.fault(kind, id, TRIAL, what=what)
         self.world.commit(id, "tool.find", TRIAL, outcome=outcome)
         return id
 
@@ -37,16 +40,15 @@ class Told:
 
 def test_a_superseded_call_that_is_accepted_is_stale() -> None:
     told = Told()
-    first, second = told.call(), told.call()
+    first, second = told.call(fault="late_result"), told.call()
     told.note("superseded", call=first, by=second)
-    told.note("disorder", call=first, kind="late", by_ns=1)
     told.note("accepted", call=first)
     found = told.check()
     assert [one.kind for one in found.findings] == ["stale_result"]
     assert [one.name for one in found.findings[0].witness] == [
         "tool.find",
+        "late_result",
         "superseded",
-        "disorder",
         "accepted",
     ]
     assert found.measures["stale_accepted"] == 1
@@ -54,8 +56,7 @@ def test_a_superseded_call_that_is_accepted_is_stale() -> None:
 
 def test_what_was_superseded_after_it_was_accepted_is_fine() -> None:
     told = Told()
-    first = told.call()
-    told.note("disorder", call=first, kind="late")
+    first = told.call(fault="late_result")
     told.note("accepted", call=first)
     told.note("superseded", call=first)
     assert told.check().verdict == "valid"
@@ -93,11 +94,10 @@ def test_taken_for_another_and_stale_is_one_result() -> None:
 
 
 def test_twice_counts_only_where_it_was_delivered_twice() -> None:
-    for disordered, found in ((True, 1), (False, 0)):
+    twice = "duplicate_delivery"
+    for fault, found in ((f"{twice} result", 1), (f"{twice} request", 0), ("", 0)):
         told = Told()
-        call = told.call()
-        if disordered:
-            told.note("disorder", call=call, kind="twice")
+        call = told.call(fault=fault)
         told.note("accepted", call=call)
         told.note("accepted", call=call)
         assert told.check().found == found
@@ -106,7 +106,7 @@ def test_twice_counts_only_where_it_was_delivered_twice() -> None:
 def test_exposure_is_disorder_and_somebody_who_accepts() -> None:
     quiet, deaf = Told(), Told()
     quiet.note("accepted", call=quiet.call())
-    deaf.note("disorder", call=deaf.call(), kind="late")
+    deaf.call(fault="late_result")
     assert (quiet.check().verdict, deaf.check().verdict) == ("unknown", "unknown")
     assert "no agent said what it accepted" in deaf.check().says
 
@@ -166,8 +166,7 @@ def test_an_acceptance_that_is_told_later_counts_when_it_was() -> None:
 
 def test_an_acceptance_that_two_tell_of_is_one() -> None:
     told = Told()
-    call = told.call()
-    told.note("disorder", call=call, kind="twice")
+    call = told.call(fault="duplicate_delivery result")
     told.note("accepted", call=call)
     told.world._tenants.clear()  # the agent's own word names no tenant
     told.note("accepted", call=call)

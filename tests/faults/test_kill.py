@@ -1,121 +1,81 @@
-"""Kills: who is killed at which of its writes, and what is written down before it is."""
+"""Kills between calls, and which trials are killed in a write."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from proofrig.faults.kill import IN_THE_AGENT, POINTS, Kill, Kills
-
-
-@dataclass(frozen=True)
-class Trial:
-    token: str
-    kill: Kill | None
-
-
-class Record:
-    """A rig's `Kills` whose notes and victims are kept, in the order in which they came."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[Any, ...]] = []
-        self.kills = Kills(self._note, self._slay)
-
-    def _note(self, victim: Trial, attrs: dict[str, Any]) -> None:
-        self.seen.append(("note", victim.token, attrs))
-
-    def _slay(self, marker: str) -> int:
-        self.seen.append(("slay", marker))
-        return 1
+from fault_rig import Bench, call_at, whole
+from proofrig.faults._kill_points import KillPoint
+from proofrig.faults.kill import Kill, kill_point
+from proofrig.faults.latency import Latency
+from proofrig.wire.outbound import Outbound
 
 
-def test_who_was_killed_stands_on_the_history() -> None:
-    record = Record()
-    assert record.kills.reached("after_write", Trial("t1", Kill("after_write")), "a.7")
-    assert record.seen == [
-        ("slay", "t1"),
-        ("note", "t1", {"point": "after_write", "at": "a.7"}),
+def trial(number: int = 1, **more: Any) -> Outbound:
+    named = {"name": "", "trial": f"c:{number}", "tenant": "acme", "case": "c", "scenario": "burst"}
+    return call_at("service", **named | more)
+
+
+@pytest.mark.parametrize(("point", "carried_out"), [("before_call", 0), ("after_call", 1)])
+@pytest.mark.parametrize("surface", ["llm", "tool", "egress", "service"])
+async def test_killed_around_a_call(surface: str, point: Any, carried_out: int) -> None:
+    bench = Bench([Kill(point=point)])
+    seen = await bench.through(lambda: whole(b"{}"), call_at(surface))
+    assert (seen.calls, seen.cut, bench.around.done) == (carried_out, "reset", [("kill", "t")])
+    assert [(fact["point"], fact["processes"]) for fact in bench.facts] == [(point, 1)]
+
+
+@pytest.mark.parametrize("point", ["before_call", "after_call"])
+async def test_who_cannot_be_killed_goes_on(point: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench([Kill(point=point)])
+    monkeypatch.setattr(bench.around, "kill", lambda token: 0)
+    seen = await bench.through(lambda: whole(b"{}"))
+    assert (seen.calls, seen.body, seen.cut, bench.facts) == (1, b"{}", "", [])
+
+
+async def test_a_kill_in_a_write_does_nothing_to_calls() -> None:
+    bench = Bench([Kill(point="after_write")])
+    assert (await bench.through(lambda: whole(b"{}"))).body == b"{}"
+    assert (bench.around.done, bench.facts) == ([], [])
+
+
+def test_a_trial_is_killed_in_a_write_by_the_first_fault_that_fits_it() -> None:
+    faults = [
+        Latency(),
+        Kill(point="after_write", on={"tenant": "globex"}),
+        Kill(point="mid_bytes", on={"case": "c*", "nth": 3}, path="*.json", bytes=4, name="torn"),
+        Kill(point="before_write"),
     ]
-
-
-def test_who_cannot_be_killed_goes_on_and_no_note_says_otherwise() -> None:
-    notes: list[Any] = []
-    kills = Kills(lambda victim, attrs: notes.append(attrs), lambda token: 0)
-    assert not kills.reached("before_write", Trial("t1", Kill("before_write")), "a.7")
-    assert notes == []
-
-
-def test_it_happens_at_the_write_that_was_named_and_once() -> None:
-    record = Record()
-    victim = Trial("t1", Kill("before_write", nth=2))
-    for number in range(1, 5):
-        record.kills.reached("before_write", victim, f"a.{number}")
-    assert [each[2]["at"] for each in record.seen if each[0] == "note"] == ["a.2"]
-
-
-def test_each_trials_writes_are_counted_apart() -> None:
-    record = Record()
-    trials = [Trial(f"t{n}", Kill("after_ack", nth=2)) for n in (1, 2)]
-    for action in ("a", "b"):
-        for trial in trials:
-            record.kills.reached("after_ack", trial, f"{trial.token}.{action}")
-    assert [each[1] for each in record.seen if each[0] == "slay"] == [
-        "t1",
-        "t2",
-    ]
-
-
-@pytest.mark.parametrize("kill", [None, Kill("after_ack"), Kill("mid_bytes")])
-def test_nobody_else_is_killed_and_nothing_is_noted(kill: Kill | None) -> None:
-    record = Record()
-    for _ in range(3):
-        record.kills.reached("before_write", Trial("t1", kill), "a.1")
-    assert record.seen == []
-
-
-def test_the_points_in_the_agents_own_process_are_points() -> None:
-    assert set(IN_THE_AGENT) < set(POINTS)
-
-
-def test_the_processes_with_the_token_are_killed_and_no_others() -> None:
-    """The default: whatever has the trial's token in its environment, and not one that begins
-    alike."""
-    sleeping = [sys.executable, "-S", "-c", "import time; print(flush=True); time.sleep(60)"]
-    token = f"kill-{os.getpid()}"
-    running = {
-        name: subprocess.Popen(
-            sleeping, env={**os.environ, "PROOFRIG_TOKEN": name}, stdout=subprocess.PIPE
-        )
-        for name in (token, token + "0")
-    }
-    try:
-        for process in running.values():
-            assert process.stdout is not None
-            process.stdout.readline()
-        Kills(lambda victim, attrs: None).reached("after_ack", Trial(token, Kill("after_ack")), "a")
-        assert running[token].wait(10) == -9
-        assert running[token + "0"].poll() is None
-    finally:
-        for process in running.values():
-            process.kill()
-            process.communicate()
-
-
-def test_one_that_is_killed_after_its_answer_is_stopped_before_it_gets_it() -> None:
-    seen: list[str] = []
-    kills = Kills(
-        lambda victim, attrs: seen.append(attrs["point"]),
-        lambda token: len(seen.append("killed") or "x"),  # type: ignore[func-returns-value]
-        lambda token: len(seen.append("stopped") or "x"),  # type: ignore[func-returns-value]
+    assert kill_point(faults, 1, trial()) == KillPoint("mid_bytes", 3, "*.json", 4, "torn", 2)
+    assert kill_point(faults, 1, trial(tenant="globex")) == KillPoint(
+        "after_write", fault="kill", number=1
     )
-    victim = Trial("t1", Kill("after_ack", nth=2))
-    for action in ("a", "b"):
-        assert not kills.reached("after_write", victim, action)
-        seen.append(f"answered {action}")
-        kills.reached("after_ack", victim, action)
-    assert seen == ["answered a", "stopped", "answered b", "killed", "after_ack"]
+    assert kill_point(faults[:2], 1, trial()) is None
+    assert kill_point([Kill()], 1, trial()) is None
+
+
+def test_which_trials_depends_on_the_seed_alone() -> None:
+    fault = Kill(point="after_ack", probability=0.3)
+
+    def killed(seed: int) -> list[int]:
+        return [n for n in range(200) if kill_point([fault], seed, trial(n)) is not None]
+
+    assert killed(1) == killed(1) != killed(2)
+    assert 35 <= len(killed(1)) <= 85
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"on": {"tool": "refund"}}, "it names tool"),
+        ({"on": {"nth": [1, 2]}}, "one number"),
+        ({"when": {"after_s": 1}}, "no `when`"),
+    ],
+)
+def test_a_kill_in_a_write_is_aimed_at_trials(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Kill.model_validate({"point": "after_write"} | given)
+    Kill.model_validate({"point": "after_call"} | given)

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
 
+from fault_rig import fault_rig
 from llm_rig import CALL, CHAT, answer, post, request_of, rig, says_hello, stream, turn
+from proofrig.faults.fault import Fault, Hit, Onward
+from proofrig.faults.reset import Reset
+from proofrig.faults.trickle import Trickle
 from proofrig.gateways.upstream import UpstreamLimits, path_of
 from proofrig.providers.provider import MODEL_FAILED
 from proofrig.wire import CODECS
+from proofrig.wire.answer import Answer, Cut, Made, rechunked
 
 
 @pytest.mark.parametrize("size", [1, 7, 60, 10_000])
@@ -428,3 +435,111 @@ async def test_a_simulated_model_that_raised_is_the_suites_mistake(
         (True, None) if simulated else (None, True)
     )
     assert "KeyError: 'x' (model.py:3)" in action.attr("error")
+
+
+class Tail(Fault):
+    """Breaks the connection behind the last byte of an answer."""
+
+    kind: Literal["tail"] = "tail"
+
+    async def strike(self, hit: Hit, onward: Onward) -> Answer:
+        async def cut(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+            hit.struck()
+            async for chunk in chunks:
+                yield chunk
+            raise Cut("reset")
+
+        return rechunked(await onward(), cut)
+
+
+class Instead(Fault):
+    """Answers in the provider's place."""
+
+    kind: Literal["instead"] = "instead"
+    status: int = 200
+
+    async def strike(self, hit: Hit, onward: Onward) -> Answer:
+        hit.struck()
+        return Made(self.status, b"<html>", {"content-type": "text/html"})
+
+
+class Idle(Fault):
+    """Strikes no call that it is upon."""
+
+    kind: Literal["idle"] = "idle"
+
+    async def strike(self, hit: Hit, onward: Onward) -> Answer:
+        return rechunked(await onward(), lambda chunks: chunks)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("api", list(CODECS))
+async def test_a_connection_cut_behind_the_end_leaves_a_call_that_was_answered(
+    tmp_path: Path, api: str, stream: bool
+) -> None:
+    async with fault_rig(tmp_path, [Tail()]) as r:
+        got = await r.ask(api, stream=stream)
+        (end,) = r.ends()
+    assert got.turn(api).complete and (got.ended == "whole") is not stream
+    assert (end.attrs["outcome"], end.attrs["source"]) == ("ok", "measured")
+    assert end.attrs["struck"] == ["tail"]
+
+
+@pytest.mark.parametrize("status", [200, 429, 503])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_that_a_fault_answered_costs_no_tokens_and_is_nobodys_failure(
+    tmp_path: Path, status: int, stream: bool
+) -> None:
+    async with fault_rig(tmp_path, [Instead(status=status)]) as r:
+        got = await r.ask(stream=stream)
+        (end,) = r.ends()
+        assert (got.status, got.body, r.calls) == (status, b"<html>", 0)
+        assert (end.kind, end.attrs["outcome"]) == ("commit", "fail")
+        assert (end.attrs["struck"], r.rig.spent()["tokens"]) == (["instead"], 0)
+        assert "infra" not in end.attrs and "throttled" not in end.attrs
+        assert not any(r.rig.reserved().values())
+
+
+@pytest.mark.parametrize("fault", [Idle(), Trickle(bytes=9, ms=1)])
+async def test_a_provider_that_breaks_off_a_whole_body_breaks_it_for_the_agent(
+    tmp_path: Path, fault: Fault
+) -> None:
+    async def half(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-length": "90"})
+        await response.prepare(request)
+        await response.write(b"x" * 60)
+        await asyncio.sleep(0.02)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async with fault_rig(tmp_path, [fault], handler=half, waits=True) as r:
+        got = await r.ask()
+        (end,) = r.ends()
+    assert (got.status, got.body, got.ended) == (200, b"x" * 60, "reset")
+    assert (end.attrs["outcome"], end.attrs["source"]) == ("fail", "estimated")
+    struck = fault.kind == "trickle"
+    assert (end.attrs.get("infra"), end.attrs.get("struck")) == (
+        (None, ["trickle"]) if struck else (True, None)
+    )
+
+
+async def test_what_came_until_a_fault_cut_it_is_counted(tmp_path: Path) -> None:
+    async with fault_rig(tmp_path, [Reset(after_bytes=40)]) as r:
+        await r.ask()
+        (end,) = r.ends()
+        assert end.attrs["actual"]["bytes"] == len(r.rig.bodies[0]) + 40
+
+
+async def test_a_fault_that_fails_leaves_a_call_that_is_settled(tmp_path: Path) -> None:
+    class Wrong(Fault):
+        kind: Literal["wrong"] = "wrong"
+
+        async def strike(self, hit: Hit, onward: Onward) -> Answer:
+            raise KeyError("mine")
+
+    async with fault_rig(tmp_path, [Wrong()]) as r:
+        got = await r.ask()
+        (end,) = r.ends()
+        assert (got.status, not any(r.rig.reserved().values())) == (500, True)
+    assert (end.attrs["outcome"], end.attrs["error"]) == ("unknown", "gateway: KeyError: 'mine'")

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from proofrig.faults.disorder import Disorder, Disorders
-from proofrig.gateways.gateway import Binding
 from proofrig.gateways.mcp_messages import PASS, Exchange, Verdict, refusal
+from proofrig.gateways.tool_action import Ending
 from tool_rig import TOKEN, ToolRig, tool_rig
 
 
@@ -141,21 +140,13 @@ def test_a_refusal_answers_the_request_it_refuses() -> None:
     assert json.loads(refusal(b"nonsense", "no"))["id"] is None
 
 
-@pytest.mark.parametrize(
-    ("kind", "lines", "expected"),
-    [
-        ("late", True, Verdict(delay_s=2.0)),
-        ("twice", True, Verdict("send", b'{"id":1,"result":{}}\n{"id":1,"result":{}}')),
-        ("twice", False, PASS),  # a response has one body
-    ],
-)
-async def test_a_result_in_disorder(
-    rig: ToolRig, kind: Any, lines: bool, expected: Verdict
-) -> None:
-    rig.calls.disorders = Disorders(lambda whose, attrs: None)
-    bindings = rig.context.bindings
-    disorder = Disorder((kind,), 1.0, 2.0, 0)
-    bindings.add(Binding("tok-d", "case:9", "acme", "acme/f/a/r", disorder=disorder))
-    one = Exchange(rig.calls, rig.calls.identify({}, "tok-d"), "up", lines=lines)
+async def test_a_call_is_found_by_the_message_that_began_it(rig: ToolRig) -> None:
+    one = exchange(rig)
     await one.from_client(call())
-    assert one.from_server(b'{"id":1,"result":{}}\n') == expected
+    found = one.call_of(call())
+    assert found is not None and (found[0].id, found[1].name) == (1, "tool.add")
+    assert one.call_of(b"[" + call() + b"," + call() + b"]") is None
+    assert one.call_of(b'{"id":1,"method":"tools/list"}') is None
+    one.end(1, Ending("fail", error="no answer"))
+    one.end(1, Ending("ok"))  # it has ended
+    assert (one.call_of(call()), one.is_open(1), outcomes(rig)) == (None, False, ["fail"])

@@ -9,7 +9,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from fault_rig import fault_rig, fetch
 from llm_rig import BINDING, answer, post, rig, says_hello
+from proofrig.faults.fault import Fault, Target
+from proofrig.faults.latency import Latency
+from proofrig.faults.reset import Reset
 from proofrig.gateways.passing import api_of
 from proofrig.wire import CODECS
 from proofrig.wire.turn import Api
@@ -126,3 +130,23 @@ async def test_a_trials_end_settles_it_at_once(tmp_path: Path) -> None:
         assert isinstance(asking.exception(), aiohttp.ClientError)
         assert [e.kind for e in r.entries()] == ["reserve", "start", "commit"]
     assert (action.outcome, action.attr("error")) == ("unknown", "the trial ended")
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Reset(), {"outcome": "fail", "struck": ["reset"]}),
+        (Latency(ms=1), {"outcome": "fail", "struck": ["latency"], "status": 503, "infra": None}),
+        (Latency(on=Target(name="llm.models")), {"outcome": "fail", "infra": True}),
+    ],
+)
+async def test_what_fails_where_a_fault_struck_was_asked_for(
+    tmp_path: Path, fault: Fault, expected: dict[str, object]
+) -> None:
+    async def down(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=503)
+
+    async with fault_rig(tmp_path, [fault], handler=down) as r:
+        await fetch(f"{r.base}/messages/count_tokens", b"{}")
+        (end,) = r.ends()
+    assert {name: end.attrs.get(name) for name in expected} == expected

@@ -6,14 +6,23 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from fault_rig import Around
 from proofrig.errors import Denied, ProofrigError
+from proofrig.faults._kill_points import KillPoint
+from proofrig.faults.cache_flush import CacheFlush
+from proofrig.faults.fault import Fault
+from proofrig.faults.kill import Kill
+from proofrig.faults.latency import Latency
+from proofrig.faults.lock_expiry import LockExpiry
+from proofrig.faults.pause import Pause
 from proofrig.gateways.gateway import Binding
 from proofrig.gateways.service_action import Asker
 from proofrig.services.service import Misasked
 from service_rig import OTHER, ServiceRig, service_rig
-from tool_rig import BINDING
+from tool_rig import BINDING, disturb
 
 MEMORY = {"type": "kv", "name": "memory"}
 LOCK = {"type": "lock", "name": "jobs"}
@@ -234,3 +243,95 @@ async def test_what_waits_for_leave_has_no_effect_when_its_trial_ends(tmp_path: 
         assert put.start is None and put.end is not None
         assert put.end.attrs == {"reason": "trial_ended"}
         assert (await call(rig, "memory.get", GLOBEX, key="a")).result["version"] == 0
+
+
+def disturbed(rig: ServiceRig, *faults: Fault, waits: bool = False) -> Around:
+    return disturb(rig.context, faults, rig.calls.services, waits=waits)
+
+
+async def test_faults_strike_before_an_operation_is_carried_out(tmp_path: Path) -> None:
+    async with service_rig(tmp_path, [MEMORY, LOCK]) as rig:
+        around = disturbed(
+            rig, Latency(on={"name": "kv.put"}), Pause(on={"service": "jobs"}, for_s=60)
+        )
+        await call(rig, "memory.put", key="a", value=1)
+        await call(rig, "memory.get", key="a")
+        await call(rig, "jobs.acquire", key="j")
+        put, get, acquire = rig.actions()
+        assert [one.outcome for one in (put, get, acquire)] == ["ok"] * 3
+        assert [one.attr("struck") for one in (put, get, acquire)] == [["latency"], None, ["pause"]]
+        assert [(one.faults[0].name, one.faults[0].attrs["at"]) for one in (put, acquire)] == [
+            ("latency", "service"),
+            ("pause", "service"),
+        ]
+        assert around.done == [("pause", BINDING.token)]
+
+
+@pytest.mark.parametrize(("point", "there"), [("before_call", None), ("after_call", 1)])
+async def test_a_killed_trial_has_done_it_or_not(tmp_path: Path, point: Any, there: Any) -> None:
+    async with service_rig(tmp_path, [MEMORY]) as rig:
+        disturbed(rig, Kill(point=point, on={"name": "kv.put"}))
+        with pytest.raises(ProofrigError, match="a fault ended the call"):
+            await call(rig, "memory.put", key="a", value=1)
+        assert (await call(rig, "memory.get", GLOBEX, key="a")).result["value"] == there
+        put, _ = rig.actions()
+        assert put.end is not None and [one.name for one in put.faults] == ["kill"]
+        assert put.end.kind == ("commit" if there else "release")
+        assert (put.outcome == "ok") is bool(there)
+        assert rig.context.authority.balances("acme")["calls:service"].reserved == 0
+
+
+async def test_a_lock_that_is_taken_away_goes_to_who_waits(tmp_path: Path) -> None:
+    async with service_rig(tmp_path, [LOCK]) as rig:
+        disturbed(rig, LockExpiry(on={"tenant": "acme", "nth": 2}, service="jobs"))
+        assert (await call(rig, "jobs.acquire", key="j")).result["fencing"] == 1
+        waiting = asyncio.create_task(call(rig, "jobs.acquire", GLOBEX, key="j", wait_s=30))
+        await until(rig, "start", "lock.acquire")
+        renewed = await call(rig, "jobs.renew", key="j")
+        assert (renewed.status, renewed.attrs) == (409, {"expired": True})
+        assert (await waiting).result["fencing"] == 2
+        (note,) = rig.entries("note", "lock_expired")
+        assert (note.attrs["holder"], note.attrs["fencing"]) == ("case:0", 1)
+        (struck,) = rig.entries("fault", "lock_expiry")
+        assert (struck.attrs["service"], struck.attrs["keys"]) == ("jobs", ["j"])
+
+
+async def test_a_lock_that_was_given_on_runs_out_too(tmp_path: Path) -> None:
+    async with service_rig(tmp_path, [LOCK]) as rig:
+        disturbed(rig, LockExpiry(on={"tenant": "acme", "nth": 2}, service="jobs"))
+        await call(rig, "jobs.acquire", key="j")
+        waiting = asyncio.create_task(
+            call(rig, "jobs.acquire", GLOBEX, key="j", wait_s=30, ttl_s=0.05)
+        )
+        await until(rig, "start", "lock.acquire")
+        await asyncio.sleep(0)
+        await call(rig, "jobs.release", key="j")
+        await waiting
+        for _ in range(1000):
+            if len(rig.entries("note", "lock_expired")) == 2:
+                break
+            await asyncio.sleep(0.005)
+        holders = [note.attrs["holder"] for note in rig.entries("note", "lock_expired")]
+        assert holders == ["case:0", "case:1"]
+
+
+async def test_a_memory_forgets(tmp_path: Path) -> None:
+    async with service_rig(tmp_path, [MEMORY]) as rig:
+        disturbed(rig, CacheFlush(service="memory", on={"name": "kv.get"}))
+        await call(rig, "memory.put", key="a", value=1)
+        assert (await call(rig, "memory.get", key="a")).result == {"value": None, "version": 1}
+        (note,) = rig.entries("note", "flushed")
+        assert note.attrs == {"service": "memory", "entries": 1}
+
+
+async def test_a_kill_in_a_write_that_a_suite_declares_is_with_the_action(tmp_path: Path) -> None:
+    point = KillPoint("after_write", fault="torn", number=4)
+    binding = msgspec.structs.replace(BINDING, kill=point)
+
+    def kills(at: str, binding: Binding, action: str) -> bool:
+        return at == "after_write"
+
+    async with service_rig(tmp_path, [MEMORY], kills=kills) as rig:
+        rig.context.bindings.add(binding)
+        await call(rig, "memory.put", Asker(binding), key="a", value=1)
+        assert rig.actions()[0].attr("struck") == ["torn"]

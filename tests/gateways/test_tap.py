@@ -24,8 +24,11 @@ ECHO = (
 
 
 @contextlib.asynccontextmanager
-async def rig(judge: Callable[[str, dict[str, object]], bytes]) -> AsyncIterator[list[str]]:
-    """The argv of a tap whose rig answers `judge(way, message)` to each question."""
+async def rig(
+    judge: Callable[[str, dict[str, object]], bytes | list[bytes]],
+) -> AsyncIterator[list[str]]:
+    """The argv of a tap whose rig answers `judge(way, message)` to each question, or sends a list
+    of frames as they are, with their numbers."""
 
     async def taps(request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse(max_msg_size=0)
@@ -34,7 +37,10 @@ async def rig(judge: Callable[[str, dict[str, object]], bytes]) -> AsyncIterator
             assert message.type is WSMsgType.BINARY
             head, _, line = message.data.partition(b"\n")
             number, way = head.split()
-            await ws.send_bytes(number + b" " + judge(way.decode(), json.loads(line)))
+            judged = judge(way.decode(), json.loads(line))
+            frames = judged if isinstance(judged, list) else [number + b" " + judged]
+            for frame in frames:
+                await ws.send_bytes(frame)
         return ws
 
     app = web.Application()
@@ -60,14 +66,14 @@ def call(id: int, name: str) -> dict[str, object]:
 
 async def test_a_message_is_passed_changed_answered_or_dropped() -> None:
     verdicts = {
-        "pass": b"pass 0\n",
-        "send": b'send 0\n{"id": 2, "params": "changed"}',
-        "reply": b'reply 0\n{"id": 3, "result": "of the rig"}',
-        "drop": b"drop 0\n",
+        "pass": b"pass\n",
+        "send": b'send\n{"id": 2, "params": "changed"}',
+        "reply": b'reply\n{"id": 3, "result": "of the rig"}',
+        "drop": b"drop\n",
     }
 
     def judge(way: str, message: dict[str, object]) -> bytes:
-        return verdicts[str(message["params"])] if way == "c" else b"pass 0\n"
+        return verdicts[str(message["params"])] if way == "c" else b"pass\n"
 
     async with rig(judge) as argv:
         names = enumerate(verdicts, 1)
@@ -81,23 +87,66 @@ async def test_a_message_is_passed_changed_answered_or_dropped() -> None:
 
 async def test_results_may_be_changed_too() -> None:
     def judge(way: str, message: dict[str, object]) -> bytes:
-        return b"pass 0\n" if way == "c" else b'send 0\n{"id": 1, "result": "poisoned"}'
+        return b"pass\n" if way == "c" else b'send\n{"id": 1, "result": "poisoned"}'
 
     async with rig(judge) as argv:
         assert await converse(argv, call(1, "x")) == [{"id": 1, "result": "poisoned"}]
 
 
-async def test_a_delayed_message_is_overtaken() -> None:
-    def judge(way: str, message: dict[str, object]) -> bytes:
-        return b"pass 0.3\n" if way == "c" and message["id"] == 1 else b"pass 0\n"
+async def test_a_line_that_is_held_is_overtaken_each_way() -> None:
+    def judge(way: str, message: dict[str, object]) -> bytes | list[bytes]:
+        if way == "s":  # questions 3 and 4
+            return b"hold\n" if message["id"] == 2 else [b"4 pass\n", b"3 pass\n"]
+        return b"hold\n" if message["id"] == 1 else [b"2 pass\n", b"1 pass\n"]
 
     async with rig(judge) as argv:
-        answers = await converse(argv, call(1, "late"), call(2, "b"), {"id": 3, "params": "c"})
-    assert [answer["id"] for answer in answers] == [2, 3, 1]
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdin is not None and process.stdout is not None
+        for message in (call(1, "a"), call(2, "b")):
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+        got = [json.loads(await process.stdout.readline())["id"] for _ in range(2)]
+        process.stdin.close()
+        assert await process.wait() == 0
+    assert got == [1, 2]  # the server got 2 first, and its answers passed the other way round
+
+
+async def test_a_line_of_the_server_that_is_held_outlives_the_server() -> None:
+    def judge(way: str, message: dict[str, object]) -> bytes | list[bytes]:
+        if way == "c":
+            return b"pass\n"
+        return b"hold\n" if message["id"] == 1 else [b"4 pass\n", b"3 pass\n"]
+
+    async with rig(judge) as argv:
+        answers = await converse(argv, call(1, "a"), call(2, "b"))
+    assert [answer["id"] for answer in answers] == [2, 1]
+
+
+async def test_the_rig_sends_a_line_of_its_own_and_sees_the_answer() -> None:
+    asked: list[object] = []
+
+    def judge(way: str, message: dict[str, object]) -> bytes | list[bytes]:
+        asked.append((way, message["id"]))
+        if way == "s":
+            return b"drop\n" if message["id"] == "again" else b"pass\n"
+        return [b"1 pass\n", b"0 send\n" + json.dumps({**call(1, "a"), "id": "again"}).encode()]
+
+    async with rig(judge) as argv:
+        assert await converse(argv, call(1, "a")) == [{"id": 1, "result": "a"}]
+    assert asked == [("c", 1), ("s", 1), ("s", "again")]
+
+
+async def test_a_connection_that_is_cut_has_no_answer_and_ends_the_server() -> None:
+    def judge(way: str, message: dict[str, object]) -> bytes | list[bytes]:
+        return b"pass\n" if way == "c" else [b"0 cut\n"]
+
+    async with rig(judge) as argv:
+        assert await converse(argv, call(1, "a")) == []
 
 
 async def test_messages_behind_a_question_keep_their_order() -> None:
-    async with rig(lambda way, message: b"pass 0\n") as argv:
+    async with rig(lambda way, message: b"pass\n") as argv:
         many = [call(id, "x") if id % 3 else {"id": id, "params": "y"} for id in range(300)]
         answers = await converse(argv, *many)
     assert [answer["id"] for answer in answers] == list(range(300))

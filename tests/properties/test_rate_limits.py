@@ -1,66 +1,68 @@
-"""Token buckets under any sequence of requests."""
+"""Limits of calls: no stretch of time lets more of them pass than was said, and none less."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proofrig.providers.limits import Bucket, Hold, Meter, Refusal, TenantLimits
+from proofrig.faults.rate_limit import Limit
 
-STEPS = st.lists(
-    st.tuples(
-        st.floats(0, 30),  # seconds since the step before
-        st.integers(0, 1500),  # tokens held
-        st.integers(0, 1500),  # tokens used
+GAPS = st.lists(st.integers(0, 3_000), min_size=1, max_size=60)  # milliseconds between calls
+
+
+def passed_at(limit: dict[str, Any], gaps: list[int]) -> tuple[list[int], list[tuple[int, float]]]:
+    """When calls passed, and when others were told to wait for how long; times in nanoseconds."""
+    limiter = Limit.model_validate(limit).fresh()
+    now, passed, waits = 0, [], []
+    for gap in gaps:
+        now += gap * 1_000_000
+        wait_s = limiter.take(now)
+        if wait_s is None:
+            passed.append(now)
+        else:
+            waits.append((now, wait_s))
+    return passed, waits
+
+
+@settings(max_examples=150, deadline=None)
+@given(GAPS, st.integers(1, 5), st.integers(1, 5))
+def test_a_window_holds_in_every_stretch(gaps: list[int], calls: int, seconds: int) -> None:
+    limit = {"window": {"calls": calls, "seconds": seconds}}
+    passed, waits = passed_at(limit, gaps)
+    for start in passed:
+        assert sum(start <= at < start + seconds * 10**9 for at in passed) <= calls
+    for at, wait_s in waits:
+        assert sum(at - seconds * 10**9 < one <= at for one in passed) == calls
+        assert 0 < wait_s <= seconds
+
+
+@settings(max_examples=150, deadline=None)
+@given(GAPS, st.integers(1, 5), st.sampled_from([0.5, 1.0, 2.0, 7.0]))
+def test_a_bucket_holds_between_any_two_calls(gaps: list[int], burst: int, rate: float) -> None:
+    passed, waits = passed_at({"bucket": {"rate": rate, "burst": burst}}, gaps)
+    for first, start in enumerate(passed):
+        for last in range(first, len(passed)):
+            most = burst + rate * (passed[last] - start) / 1e9
+            assert last - first + 1 <= most + 1e-6
+    for _, wait_s in waits:
+        assert 0 < wait_s <= 1 / rate
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    GAPS,
+    st.sampled_from(
+        [{"bucket": {"rate": 2.0, "burst": 3}}, {"window": {"calls": 2, "seconds": 3}}]
     ),
-    max_size=60,
 )
-
-
-@settings(max_examples=60, deadline=None)
-@given(STEPS)
-def test_no_span_of_time_admits_more_than_flowed_in(steps: list[tuple[float, int, int]]) -> None:
-    meter = Meter(TenantLimits(requests_per_minute=30, burst=5), 0.0)
-    now, admitted = 0.0, []
-    for wait, tokens, _ in steps:
-        now += wait
-        if isinstance(meter.admit(tokens, now), Hold):
-            admitted.append(now)
-    for first, begin in enumerate(admitted):
-        for last in range(first, len(admitted)):
-            span = admitted[last] - begin
-            assert last - first + 1 <= 5 + span * 0.5 + 1e-6
-
-
-@settings(max_examples=60, deadline=None)
-@given(STEPS)
-def test_a_request_that_waits_as_told_is_let_in(steps: list[tuple[float, int, int]]) -> None:
-    meter = Meter(TenantLimits(requests_per_minute=30, tokens_per_minute=1000), 0.0)
-    now = 0.0
-    for wait, held, used in steps:
-        now += wait
-        answer = meter.admit(held, now)
-        if isinstance(answer, Refusal):
-            assert answer.retry_after > 0
-            if answer.limit == "too_large":
-                assert held > 1000
-                continue
-            now += answer.retry_after + 1e-6
-            answer = meter.admit(held, now)
-        assert isinstance(answer, Hold)
-        with answer:
-            answer.settle(used)
-    assert meter.in_flight == 0
-
-
-@settings(max_examples=60, deadline=None)
-@given(STEPS)
-def test_what_is_in_a_bucket_adds_up(steps: list[tuple[float, int, int]]) -> None:
-    bucket = Bucket(600, 0.0)
-    level, now = 600.0, 0.0
-    for wait, taken, back in steps:
-        now += wait
-        bucket.take(taken, now)
-        bucket.take(-back, now)
-        level = min(600.0, min(600.0, level + wait * 10) - taken + back)
-        assert abs(bucket.level(now) - level) < 1e-6
+def test_who_waits_as_long_as_it_is_told_passes(gaps: list[int], limit: dict[str, Any]) -> None:
+    limiter = Limit.model_validate(limit).fresh()
+    now = 0
+    for gap in gaps:
+        now += gap * 1_000_000
+        wait_s = limiter.take(now)
+        if wait_s is not None:
+            now += round(wait_s * 1e9) + 1
+            assert limiter.take(now) is None

@@ -50,7 +50,7 @@ def test_bars_are_in_ticks_from_their_lane(tmp_path: Path) -> None:
     run = Recorder(tmp_path)
     with run.trial("a", 1, at=2_000_000) as trial:
         trial.llm("x", ms=30, queue_ms=10)
-    assert data_of(run.report())["lanes"] == [["a:1", 20, 410, 0, [0, 100, 300, 400, 0]]]
+    assert data_of(run.report())["lanes"] == [["a:1", 20, 410, 0, [0, 100, 300, 400, 0], []]]
 
 
 def test_when_room_is_short_failed_trials_of_every_case_keep_their_traces(tmp_path: Path) -> None:

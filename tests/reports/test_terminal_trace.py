@@ -43,7 +43,8 @@ def test_turns_calls_results_and_verdicts_are_shown_in_order(tmp_path: Path) -> 
         "    said: let me see\n"
         '    asks for add: {"x": 2}\n'
         "\n"
-        "  tool add  +151 ms, 15.0 ms, fault slow\n"
+        "  tool add  +151 ms, 15.0 ms\n"
+        "    ▲ fault slow\n"
         '    arguments: {"x": 2}\n'
         "    result: 4\n"
         "\n"

@@ -111,3 +111,26 @@ def test_evidence_stays_before_all_else() -> None:
     busy.flat[5 * 20 + 4] = MODEL | FLAGGED
     ((_, bars),) = draw([busy], bars=3).lanes
     assert (20, 0, 0, 0, MODEL | FLAGGED) in bars
+
+
+def test_a_fault_lasts_as_it_says_or_to_the_end_of_its_action(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    with run.trial("a", 1) as trial:
+        told = {"kind": "latency", "fault": "slow", "lasts_ns": 30 * MS}
+        trial.llm("x", ms=100, fault=told)
+        trial.tool("f", {}, "", ms=20, fault="reset")
+        trial.write("reserve", "tool.g", "open", decision="allow")
+        trial.write("fault", "reset", "open")
+        trial.t += 9 * MS
+        trial.write("fault", "pause", "", fault="paused", lasts_ns=5 * MS)
+    fold = TimelineFold()
+    History(run.report().run_dir).fold(fold)
+    (lane,) = fold.result()
+    assert fold.titles == ["slow", "reset", "paused"]
+    regions = [tuple(lane.regions[n : n + 3]) for n in range(0, len(lane.regions), 3)]
+    assert regions == [
+        (0, 30 * MS, 0),
+        (101 * MS, 20 * MS, 1),
+        (131 * MS, 5 * MS, 2),
+        (122 * MS, 9 * MS, 1),
+    ]

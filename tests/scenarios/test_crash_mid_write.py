@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from proofrig.faults.kill import POINTS, Kill
+from proofrig.faults._kill_points import POINTS, KillPoint
 from proofrig.scenarios.crash_mid_write import CrashMidWrite
 from scenario_facts import TENANTS, facts, parts, shape
 
@@ -21,7 +21,7 @@ def test_each_point_has_its_victims_and_then_those_who_come_later() -> None:
     ]
     assert [parts(phase) for phase in phases] == [{"victim": 1}, {"later": 2}] * 2
     [victim] = phases[0].starts
-    assert (victim.kill, victim.role) == (Kill("mid_bytes", 3, "*", 4), "helper")
+    assert (victim.kill, victim.role) == (KillPoint("mid_bytes", 3, "*", 4), "helper")
     assert {(start.kill, start.role) for start in phases[1].starts} == {(None, "subject")}
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from proofrig.faults.disorder import Disorder
+from proofrig.faults.late_result import LateResult
 from proofrig.scenarios.out_of_order import OutOfOrder
 from proofrig.services.kv import KvSettings
 from proofrig.services.queue import QueueSettings
 from scenario_facts import facts, shape, starts
 
 
-def test_all_results_are_under_one_disorder() -> None:
-    phases = OutOfOrder(agents=4, kinds=("late",), rate=0.5, late_s=0.1).phases(facts(seed=3))
+def test_results_of_tools_come_late_twice_and_out_of_order() -> None:
+    phases = OutOfOrder(agents=4).phases(facts(seed=3))
     assert shape(phases) == [("disorder", 4, 0, None)]
-    assert {start.disorder for start in starts(phases)} == {Disorder(("late",), 0.5, 0.1, 3)}
     assert {start.at_ns for start in starts(phases)} == {0}
+    late, swapped, twice = OutOfOrder(rate=0.6, late_s=0.1).all_faults()
+    assert [fault.kind for fault in (late, swapped, twice)] == [
+        "late_result",
+        "reordered_results",
+        "duplicate_delivery",
+    ]
+    assert {round(fault.probability, 9) for fault in (late, swapped, twice)} == {0.2}
+    (only,) = OutOfOrder(kinds=("late",), rate=0.5, late_s=0.1).all_faults()
+    on = {"at": "tool", "scenario": "out_of_order"}
+    assert only == LateResult(by_s=0.1, probability=0.5, on=on)
 
 
 def test_queues_deliver_twice_and_out_of_order_and_nothing_else_changes() -> None:

@@ -107,3 +107,13 @@ def test_parameters_are_checked_and_told() -> None:
             Any.model_validate(wrong)
     assert Any(agents=3).with_agents(9).params() == Any(agents=9).params()
     assert Any().params()["tail_ratio"] == 10.0
+
+
+def test_faults_of_a_scenario_strike_in_it_alone() -> None:
+    given = [{"kind": "latency", "on": {"tool": "search"}}, "flaky-network"]
+    first, *others = Any.model_validate({"faults": given}).all_faults()
+    assert (first.kind, first.on.tool, first.on.scenario) == ("latency", "search", "any")
+    assert others
+    assert {(fault.pack, fault.on.scenario) for fault in others} == {("flaky-network", "any")}
+    assert Any().all_faults() == ()
+    assert "faults" not in Any().params()

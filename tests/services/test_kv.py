@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from proofrig.services.kv import KvService
 from service_rig import ACME, GLOBEX, Clock, done, make
 
 KV = {"type": "kv", "name": "memory"}
@@ -102,3 +103,17 @@ def test_a_key_for_all_tenants_is_one_in_every_partition() -> None:
     done(memory, "put", ACME, key="pub.news", value="new")
     got = done(memory, "get", GLOBEX, key="pub.news")
     assert got.attrs == {"value": "new", "version": 2, "owner": "acme", "public": True}
+
+
+def test_a_memory_that_is_flushed_keeps_its_versions() -> None:
+    memory = make(KV | {"max_entries": 2})
+    notes: list[tuple[str, dict[str, Any]]] = []
+    memory.note = lambda name, attrs: notes.append((name, attrs))
+    for key in ("a", "b"):
+        done(memory, "put", key=key, value=1)
+    assert isinstance(memory, KvService)
+    assert (memory.flush(), memory.flush()) == (2, 0)
+    assert notes[0] == ("flushed", {"service": KV["name"], "entries": 2})
+    assert done(memory, "get", key="a").result == {"value": None, "version": 1}
+    assert done(memory, "cas", key="a", value=2, expected=1).result == {"version": 2}
+    assert done(memory, "put", key="c", value=3).status == 200  # there is room again

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from proofrig.services.lock import LockService
 from proofrig.services.service import Caller, Done, Misasked, Service
 from service_rig import ACME, GLOBEX, Clock, done, make
 
@@ -151,3 +152,28 @@ def test_partitions_are_locked_apart() -> None:
     lock = make(LOCK | {"partition": "tenant"})
     assert done(lock, "acquire", key="a").status == 200
     assert done(lock, "acquire", GLOBEX, key="a").status == 200
+
+
+def test_what_is_taken_away_counts_as_expired() -> None:
+    clock = Clock()
+    lock = make(LOCK, clock)
+    heard = listen(lock)
+    moved: list[None] = []
+    lock.changed = lambda: moved.append(None)
+    for key in ("a1", "a2", "b"):
+        done(lock, "acquire", key=key)
+    done(lock, "acquire", GLOBEX, key="a3")
+    assert isinstance(lock, LockService)
+    assert lock.expire("case:0", "a*") == ["a1", "a2"]
+    assert lock.expire("case:0", "a*") == []
+    assert len(moved) == 1
+    assert [(name, attrs["key"], attrs["fencing"]) for name, attrs in heard] == [
+        ("lock_expired", "a1", 1),
+        ("lock_expired", "a2", 2),
+    ]
+    assert done(lock, "release", key="a1").attrs == {"expired": True}
+    assert done(lock, "release", key="b").status == 200
+    assert done(lock, "acquire", GLOBEX, key="a1").result["fencing"] == 5
+    clock.pass_s(20)
+    lock.sweep()  # what it would have freed is gone
+    assert [attrs["key"] for _, attrs in heard[2:]] == ["a3", "a1"]

@@ -10,6 +10,7 @@ import pytest
 
 from proofrig.errors import UsageError
 from proofrig.services.embedding import OWN
+from proofrig.services.semantic_cache import SemanticCache
 from proofrig.services.service import Done
 from service_rig import ACME, GLOBEX, Clock, done, make
 
@@ -124,3 +125,15 @@ def test_an_embedding_that_is_not_there_is_said() -> None:
         make(CACHE | {"embedding": "hased"})
     with pytest.raises(UsageError, match="model: expected none"):
         make(CACHE | {"model": "x"})
+
+
+def test_a_cache_that_is_flushed_finds_nothing_and_numbers_on() -> None:
+    cache = make(CACHE)
+    notes: list[tuple[str, dict[str, Any]]] = []
+    cache.note = lambda name, attrs: notes.append((name, attrs))
+    done(cache, "put", query="what is the price of tea", answer=1)
+    assert isinstance(cache, SemanticCache)
+    assert cache.flush() == 1
+    assert notes == [("flushed", {"service": "answers", "entries": 1})]
+    assert not done(cache, "get", query="what is the price of tea").result["hit"]
+    assert done(cache, "put", query="what is it", answer=2).result == {"entry": "answers-2"}

@@ -190,3 +190,14 @@ def test_the_topology_is_what_services_and_the_suite_declare() -> None:
 def test_a_trial_that_a_scenario_launches_is_planned_like_any_other() -> None:
     start = Start(trial="a/b@burst:12", case="a/b", tenant="acme", seed=4, scenario="burst")
     assert Planned.of(start) == Planned("a/b@burst:12", "a/b", 12, "acme", 4, start)
+
+
+def test_what_a_case_expects_goes_over_the_defaults_key_by_key() -> None:
+    defaults = Defaults.model_validate({"expect": {"outcome": "completes", "max_attempts": 3}})
+    own = Case.model_validate({"id": "a", "task": "x", "expect": {"outcome": "either"}})
+    plain = Case.model_validate({"id": "b", "task": "x"})
+    expected = [defaults.applied(case).expect for case in (own, plain)]
+    assert [(one.outcome, one.max_attempts) for one in expected if one is not None] == [
+        ("either", 3),
+        ("completes", 3),
+    ]

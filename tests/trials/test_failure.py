@@ -37,6 +37,10 @@ from proofrig.verifiers.verifier import Verdict
         (Facts(passed=True, infra_error=True), "infra"),
         (Facts(passed=True, harness_error=True), "harness"),
         (Facts(passed=None), "harness"),
+        (Facts(passed=None, unfired=True), "unfired"),
+        (Facts(passed=None, unfired=True, limited=True, ending="error"), "unfired"),
+        (Facts(passed=True, unfired=True), ""),
+        (Facts(passed=False, unfired=True), "agent"),
         (Facts(passed=True, diverged=True), "diverged"),
         (Facts(passed=False, diverged=True, ending="timeout"), "diverged"),
         (Facts(infra_error=True, diverged=True), "infra"),
@@ -46,8 +50,8 @@ def test_class(facts: Facts, expected: str) -> None:
     assert classify(facts) == expected
 
 
-def test_every_row_is_reachable_and_only_infra_and_harness_leave_the_denominator() -> None:
-    assert {name for name, _ in RULES} - MEASURED == {"infra", "harness"}
+def test_every_row_is_reachable_and_what_is_nobodys_fault_leaves_the_denominator() -> None:
+    assert {name for name, _ in RULES} - MEASURED == {"infra", "harness", "unfired"}
 
 
 def test_verdicts_as_one() -> None:

@@ -11,15 +11,23 @@ import pytest
 
 from proofrig.agents.agent import Ending, Reply
 from proofrig.agents.gate import Ticket
-from proofrig.faults.disorder import Disorder
-from proofrig.faults.kill import Kill, Point
+from proofrig.faults._kill_points import KillPoint, Point
+from proofrig.faults.fault import Fault
+from proofrig.faults.late_result import LateResult
+from proofrig.faults.latency import Latency
 from proofrig.gateways.gateway import RunClock
 from proofrig.history.action import Action
 from proofrig.history.history import History
 from proofrig.history.journal import Journal
 from proofrig.scenarios.scenario import Start
 from proofrig.suites import Planned
-from proofrig.trials.launched import is_unjudged, of_begin, passed_unjudged, write_notes
+from proofrig.trials.launched import (
+    is_unjudged,
+    of_begin,
+    passed_unjudged,
+    write_kill,
+    write_notes,
+)
 
 ORIGIN = 1_000
 
@@ -45,11 +53,20 @@ def ticket(intended_ns: int, started_ns: int) -> Ticket:
     return made
 
 
-def noted(tmp_path: Path, ran: Ran, started: Start) -> dict[str, dict[str, Any]]:
+def noted(
+    tmp_path: Path, ran: Ran, started: Start, faults: tuple[Fault, ...] = ()
+) -> dict[str, dict[str, Any]]:
     """The notes of a trial, by name."""
     journal = Journal(tmp_path, "runner", lambda: 7)
     payloads = SimpleNamespace(get=lambda digest: None)
-    stage: Any = SimpleNamespace(journal=journal, clock=RunClock(ORIGIN), payloads=payloads)
+    stage: Any = SimpleNamespace(
+        journal=journal,
+        clock=RunClock(ORIGIN),
+        payloads=payloads,
+        faults=faults,
+        kill_of=lambda planned: planned.start.kill,
+    )
+    write_kill(stage, ran, Planned.of(started))
     write_notes(stage, ran, started)
     journal.close()
     notes = [e for e in History(tmp_path).entries() if e.name != "segment"]
@@ -97,20 +114,50 @@ def test_one_that_was_never_released_was_not_launched(tmp_path: Path) -> None:
 def test_a_kill_inside_the_agent_is_told_when_it_came_to_it(
     tmp_path: Path, point: Point, ending: Ending, told: bool
 ) -> None:
-    found = noted(tmp_path, Ran(reply=Reply(ending=ending)), start(kill=Kill(point)))
+    found = noted(tmp_path, Ran(reply=Reply(ending=ending)), start(kill=KillPoint(point)))
     assert ("kill" in found) == told
     if told:
         assert found["kill"]["point"] == point
 
 
+def test_a_kill_inside_the_agent_that_a_suite_declares_is_a_fault(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "runner", lambda: 7)
+    kill = KillPoint("mid_bytes", 2, fault="torn", number=3)
+    stage: Any = SimpleNamespace(journal=journal, kill_of=lambda planned: kill)
+    write_kill(stage, Ran(reply=Reply(ending="killed")), Planned.of(start()))
+    journal.close()
+    note, fault = [e for e in History(tmp_path).entries() if e.name != "segment"]
+    assert (note.kind, fault.kind, note.name, fault.name) == ("note", "fault", "kill", "kill")
+    assert fault.attrs == {
+        "fault": "torn",
+        "number": 3,
+        "at": "process",
+        "nth": 2,
+        "point": "mid_bytes",
+    }
+
+
 def test_what_was_accepted_is_looked_for_only_under_disorder(tmp_path: Path) -> None:
-    disorder = Disorder(("late",), 0.5, 1.0, 1)
-    assert noted(tmp_path, Ran(), start(disorder=disorder)) == {}
+    looked: list[str] = []
+
+    class Watched(Ran):
+        @property
+        def actions(self) -> tuple[Action, ...]:  # type: ignore[override]
+            looked.append("looked")
+            return ()
+
+        @actions.setter
+        def actions(self, given: tuple[Action, ...]) -> None: ...
+
+    assert noted(tmp_path, Watched(), start(), (LateResult(),)) == {}
+    assert looked == ["looked"]
+    assert noted(tmp_path, Watched(), start(), (Latency(),)) == {}
+    assert looked == ["looked"]
 
 
 @pytest.mark.parametrize(
     ("given", "unjudged"),
-    [({}, False), ({"task": "another"}, True), ({"kill": Kill("after_ack")}, True)],
+    [({}, False), ({"task": "another"}, True), ({"kill": KillPoint("after_ack")}, True)],
 )
 def test_who_was_asked_something_else_or_killed_is_not_judged(
     given: dict[str, Any], unjudged: bool

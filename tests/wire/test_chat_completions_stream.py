@@ -145,6 +145,15 @@ def test_the_usage_chunk_is_taken_out_and_nothing_else() -> None:
     assert got + stripper.flush() == before + azure + chunk({}, "stop", usage=USAGE) + after
 
 
+def test_a_chunk_with_a_choice_passes_before_it_has_ended() -> None:
+    event = chunk({"content": "some words"})
+    cut = event.index(b"words")
+    stripper = CODEC.usage_stripper()
+    assert (stripper.feed(event[:cut]), stripper.feed(event[cut:])) == (event[:cut], event[cut:])
+    unknown = b'data: {"id":"c"'
+    assert (stripper.feed(unknown), stripper.flush()) == (b"", unknown)
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_the_usage_chunk_goes_with_its_whole_line_end(end: bytes) -> None:
     kept = [chunk({"content": "x"}).replace(b"\n", end), b"data: [DONE]" + end + end]

@@ -57,9 +57,10 @@ class EnvironmentSettings:
     host's, by which its processes are found). trial: whose process it is, "" when it is of many.
     history: the folder that observers in the agent write to, "" where nothing is observed;
     origin_ns: the run's beginning (`time.monotonic_ns`). files: absolute globs of files that agents
-    share, by service. redis: the ports of Redis proxies. mcp: server name -> argv of a stdio
-    server, or None for one that is reached by URL. user: the suite's `env:`. parent: what to pass
-    on from; the runner's own environment when None.
+    share, by service. redis: the ports of Redis proxies. proxy: variables by which clients find
+    the egress gateway, None takes one out. default_urls: vendors whose clients are to keep their
+    own URLs. mcp: server name -> argv of a stdio server, or None for one that is reached by URL.
+    user: the suite's `env:`. parent: what to pass on from; the runner's own environment when None.
     """
 
     port: int
@@ -70,6 +71,8 @@ class EnvironmentSettings:
     origin_ns: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
     redis: Mapping[str, int] = field(default_factory=dict)
+    proxy: Mapping[str, str | None] = field(default_factory=dict)
+    default_urls: frozenset[str] = frozenset()
     seed: int = 0
     shared: bool = False
     mcp: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
@@ -88,15 +91,17 @@ def trial_environment(settings: EnvironmentSettings) -> dict[str, str]:
         if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)
     }
     env.update(TELEMETRY_OPT_OUTS)
+    if "api.openai.com" not in settings.default_urls:
+        env.update(OPENAI_BASE_URL=f"{root}/v1", OPENAI_API_BASE=f"{root}/v1")
+    if "api.anthropic.com" not in settings.default_urls:
+        env["ANTHROPIC_BASE_URL"] = root
     env.update(
-        OPENAI_BASE_URL=f"{root}/v1",
-        OPENAI_API_BASE=f"{root}/v1",
         OPENAI_API_KEY=key,
-        ANTHROPIC_BASE_URL=root,
         ANTHROPIC_API_KEY=key,
         PROOFRIG_TOKEN=settings.token,
         PROOFRIG_TOOLS_URL=f"{root}/tools",
         PROOFRIG_SERVICES_URL=f"{root}/services",
+        PROOFRIG_REFRESH_URL=f"{root}/auth/token",
         PROOFRIG_SEED=str(settings.seed),
         PYTHONUNBUFFERED="1",
     )
@@ -117,7 +122,12 @@ def trial_environment(settings: EnvironmentSettings) -> dict[str, str]:
             env[mcp_variable(name, "URL")] = f"{root}/mcp/{name}"
         else:
             env[mcp_variable(name, "COMMAND")] = json.dumps(list(argv))
-    direct = _no_proxy(parent)
+    for name, value in settings.proxy.items():
+        if value is None:
+            env.pop(name, None)
+        else:
+            env[name] = value
+    direct = _no_proxy({} if settings.proxy else parent)
     env.update(NO_PROXY=direct, no_proxy=direct)
     env.update(settings.user)
     return env

@@ -32,6 +32,7 @@ from proofrig.authority.rules import (
     BY_DEFAULT,
     RISKS,
     PolicySettings,
+    Risk,
     check_policy,
     read_policy,
     settings_of,
@@ -225,12 +226,17 @@ class Policy:
     def _allowed_by_default(self, name: str) -> bool:
         if self.written.default != "strict":
             return self.written.default == "allow"
-        risk = "read_only" if name.startswith("llm.") else "side_effect"
+        risk = self.risk_of(name) or ("read_only" if name.startswith("llm.") else "side_effect")
+        return risk in _HARMLESS
+
+    def risk_of(self, name: str) -> Risk | None:
+        """The class that the policy declares of an action's name; None where it says nothing."""
+        found = None
         # The glob that says most of the name comes last, the riskier of two that say as much.
         for glob, declared in self._risks:
             if matcher([glob])(name):
-                risk = declared
-        return risk in _HARMLESS
+                found = declared
+        return found
 
 
 def load_policy(path: Path) -> Policy:

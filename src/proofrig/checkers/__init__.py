@@ -14,6 +14,7 @@ MODULES = (
     *("dirty_read", "stale_read", "retry_amplification", "synchronised_retries"),
     *("tenant_exhaustion", "pool_starvation", "deadlock", "lock_order", "lock_release"),
     *("stale_holder", "torn_write", "stale_result", "leftover_state", "topology"),
+    *("faults_fired", "duplicate_effects", "partial_as_complete"),
     *("runaway_loop", "call_flood", "free_commit", "signature_drift", "fan_out", "hand_off"),
 )
 

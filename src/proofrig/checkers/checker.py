@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import msgspec
 
 from proofrig.anomalies.signature import Signature
+from proofrig.checkers.injected import Declared
 from proofrig.history.action import Action, Entry
 
 Verdict = Literal["valid", "unknown", "invalid"]
@@ -80,14 +81,19 @@ def _nothing(digest: str) -> bytes | None:
     return None
 
 
+def _undeclared(name: str) -> bool | None:
+    return None
+
+
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """What a checker knows of the scenario before it sees anything of it; of a run without
-    scenarios nothing but the payloads and the signature.
+    scenarios nothing but what does not depend on them.
 
     params: the scenario's parameters. topology: service -> what the suite declares of it, with its
     `type`. tenants: tenant -> weight. baseline: what the same checker came to in the sequential
     scenario of the same run; None without one. signature: of an earlier run that this one is held
-    against; None without one. payload: bytes by digest, None when not kept.
+    against; None without one. payload: bytes by digest, None when not kept. faults: those that the
+    run declares. changes: whether an action of this name changes something; None: nobody says.
     """
 
     scenario: str = ""
@@ -98,14 +104,16 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Checked | None = None
     signature: Signature | None = None
     payload: Callable[[str], bytes | None] = _nothing
+    faults: tuple[Declared, ...] = ()
+    changes: Callable[[str], bool | None] = _undeclared
 
 
 class Checker(Protocol):
     """A checker of one scenario. Made with its `Setting`.
 
     reads: the beginnings of the action names it is handed (`"kv."`; `""` for all). notes: the
-    `<kind>.<name>` of the other entries it is handed (`"note.kill"`, `"trial.begin"`). timing: its
-    verdict rests on times, which a rig that lags cannot tell.
+    `<kind>.<name>` of the other entries it is handed (`"note.kill"`, `"trial.begin"`; `"fault."`
+    for all of a kind). timing: its verdict rests on times, which a rig that lags cannot tell.
     """
 
     name: ClassVar[str]

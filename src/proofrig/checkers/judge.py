@@ -27,6 +27,7 @@ SEQUENTIAL = "sequential"
 LAUNCH = "launch"
 LAG = "lag_p99_ms"
 LAG_LIMIT_MS = 20.0
+NOTHING_KNOWN = Setting()
 
 
 class ScenarioChecked(msgspec.Struct):
@@ -84,6 +85,8 @@ class _Scene:
             # An end without a beginning belongs to what was cut off before this scenario began.
             if action is not None and (action.reserve or action.start):
                 self.action(action)
+            if entry.kind == "fault":
+                self.note(entry)
         else:
             self.note(entry)
 
@@ -107,7 +110,10 @@ class _Scene:
         name = f"{entry.kind}.{entry.name}"
         readers = self._notes.get(name)
         if readers is None:
-            readers = self._notes[name] = [one for one in self.checkers if name in one.notes]
+            names = {name, f"{entry.kind}."}
+            readers = self._notes[name] = [
+                one for one in self.checkers if not names.isdisjoint(one.notes)
+            ]
         for reader in readers:
             try:
                 reader.note(entry)
@@ -142,17 +148,18 @@ def _failure(error: Exception) -> str:
 
 
 class Judge:
-    """A fold: every entry of a run in, what the checkers `kinds` found in each scenario out."""
+    """A fold: every entry of a run in, what the checkers `kinds` found in each scenario out.
+    `known`: what all checkers know of the run, besides the payloads and the signature."""
 
     def __init__(
         self,
         payload: Callable[[str], bytes | None],
         kinds: Sequence[type[Checker]] = CHECKERS,
         signature: Signature | None = None,
+        known: Setting = NOTHING_KNOWN,
     ) -> None:
-        self._payload = payload
+        self._known = msgspec.structs.replace(known, payload=payload, signature=signature)
         self._kinds = kinds
-        self._signature = signature
         self._always = [kind for kind in kinds if getattr(kind, "always", False)]
         self._plain = bool(self._always)  # no scenario has been seen so far
         self._scene: _Scene | None = None
@@ -170,9 +177,8 @@ class Judge:
         elif self._scene is not None:
             self._scene.step(entry)
         elif self._plain:
-            plain = Setting(signature=self._signature, payload=self._payload)
             begun = Entry(0, 0, "note", "scenario", attrs={"scenario": ""})
-            self._scene = _Scene(begun, self._always, lambda kind: plain)
+            self._scene = _Scene(begun, self._always, lambda kind: self._known)
             self._scene.step(entry)
 
     def result(self) -> list[ScenarioChecked]:
@@ -182,15 +188,14 @@ class Judge:
         return self._done
 
     def _setting(self, attrs: dict[str, Any], kind: type[Checker]) -> Setting:
-        return Setting(
+        return msgspec.structs.replace(
+            self._known,
             scenario=attrs["scenario"],
             agents=attrs.get("agents", 0),
             params=attrs.get("params", {}),
             topology=attrs.get("topology", {}),
             tenants=attrs.get("tenants", {}),
             baseline=self._baseline.get(kind.name),
-            signature=self._signature,
-            payload=self._payload,
         )
 
     def _close(self, *, ended: bool) -> None:

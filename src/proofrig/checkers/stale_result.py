@@ -30,6 +30,9 @@ from proofrig.checkers.checker import (
 )
 from proofrig.history.action import Action, Entry
 
+TWICE = "duplicate_delivery"
+_DISORDERS = {"late_result": "late", "reordered_results": "out of order", TWICE: "twice"}
+
 
 class _Call(msgspec.Struct, gc=False):
     """A tool call that has ended; `model_id` is what the model called it."""
@@ -70,9 +73,7 @@ class StaleResult:
 
     name: ClassVar[str] = "stale_result"
     reads: ClassVar[tuple[str, ...]] = ("tool.", "queue.receive", "queue.ack")
-    notes: ClassVar[tuple[str, ...]] = (
-        *("note.accepted", "note.superseded", "note.disorder", "trial.end"),
-    )
+    notes: ClassVar[tuple[str, ...]] = ("note.accepted", "note.superseded", "trial.end")
     timing: ClassVar[bool] = False
 
     def __init__(self, setting: Setting) -> None:
@@ -90,6 +91,10 @@ class StaleResult:
             trial.calls[action.id] = _Call(what, action.outcome, ended(action), model_id)
             if model_id:
                 trial.by_model_id.setdefault(model_id, []).append(action.id)
+            for fault in action.faults:
+                if _kind(fault):
+                    self._disordered += 1
+                    trial.disordered[action.id] = fault
             return
         message = action.attr("message")
         if not message or action.outcome != "ok":
@@ -110,9 +115,6 @@ class StaleResult:
         if entry.name == "superseded":
             self._superseded += 1
             trial.superseded.setdefault(call, entry)
-        elif entry.name == "disorder":
-            self._disordered += 1
-            trial.disordered[call] = entry
         else:
             self._accept(trial, entry)
 
@@ -229,6 +231,8 @@ class StaleResult:
         )
 
 
-def _kind(disorder: Entry | None) -> str:
-    """What was done to a result; "" when nothing was."""
-    return str(disorder.attrs.get("kind", "")) if disorder is not None else ""
+def _kind(fault: Entry | None) -> str:
+    """What a fault did to the delivery of a result; "" when nothing was done to it."""
+    if fault is None or (fault.name == TWICE and fault.attrs.get("what") != "result"):
+        return ""
+    return _DISORDERS.get(fault.name, "")

@@ -44,6 +44,22 @@ if TYPE_CHECKING:
     help="Further packs of faults, such as flaky-network. Repeatable.",
 )
 @click.option("--no-faults", "faultless", is_flag=True, help="Without the suite's own faults.")
+@click.option("--record", is_flag=True, help="Keep what comes from outside, as `record` does.")
+@click.option(
+    "--replay", default="", metavar="RUN", help="Answer from the recording of RUN, or of a folder."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["strict", "record-missing", "live"]),
+    help="What is not recorded: fails its trial (default), goes out and is recorded anew; or "
+    "everything goes out.",
+)
+@click.option("--timing", metavar="PACE", help="Of a replay: instant (default), recorded, 0.5, ...")
+@click.option(
+    "--replay-tools",
+    type=click.Choice(["remote", "all", "none"]),
+    help="Which tools are replayed; default: those behind a URL.",
+)
 @click.option("--case", "cases", multiple=True, help="Only this case; * and ? match. Repeatable.")
 @click.option("--tag", "tags", multiple=True, help="Only cases with this tag. Repeatable.")
 @click.option("-k", "--grep", default="", help="Only cases whose id matches this expression.")
@@ -60,7 +76,17 @@ if TYPE_CHECKING:
 @output_option
 @root_option
 @store_option
-def command(
+def command(**asked: Any) -> int:
+    """Run SUITE (a file or a folder; default: here).
+
+    Exit codes: 0 pass, 1 gate failed, 2 usage or config, 3 internal, 4 inconclusive, 5 nothing
+    ran, 6 infra or budget stopped it, 130 interrupted.
+    """
+    return carry_out(**asked)
+
+
+def carry_out(
+    *,
     suite: Path,
     fail_under: float | None,
     as_json: bool,
@@ -69,11 +95,7 @@ def command(
     outputs: tuple[Path, ...],
     **asked: Any,
 ) -> int:
-    """Run SUITE (a file or a folder; default: here).
-
-    Exit codes: 0 pass, 1 gate failed, 2 usage or config, 3 internal, 4 inconclusive, 5 nothing
-    ran, 6 infra or budget stopped it, 130 interrupted.
-    """
+    """Run a suite as its options ask for it; the exit code."""
     from proofrig.cli.conclusion import check_outputs, conclude
     from proofrig.cli.progress import Reporter
     from proofrig.evaluation import run
@@ -91,10 +113,32 @@ def command(
             click.echo("no case is selected; nothing ran", err=True)
             return 5
         options = replace(options, only=only)
-    options = held_against(against, options)
+    options = held_against(against, _taped(options, asked))
     with Reporter(loaded.name, silent=quiet or as_json) as reporter:
         run_dir, conclusion = asyncio.run(run(loaded, path, options, reporter.update))
     return conclude(loaded, run_dir, conclusion, options, outputs, as_json=as_json, quiet=quiet)
+
+
+def _taped(options: Options, asked: Mapping[str, Any]) -> Options:
+    """The options with what is recorded or replayed. Raises UsageError."""
+    from proofrig.errors import UsageError
+
+    how = {"mode": "mode", "timing": "timing", "replay_tools": "tools"}
+    given = {key: asked[name] for name, key in how.items() if asked[name] is not None}
+    if asked["record"]:
+        if options.scenarios:
+            raise UsageError("what is recorded is a plain run; leave --scenario out")
+        options = replace(options, record=True)
+    if not asked["replay"]:
+        if given:
+            name = next(iter(given)).replace("tools", "replay-tools")
+            raise UsageError(f"--{name} belongs to a replay; name one with --replay RUN")
+        return options
+    from proofrig.cli.replaying import replayed
+
+    if "mode" in given:
+        given["mode"] = given["mode"].replace("-", "_")
+    return replayed(options, asked["replay"], given)
 
 
 def options_of(asked: Mapping[str, Any]) -> Options:

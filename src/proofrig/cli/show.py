@@ -14,10 +14,16 @@ from proofrig.cli.options import root_option, run_argument, store_option
 @click.argument("what", default="")
 @click.option("--against", help="Another run: print where the two manifests differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of the run as JSON.")
+@click.option(
+    "--canonical",
+    "plain",
+    is_flag=True,
+    help="Print its history without clocks: that of an equal run is the same text.",
+)
 @root_option
 @store_option
 def command(
-    run: str, what: str, against: str | None, as_json: bool, root: Path, store: str
+    run: str, what: str, against: str | None, as_json: bool, plain: bool, root: Path, store: str
 ) -> None:
     """Show RUN; with WHAT, one of its cases (`refund`) or trials (`refund:2`)."""
     from proofrig.cli.conclusion import read_conclusion, report_of
@@ -30,6 +36,14 @@ def command(
 
     options, console = Options(root=root, store=store), make_console()
     run_dir = find_run(run, options)
+    if plain:
+        from proofrig.history.canonical import canonical
+        from proofrig.history.history import History
+        from proofrig.history.payloads import PayloadReader
+
+        for line in canonical(History(run_dir).entries(), PayloadReader(run_dir).get):
+            click.echo(line)
+        return
     if against:
         other = manifests.read(find_run(against, options))
         lines = manifests.differences(manifests.read(run_dir), other)

@@ -19,7 +19,15 @@ from proofrig.faults.fault import Fault
 from proofrig.plugins import Member, find
 
 # In the order in which they are shown. Each module holds one class of the same name in CamelCase.
-MODULES: tuple[str, ...] = ("latency",)
+MODULES: tuple[str, ...] = (
+    *("latency", "slow_first_token", "stall", "trickle"),
+    *("reset", "close_early", "drop_terminal", "truncated_body", "partial_response"),
+    *("duplicate_events", "reordered_events", "malformed_utf8", "split_utf8"),
+    *("rate_limit", "http_error", "token_expiry", "html_page", "error_object"),
+    *("empty_result", "wrong_shape", "truncated_arguments", "schema_drift"),
+    *("stale_result", "huge_result", "late_result", "reordered_results", "duplicate_delivery"),
+    *("pool_hold", "kill", "pause", "lock_expiry", "cache_flush"),
+)
 
 __all__ = ["FAULTS", "MODULES", "AnyFault", "Fault"]
 

@@ -2,7 +2,10 @@
 
 Rules:
 1. A draw depends on the seed, the fault, the trial, what is called, and the number of that call in
-   its trial: not on times, other trials, or the order in which they come.
+   its trial: not on times, other trials, or the order in which they come. What is called is the
+   action's name, and what a tool, host or service is given: a trial may call it with several at
+   once. Models are asked one turn after another, and what they are sent holds ids that differ from
+   run to run.
 2. `times` counts what was struck, not what was drawn.
 3. What is to be undone is undone once: when its time comes, when its trial ends, or at `close`.
 """
@@ -26,14 +29,15 @@ Write = Callable[[Outbound, str, dict[str, Any]], None]
 class _Trial:
     """What is kept for one live trial."""
 
-    __slots__ = ("calls", "fitting", "memory", "struck", "undos")
+    __slots__ = ("calls", "ended", "fitting", "memory", "struck", "undos")
 
     def __init__(self) -> None:
         self.fitting: dict[int, int] = {}  # fault -> calls that fitted it
-        self.calls: dict[tuple[int, str], int] = {}  # fault and what was called -> how often
+        self.calls: dict[tuple[int, str], int] = {}  # fault, and what is called -> how often
         self.struck: dict[int, int] = {}
         self.memory: dict[int, dict[str, Any]] = {}
         self.undos: set[_Undo] = set()
+        self.ended = False
 
 
 class _Undo:
@@ -87,13 +91,14 @@ class Injector:
 
     def _drawn(self, number: int, fault: Fault, call: Outbound, kept: _Trial) -> Hit | None:
         nth = kept.fitting[number] = kept.fitting.get(number, 0) + 1
-        what = (number, call.name)
+        called = _called(call)
+        what = (number, called)
         place = kept.calls[what] = kept.calls.get(what, 0) + 1
         if not fault.on.meant(nth) or not fault.when.holds(self._clock(), call.began_ns):
             return None
         if fault.times is not None and kept.struck.get(number, 0) >= fault.times:
             return None
-        rng = random.Random(_draw(self._seed, number, fault.title, call.trial, call.name, place))
+        rng = random.Random(_draw(self._seed, number, fault.title, call.trial, called, place))
         if rng.random() >= fault.probability:
             return None
 
@@ -104,6 +109,8 @@ class Injector:
 
         def later(after_s: float, how: Callable[[], None]) -> None:
             undo = _Undo(how)
+            if kept.ended:  # by a call that was still on its way
+                return undo()
             kept.undos.add(undo)
             undo.timer = asyncio.get_running_loop().call_later(after_s, self._undone, kept, undo)
 
@@ -118,7 +125,10 @@ class Injector:
     def end(self, trial: str) -> None:
         """A trial has ended: what was done to it is undone, what was kept of it is forgotten."""
         kept = self._trials.pop(trial, None)
-        for undo in kept.undos if kept is not None else ():
+        if kept is None:
+            return
+        kept.ended = True
+        for undo in kept.undos:
             with suppress(Exception):  # its processes or its pool may be gone
                 undo()
 
@@ -137,6 +147,13 @@ async def carry(strikes: Sequence[tuple[Fault, Hit]], onward: Onward) -> Answer:
 
 def _bound(fault: Fault, hit: Hit, onward: Onward) -> Onward:
     return lambda: fault.strike(hit, onward)
+
+
+def _called(call: Outbound) -> str:
+    """What is called, the same in every run of the same suite and seed."""
+    if call.surface == "llm":
+        return call.name
+    return f"{call.name} {hashlib.blake2b(call.body, digest_size=8).hexdigest()}"
 
 
 def _draw(seed: int, *what: object) -> int:

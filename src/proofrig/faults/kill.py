@@ -1,89 +1,99 @@
-"""Kill an agent at a named point of a write, as a crash or an eviction would.
-
-    before_write  the write has arrived, nothing of it is done        in the rig
-    mid_bytes     some bytes of a file are written, the rest are not  in the agent's own process
-    before_rename the new file is whole, the old one still in place   in the agent's own process
-    after_write   it is done, and nobody has told the agent           in the rig
-    after_ack     it is done and acknowledged, nothing after it       in the rig
-
-Rules:
-1. SIGKILL to every process of the trial, found by the token in their environment; nothing of the
-   trial is told or can clean up.
-2. A kill happens once; the history says at which point and during which action. An agent whose
-   process is not ours to kill goes on, and the history says nothing.
-3. A point that is never reached kills nobody: the trial ends as it would, and no note is written.
-"""
+"""The agent's processes are killed: between its calls, or in the middle of a write."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, Protocol
+import random
+from collections.abc import Iterable
+from typing import ClassVar, Literal, Self, get_args
 
-import msgspec
+from pydantic import Field, model_validator
 
-from proofrig.sandboxes.process import halt, sweep
+from proofrig.faults._kill_points import KillPoint, Point
+from proofrig.faults.fault import Count, Fault, Hit, Onward, When
+from proofrig.wire.answer import Answer, Cut, read, rebodied
+from proofrig.wire.outbound import Outbound, Surface
 
-Point = Literal["before_write", "mid_bytes", "before_rename", "after_write", "after_ack"]
-POINTS: tuple[Point, ...] = (
-    "before_write",
-    "mid_bytes",
-    "before_rename",
-    "after_write",
-    "after_ack",
-)
-IN_THE_AGENT: tuple[Point, ...] = ("mid_bytes", "before_rename")
+# What is known of a trial before it begins, and so of whom a write point is aimed at.
+_OF_TRIAL = ("tenant", "agent", "case", "scenario")
+_WRITES = get_args(Point)
 
 
-class Kill(msgspec.Struct, frozen=True):
-    """Where an agent is killed: at its `nth` write that is at this point. `path`: a glob on the
-    files it writes; `bytes`: how many of them still get there (`mid_bytes`)."""
+class Kill(Fault):
+    """SIGKILL to every process of the trial, `before_call` or `after_call` of what `on` names, or
+    at a point of its nth write (`on.nth`, a number). An agent whose processes are not the rig's to
+    kill goes on, and was not struck."""
 
-    point: Point
-    nth: int = 1
-    path: str = "*"
-    bytes: int = 16
+    surfaces: ClassVar[tuple[Surface, ...]] = ("llm", "tool", "egress", "service")
+    summary: ClassVar[str] = "the agent's processes are killed"
+
+    kind: Literal["kill"] = "kill"
+    point: Literal["before_call", "after_call"] | Point = Field(
+        default="before_call", description="When, around the call; or where in a write."
+    )
+    path: str = Field(default="*", description="Of writes to files: whose path fits this glob.")
+    bytes: Count = Field(default=16, description="What still gets into a file, at mid_bytes.")
+
+    @model_validator(mode="after")
+    def _writes_are_aimed_at_trials(self) -> Self:
+        if self.point not in _WRITES:
+            return self
+        named = self.on.model_dump(exclude_none=True, exclude={*_OF_TRIAL, "nth"})
+        if named:
+            raise ValueError(
+                f"kill at {self.point}: `on` may name {', '.join(_OF_TRIAL)} and nth there, it "
+                f"names {next(iter(named))}"
+            )
+        if not (self.on.nth is None or isinstance(self.on.nth, int)):
+            raise ValueError(f"kill at {self.point}: expected one number as `on.nth`")
+        if self.when != When():
+            raise ValueError(f"kill at {self.point}: it has no `when`; the nth write is its time")
+        return self
+
+    def point_of(self, trial: Outbound, number: int, seed: int) -> KillPoint | None:
+        """Where a trial, known as a call of which nothing else is known, is to be killed by this
+        fault, the `number`th of its run; None when it is not, or not in a write."""
+        if self.point not in _WRITES or not self.on.fits(trial):
+            return None
+        if random.Random(f"kill {seed} {number} {trial.trial}").random() >= self.probability:
+            return None
+        nth = self.on.nth if isinstance(self.on.nth, int) else 1
+        return KillPoint(
+            self.point,  # type: ignore[arg-type]
+            nth,
+            self.path,
+            self.bytes,
+            self.title,
+            number,
+        )
+
+    async def strike(self, hit: Hit, onward: Onward) -> Answer:
+        if self.point in _WRITES:
+            return await onward()
+        if self.point == "before_call":
+            self._kill(hit)
+            return await onward()
+        answer = await onward()
+        whole = rebodied(answer, await read(answer))
+        try:
+            self._kill(hit)
+        except Cut:
+            whole.close()
+            raise
+        return whole
+
+    def _kill(self, hit: Hit) -> None:
+        """Raises Cut when somebody was killed: nobody is there to read an answer."""
+        killed = hit.around.kill(hit.call.token)
+        if killed:
+            hit.struck(point=self.point, processes=killed)
+            raise Cut
 
 
-class Victim(Protocol):
-    """The trial that may be killed."""
-
-    @property
-    def token(self) -> str: ...
-    @property
-    def kill(self) -> Kill | None: ...
-
-
-class Kills:
-    """The rig's side: told of every point that a trial reaches. `note(victim, attrs)` writes the
-    note `kill`, with the operating system when it returns."""
-
-    def __init__(
-        self,
-        note: Callable[[Any, dict[str, Any]], None],
-        slay: Callable[[str], int] = sweep,
-        halt: Callable[[str], int] = halt,
-    ) -> None:
-        self._note = note
-        self._slay = slay
-        self._halt = halt
-        self._reached: dict[str, int] = {}
-
-    def reached(self, point: str, victim: Victim, action: str) -> bool:
-        """A write of `victim` has come to `point`. Blocks until its processes are killed; True when
-        they were: a write that was not done yet is not to be done then."""
-        kill = victim.kill
-        if kill is None:
-            return False
-        if point == "after_write" and kill.point == "after_ack":
-            if self._reached.get(victim.token, 0) + 1 == kill.nth:
-                self._halt(victim.token)  # it gets its answer, and does nothing more with it
-            return False
-        if kill.point != point:
-            return False
-        count = self._reached[victim.token] = self._reached.get(victim.token, 0) + 1
-        if count != kill.nth:
-            return False
-        if not self._slay(victim.token):
-            return False  # it runs where nobody can kill it
-        self._note(victim, {"point": point, "at": action})
-        return True
+def kill_point(faults: Iterable[Fault], seed: int, trial: Outbound) -> KillPoint | None:
+    """Where a trial is killed in a write by the faults of a run; the first of them counts."""
+    points = (
+        fault.point_of(trial, number, seed)
+        for number, fault in enumerate(faults)
+        if isinstance(fault, Kill)
+    )
+    return next((point for point in points if point is not None), None)

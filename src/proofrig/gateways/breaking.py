@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from proofrig.wire.answer import Answer, Cut, How
+from proofrig.wire.answer import Answer, Cut, How, length_of
 
 _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: nothing is waited for, and the end is an RST
 
@@ -43,8 +43,8 @@ async def relay_pieces(
     of each chunk before it passes. What broke it, if it did: then the connection is broken too, and
     the answer has no end. Raises what reading raises, and ConnectionResetError."""
     response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
-    length = getattr(answer, "length", -1)
-    if length is not None and length >= 0:
+    length = length_of(answer)
+    if length >= 0:
         response.content_length = length
     await response.prepare(request)
     sent = 0
@@ -56,7 +56,8 @@ async def relay_pieces(
     except Cut as cut:
         break_off(request, cut.how)
         return response, cut
-    if 0 <= (length if length is not None else -1) != sent:
+    bodiless = request.method == "HEAD" or answer.status in (204, 304)
+    if 0 <= length != sent and not bodiless:
         break_off(request, "close")  # its head said another length
         return response, Cut("close")
     return response, None

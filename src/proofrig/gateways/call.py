@@ -30,6 +30,7 @@ from proofrig.gateways.charges import (
     seen,
 )
 from proofrig.gateways.gateway import Binding, Channel
+from proofrig.gateways.leg import Leg, stayed, told
 from proofrig.gateways.permission import amend, ask, watched
 from proofrig.gateways.retries import FIRST, Attempt, Failed, count_said
 from proofrig.gateways.upstream import UpstreamError, at_fault
@@ -39,7 +40,7 @@ from proofrig.wire.turn import Request, Turn, Usage
 
 if TYPE_CHECKING:
     from proofrig.gateways.desk import Desk
-    from proofrig.gateways.leg import Leg
+    from proofrig.gateways.throttle import Patience
 
 _encode = msgspec.json.Encoder().encode
 _SECOND_NS = 1_000_000_000
@@ -69,6 +70,7 @@ class Call:
         "held",
         "id",
         "leg",
+        "patience",
         "queue_ns",
         "received",
         "said",
@@ -105,6 +107,7 @@ class Call:
         self.digest = ""  # of the body, where the run is watched
         self.decoder: StreamDecoder | None = None
         self.leg: Leg | None = None  # where something stands in the way
+        self.patience: Patience | None = None  # where the vendor has ceilings
         self.settled = False
         self.status = self.received = self.assumed = 0
         self.queue_ns = self.backoff_ns = self.sent_ns = 0
@@ -180,7 +183,7 @@ class Call:
         turn = believed(turn)
         usage = turn.usage
         source: Source = "measured"
-        if status >= 300:
+        if status >= 300 or stayed(self.leg):
             usage = usage or Usage()
         elif usage is None or not turn.complete:
             broken = turn.finish == "error" and not turn.text and not turn.tool_calls
@@ -191,9 +194,7 @@ class Call:
         self.status = status
         nonsense = status < 300 and not good
         endpoint = self.desk.settings.endpoints[self.codec.api]
-        fault = {"infra": True} if nonsense or at_fault(endpoint, status) else None
-        if self.leg is not None and self.leg.struck:
-            fault = None  # it was asked for: how the agent takes it is what is measured
+        fault = {"infra": True} if nonsense else at_fault(endpoint, status)
         if model_failed and endpoint.simulated:
             fault = {"harness": True}
         self._commit(outcome, source, usage, turn, fault)
@@ -212,17 +213,20 @@ class Call:
         """The provider could not be reached, or broke off."""
         if self.settled:
             return
-        facts = {"infra": True, "error": str(error), "status": error.status}
         if error.definite:
-            self._release("unreachable", facts)
+            self._release("throttled" if error.throttled else "unreachable", error.facts)
         else:
             self.status = self.status or error.status
-            self._broken("fail", facts | {"status": self.status})
+            self._broken("fail", error.facts | {"status": self.status})
 
     def cut_off(self) -> None:
-        """A fault has broken the connection."""
-        if not self._finished():
-            why = {"error": "a fault broke the connection", "status": self.status}
+        """A fault has broken the connection, perhaps before the request left."""
+        if self._finished():
+            return
+        why = {"error": "a fault broke the connection", "status": self.status}
+        if stayed(self.leg):
+            self._release("never_sent", why)
+        else:
             self._broken("fail", why)
 
     def gone(self) -> None:
@@ -302,7 +306,7 @@ class Call:
             return
         turn = self.decoder.turn() if self.decoder is not None else Turn(self.codec.api)
         turn = msgspec.structs.replace(believed(turn), complete=False)
-        if not self.sent_ns:
+        if not self.sent_ns or (self.patience is not None and self.patience.held):
             self._release("never_sent", facts)
             return
         began = self.decoder is not None
@@ -315,7 +319,8 @@ class Call:
         with suppress(LedgerError):  # its hold had run out
             self.desk.context.authority.release(self.id, reason)
         times = {"queue_ns": self.queue_ns, "backoff_ns": self.backoff_ns}
-        self._write("release", {"reason": reason} | facts | times)
+        waited = self.patience.settle(0) if self.patience is not None else {}
+        self._write("release", {"reason": reason} | told(self.leg, facts) | times | waited)
         self._failed()
 
     def _commit(
@@ -363,10 +368,9 @@ class Call:
             attrs["ttft_ns"] = self.ttft_ns
         if turn.error:
             attrs["error"] = turn.error
-        if facts:
-            attrs |= facts
-        if self.leg is not None and (struck := self.leg.struck):
-            attrs["struck"] = struck
+        attrs |= told(self.leg, facts or {})
+        if self.patience is not None:
+            attrs |= self.patience.settle(charged.get("tokens", 0))
         ended = self._write("commit", attrs)
         if context.admission.watch is not None:
             self._tell_watch(attrs, usage, ended)

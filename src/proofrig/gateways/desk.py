@@ -12,6 +12,7 @@ from proofrig.gateways.call import Call
 from proofrig.gateways.conversations import Conversations
 from proofrig.gateways.gateway import Context
 from proofrig.gateways.retries import Retries
+from proofrig.gateways.throttle import Throttle
 from proofrig.gateways.upstream import Upstream, UpstreamLimits
 from proofrig.providers.provider import Endpoint
 from proofrig.wire.turn import Api, Request
@@ -63,6 +64,7 @@ class Desk:
     conversations: Conversations
     retries: Retries
     hold_ns: int  # how long a reservation lives without being settled
+    throttles: Mapping[Api, Throttle] = field(default_factory=dict)  # of those with ceilings
     open: set[Call | Aside] = field(default_factory=set)
     # How many tools were known, and what names mean that models know tools by.
     served: tuple[int, dict[str, str]] = field(default_factory=lambda: (0, {}))

@@ -29,9 +29,10 @@ from proofrig.gateways.decoding import reader_of
 from proofrig.gateways.headers import downstream_headers, upstream_headers
 from proofrig.gateways.identity import key_of
 from proofrig.gateways.leg import Leg, clear, outbound
+from proofrig.gateways.throttle import Patience
 from proofrig.gateways.upstream import LiveAnswer, Upstream, UpstreamError, path_of
 from proofrig.providers.provider import MODEL_FAILED
-from proofrig.wire.answer import Answer, Cut, streams
+from proofrig.wire.answer import Answer, Cut, length_of, streams
 from proofrig.wire.codec import WireError
 from proofrig.wire.turn import Turn
 
@@ -112,6 +113,10 @@ async def _send(desk: Desk, request: web.Request, call: Call, upstream: Upstream
     if query := request.query_string:
         path = f"{path}?{request.rel_url.raw_query_string or query}"
     once = partial(upstream.send, "POST", path, headers, call.upstream_body)
+    if (throttle := desk.throttles.get(call.codec.api)) is not None:
+        note = partial(desk.context.admission.write, "note", "throttle", call.binding, call.id)
+        call.patience = Patience(throttle, call, call.held.get("tokens", 0), note)
+        once = partial(throttle.carry, call.patience, once)
     leg = None if clear(desk.context) else _leg(desk, request, call)
     left = desk.settings.retries
     wait_s = desk.settings.backoff_s
@@ -189,15 +194,21 @@ async def _relay_pieces(request: web.Request, call: Call, answer: Answer) -> web
     """A body that a fault or a recording made: piece by piece, at its own pace."""
     came = bytearray()
     call.status = answer.status
-    length = getattr(answer, "length", -1)
+    length = length_of(answer)
 
     def seen(chunk: bytes) -> None:
         came.extend(chunk)
+        call.received = len(came)
         if len(came) == length:  # before the agent can know that it is whole
             _whole(call, answer, bytes(came))
 
     headers = downstream_headers(answer.headers)
-    response, cut = await relay_pieces(request, answer, headers, seen)
+    try:
+        response, cut = await relay_pieces(request, answer, headers, seen)
+    except UpstreamError as error:  # after the head: nothing else can be answered
+        call.fail(error)
+        break_off(request, "reset")
+        return broken()
     if cut is not None:
         call.cut_off()
     elif not call.settled:

@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 from proofrig.agents.environment import trace_id
-from proofrig.faults.disorder import Disorder
-from proofrig.faults.kill import Kill
+from proofrig.faults._kill_points import KillPoint
 from proofrig.gateways.admission import Admission
 
 if TYPE_CHECKING:
@@ -44,8 +43,8 @@ Channel = Literal["path", "baggage", "trace", "key", "none"]
 class Binding(msgspec.Struct, frozen=True):
     """A live trial as gateways know it. `token` is its secret; `scope` its authority path
     tenant/workflow/agent/run; `world` its directory or "". `state` is what its tools keep, the one
-    part that changes; `keep_state` says that its end is written down. `kill`, `disorder`: what is
-    done to it in its scenario. `gated`: its first request is written down as its arrival. `case`,
+    part that changes; `keep_state` says that its end is written down. `kill`: where
+    it is killed in a write. `gated`: its first request is written down as its arrival. `case`,
     `scenario`: what it belongs to; `faulted`: the suite's faults may strike it; `began_ns`: when it
     began."""
 
@@ -57,8 +56,7 @@ class Binding(msgspec.Struct, frozen=True):
     seed: int = 0
     state: dict[str, Any] = {}
     keep_state: bool = False
-    kill: Kill | None = None
-    disorder: Disorder | None = None
+    kill: KillPoint | None = None
     gated: bool = False
     case: str = ""
     scenario: str = ""

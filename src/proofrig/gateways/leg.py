@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proofrig.faults.fault import Hit
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proofrig.gateways.gateway import Binding, Context
 
 Send = Callable[[], Awaitable[Answer]]
+_BLAME = ("infra", "throttled")
 
 
 class Tape(Protocol):
@@ -30,30 +31,40 @@ class Tape(Protocol):
     async def carry(self, call: Outbound, send: Send) -> Answer:
         """The answer to a call. Raises what `send` raises."""
 
+    def close(self) -> None:
+        """End it. Raises InfraError when it could not be written."""
+
 
 class Leg:
-    """The leg of one call; `send` may be awaited again when the gateway tries again."""
+    """The leg of one call; `send` may be awaited again when the gateway tries again. carried: it
+    went out (or was replayed), however its answer fared."""
 
-    __slots__ = ("_context", "call", "hits")
+    __slots__ = ("_context", "call", "carried", "hits")
 
     def __init__(self, context: Context, call: Outbound) -> None:
         self._context = context
         self.call = call
         self.hits: list[Hit] = []
+        self.carried = False
 
     async def send(self, send: Send) -> Answer:
         """Carry the call out. Raises Cut where the connection is to break before any answer, and
         what `send` raises."""
-        context, call = self._context, self.call
-        tape = context.tape
-        onward = send if tape is None else lambda: tape.carry(call, send)
-        if context.faults is None or not call.faulted:
-            return await onward()
-        strikes = context.faults.upon(call)
-        if not strikes:
-            return await onward()
+        faults = self._context.faults
+        strikes = faults.upon(self.call) if faults is not None and self.call.faulted else []
         self.hits += [hit for _, hit in strikes]
-        return await carry(strikes, onward)
+        return await carry(strikes, lambda: self.outside(send))
+
+    async def outside(self, send: Send) -> Answer:
+        """What lies behind all faults: the answer as it comes from outside, or from the tape."""
+        self.carried = True
+        tape = self._context.tape
+        return await (send() if tape is None else tape.carry(self.call, send))
+
+    @property
+    def untouched(self) -> bool:
+        """True of a call that was sent with no fault upon it and no tape."""
+        return not self.hits and self._context.tape is None
 
     @property
     def struck(self) -> list[str]:
@@ -64,6 +75,20 @@ class Leg:
 def clear(context: Context) -> bool:
     """True when nothing stands in the way of any call."""
     return context.faults is None and context.tape is None
+
+
+def stayed(leg: Leg | None) -> bool:
+    """True when a fault answered in place of the provider, or broke off before: nothing left."""
+    return leg is not None and not leg.carried
+
+
+def told(leg: Leg | None, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of the end of a call. What fails where a fault struck was asked for, and is nobody
+    else's failure: how the agent takes it is what is measured."""
+    if leg is None or not leg.struck:
+        return dict(facts)
+    kept = {name: fact for name, fact in facts.items() if name not in _BLAME}
+    return kept | {"struck": leg.struck}
 
 
 def outbound(

@@ -26,6 +26,7 @@ from proofrig.gateways.headers import fixed_headers
 from proofrig.gateways.identity import Identity, identify, trace_of
 from proofrig.gateways.passing import Aside, api_of
 from proofrig.gateways.retries import Retries
+from proofrig.gateways.throttle import open_throttles
 from proofrig.gateways.upstream import UpstreamLimits, open_upstreams, path_of
 from proofrig.wire import CODECS
 from proofrig.wire.outbound import Outbound
@@ -46,14 +47,16 @@ class LlmGateway:
     def __init__(self, context: Context, settings: LlmSettings) -> None:
         self._context = context
         self._settings = settings
+        upstreams = open_upstreams(settings.endpoints, context.client, settings.limits)
         self._desk = Desk(
             context,
             settings,
-            open_upstreams(settings.endpoints, context.client, settings.limits),
+            upstreams,
             {api: fixed_headers(endpoint, api) for api, endpoint in settings.endpoints.items()},
             Conversations(max_bytes=settings.conversation_bytes),
             Retries(),
             hold_ns=settings.limits.longest_ns,
+            throttles=open_throttles(upstreams),
         )
         context.bindings.on_end.append(self._ended)
 
@@ -72,6 +75,8 @@ class LlmGateway:
         """Settle what is open as unknown and free what is kept."""
         for call in list(self._desk.open):
             call.give_up("the rig ended")
+        for throttle in self._desk.throttles.values():
+            throttle.close()
         if self._ended in self._context.bindings.on_end:
             self._context.bindings.on_end.remove(self._ended)
 

@@ -2,7 +2,8 @@
 
 Rules:
 1. Bodies pass byte for byte, both ways; streams pass chunk by chunk as they arrive, and stay open
-   for as long as both ends want. Only `Exchange` may answer in a server's place.
+   for as long as both ends want. Only `Exchange`, and what stands on a call's leg, may answer in a
+   server's place.
 2. Both protocol eras pass: sessions (`Mcp-Session-Id`) and stateless requests. A call of a session
    may be answered on a later stream; a call without one ends with its response.
 3. When either end hangs up, so does the other: since 2026-07-28 that is how a call is cancelled.
@@ -11,21 +12,28 @@ Rules:
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from proofrig.errors import ProofrigError
+from proofrig.errors import ProofrigError, ProviderError
+from proofrig.gateways.breaking import break_off, broken, relay_pieces
 from proofrig.gateways.gateway import Binding, Context
 from proofrig.gateways.headers import downstream_headers
-from proofrig.gateways.identity import Identity, without_trial
-from proofrig.gateways.mcp_messages import Exchange, refusal
+from proofrig.gateways.identity import Identity, key_of, without_trial
+from proofrig.gateways.leg import clear
+from proofrig.gateways.mcp_leg import McpLeg, data_of, with_data
+from proofrig.gateways.mcp_messages import Exchange, messages_of, refusal
 from proofrig.gateways.tool_action import Calls
+from proofrig.gateways.tool_leg import BROKE
+from proofrig.gateways.upstream import LiveAnswer
+from proofrig.wire.answer import Answer, Cut, read, streams
+from proofrig.wire.sse import EventSplitter
 
 SESSION = "mcp-session-id"
 TOKEN = "x-proofrig-token"  # to the rig's own server, which has to know whose call it is
@@ -115,29 +123,77 @@ class McpHttpGateway:
         try:
             if body:
                 verdict = await exchange.from_client(body)
-                if verdict.delay_s:
-                    await asyncio.sleep(verdict.delay_s)
                 if verdict.do in ("reply", "drop"):
                     return _answer(200 if verdict.body else 202, verdict.body)
                 if verdict.do == "send":
                     body = verdict.body
-            return await self._forward(request, server, exchange, body)
+            leg = self._leg(request, exchange, body)
+            return await self._forward(request, server, exchange, body, leg)
         finally:
             self._settle(request, identity, name, exchange)
 
+    def _leg(self, request: web.Request, exchange: Exchange, body: bytes) -> McpLeg | None:
+        """The leg of a POST of a live trial, where there is anything on it."""
+        identity = exchange.identity
+        if clear(self._context) or request.method != "POST" or not body:
+            return None
+        found = exchange.call_of(body)
+        binding = identity.binding if found is None else found[1].binding
+        if binding is None or (found is None and identity.state != "live"):
+            return None
+        messages = messages_of(body)
+        message = messages[0] if len(messages) == 1 else None
+        call = None if found is None else found[1]
+        leg = McpLeg(
+            self._context,
+            binding,
+            exchange.server,
+            message,
+            call,
+            headers=request.headers,
+            method="POST",
+            path=f"/mcp/{exchange.server}",
+            key=key_of(request.headers),
+        )
+        if call is not None:
+            call.leg = leg
+        return leg
+
     async def _forward(
-        self, request: web.Request, server: HttpServer, exchange: Exchange, body: bytes
+        self,
+        request: web.Request,
+        server: HttpServer,
+        exchange: Exchange,
+        body: bytes,
+        leg: McpLeg | None,
     ) -> web.StreamResponse:
-        headers = _upstream_headers(request, server, exchange.identity)
+        once = partial(self._send, request, server, exchange, body)
         try:
-            url = await server.started()
+            answer = await (once() if leg is None else leg.send(once))
+        except Cut as cut:
+            exchange.fail(BROKE, definite=True)
+            break_off(request, cut.how)
+            return broken()
         except ProofrigError as error:
-            exchange.fail(str(error), definite=True, infra=True)
+            exchange.fail(str(error), definite=error.definite, infra=True)
             return _answer(502, refusal(body, str(error)))
         try:
-            below = request.match_info.get("below")
-            query = request.rel_url.raw_query_string
-            target = url + (f"/{below}" if below else "") + (f"?{query}" if query else "")
+            return await _relay(request, exchange, answer, leg)
+        finally:
+            answer.close()  # a whole answer has given its connection back already
+            if leg is not None and leg.struck and (leg.truth is not None or not leg.carried):
+                exchange.close("a fault kept the answer from its agent")
+
+    async def _send(
+        self, request: web.Request, server: HttpServer, exchange: Exchange, body: bytes
+    ) -> LiveAnswer:
+        """Pass a request on. Raises ProofrigError."""
+        headers = _upstream_headers(request, server, exchange.identity)
+        url = await server.started()
+        below = request.match_info.get("below")
+        query = request.rel_url.raw_query_string
+        target = url + (f"/{below}" if below else "") + (f"?{query}" if query else "")
+        try:
             answer = await self._context.client.request(
                 request.method,
                 URL(target, encoded=True),
@@ -149,13 +205,8 @@ class McpHttpGateway:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             never = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
             text = f"proofrig: the MCP server {exchange.server} cannot be reached: {error}"
-            exchange.fail(text, definite=isinstance(error, never), infra=True)
-            return _answer(502, refusal(body, text))
-        try:
-            return await _relay(request, exchange, answer)
-        except BaseException:
-            answer.close()
-            raise
+            raise ProviderError(text, definite=isinstance(error, never)) from error
+        return LiveAnswer(answer, partial(_broke_off, exchange.server))
 
     def _exchange(self, request: web.Request, identity: Identity, server: str) -> Exchange:
         """One for each POST; a later stream of a session gets what its POSTs left open."""
@@ -188,101 +239,110 @@ class McpHttpGateway:
             self._sessions.pop(key).close("the trial ended before the server answered")
 
 
+def _broke_off(server: str, error: Exception) -> ProviderError:
+    text = f"proofrig: the MCP server {server} broke off its answer: {error}"
+    return ProviderError(text, definite=False)
+
+
 async def _relay(
-    request: web.Request, exchange: Exchange, answer: aiohttp.ClientResponse
+    request: web.Request, exchange: Exchange, answer: Answer, leg: McpLeg | None
 ) -> web.StreamResponse:
-    headers = downstream_headers(answer.headers)
-    kind = answer.content_type
-    if kind == "text/event-stream":
-        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
-        events = Events(exchange)
-        await response.prepare(request)
-        try:
-            async for chunk in answer.content.iter_any():
-                if passed := await events.feed(chunk):
-                    await response.write(passed)
-        except (aiohttp.ClientError, OSError) as error:
-            text = f"the server broke off its stream: {error}"
-            exchange.fail(text, definite=False, infra=True)
-            if request.transport is not None:
-                request.transport.abort()
-            return response
-        await response.write_eof(events.rest())
-        return response
+    if streams(answer):
+        return await _relay_stream(request, exchange, answer, leg)
+    if leg is not None and leg.hits:
+        return await _relay_pieces(request, exchange, await leg.readdressed(answer))
     try:
-        body = await answer.read()
-    except (aiohttp.ClientError, OSError) as error:
-        text = f"proofrig: the MCP server {exchange.server} broke off its answer: {error}"
-        exchange.fail(text, definite=False, infra=True)
-        return _answer(502, refusal(b"", text))
+        body = await (answer.read() if isinstance(answer, LiveAnswer) else read(answer))
+    except ProofrigError as error:
+        exchange.fail(str(error), definite=False, infra=True)
+        return _answer(502, refusal(b"", str(error)))
+    if body and leg is not None:
+        body = leg.addressed(body)
     if body:
         verdict = exchange.from_server(body)
-        if verdict.delay_s:
-            await asyncio.sleep(verdict.delay_s)
         body = body if verdict.do == "pass" else verdict.body
-    if exchange.waits and answer.status >= 400:
-        said = body[:300].decode("utf-8", "replace")
-        broke = answer.status >= 500
-        exchange.fail(f"HTTP {answer.status}: {said}", definite=True, infra=broke)
+    _end_at(exchange, answer.status, body)
+    headers = downstream_headers(answer.headers)
     return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body)
+
+
+async def _relay_stream(
+    request: web.Request, exchange: Exchange, answer: Answer, leg: McpLeg | None
+) -> web.StreamResponse:
+    headers = downstream_headers(answer.headers)
+    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+    events = Events(exchange, leg)
+    await response.prepare(request)
+    try:
+        while chunk := await answer.readany():
+            if passed := events.feed(chunk):
+                await response.write(passed)
+    except Cut as cut:
+        exchange.fail(BROKE, definite=False)
+        break_off(request, cut.how)
+        return response
+    except ProofrigError as error:
+        exchange.fail(str(error), definite=False, infra=True)
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+    await response.write_eof(events.rest())
+    return response
+
+
+async def _relay_pieces(
+    request: web.Request, exchange: Exchange, answer: Answer
+) -> web.StreamResponse:
+    """A body that a fault may have made: piece by piece, with the length its head says."""
+    came = bytearray()
+    length = getattr(answer, "length", -1)
+
+    def seen(chunk: bytes) -> None:
+        came.extend(chunk)
+        if len(came) == length:  # before the agent can know that it is whole
+            exchange.from_server(bytes(came))
+
+    response, cut = await relay_pieces(request, answer, downstream_headers(answer.headers), seen)
+    if cut is not None:
+        exchange.fail(BROKE, definite=False)
+    else:
+        exchange.from_server(bytes(came))
+        _end_at(exchange, answer.status, bytes(came))
+    return response
+
+
+def _end_at(exchange: Exchange, status: int, body: bytes) -> None:
+    """End what a body has not ended, when its status says that it failed."""
+    if exchange.waits and status >= 400:
+        said = body[:300].decode("utf-8", "replace")
+        exchange.fail(f"HTTP {status}: {said}", definite=True, infra=status >= 500)
 
 
 class Events:
     """A server-sent event stream on its way: each event is seen before its last byte passes."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, leg: McpLeg | None = None) -> None:
         self._exchange = exchange
-        self._held = bytearray()
-        self._scanned = 0
+        self._leg = leg
+        self._splitter = EventSplitter()
 
-    async def feed(self, chunk: bytes) -> bytes:
+    def feed(self, chunk: bytes) -> bytes:
         """What may pass now, after `chunk` came: every event that is whole."""
-        held = self._held
-        held += chunk
-        out = bytearray()
-        while (end := _event_end(held, self._scanned)) >= 0:
-            event = bytes(held[:end])
-            del held[:end]
-            self._scanned = 0
-            data = _data(event)
-            if data is None:
-                out += event
-                continue
-            verdict = self._exchange.from_server(data)
-            if verdict.delay_s:
-                await asyncio.sleep(verdict.delay_s)
-            if verdict.do == "pass":
-                out += event
-            elif verdict.body:
-                out += _other_lines(event) + b"data: " + verdict.body + b"\n\n"
-        self._scanned = max(0, len(held) - 3)
-        return bytes(out)
+        return b"".join(self._passed(event) for event in self._splitter.feed(chunk))
+
+    def _passed(self, event: bytes) -> bytes:
+        data = data_of(event)
+        if data is None:
+            return event
+        ours = data if self._leg is None else self._leg.addressed(data)
+        verdict = self._exchange.from_server(ours)
+        if verdict.do != "pass":
+            return with_data(event, verdict.body) if verdict.body else b""
+        return event if ours == data else with_data(event, ours)
 
     def rest(self) -> bytes:
         """What is left at the end of the stream: an event without its end."""
-        return bytes(self._held)
-
-
-def _event_end(held: bytearray, start: int) -> int:
-    """The index after the first blank line at or after `start`, or -1."""
-    ends = [
-        place + len(mark)
-        for mark in (b"\n\n", b"\r\n\r\n", b"\r\r")
-        if (place := held.find(mark, start)) >= 0
-    ]
-    return min(ends, default=-1)
-
-
-def _data(event: bytes) -> bytes | None:
-    """The data of an event, or None when it has none."""
-    lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line[:5] == b"data:"]
-    return b"\n".join(lines) if any(lines) else None
-
-
-def _other_lines(event: bytes) -> bytes:
-    """What an event says besides its data: its kind, the id to go on from."""
-    lines = (line for line in event.splitlines() if line and line[:5] != b"data:")
-    return b"".join(line + b"\n" for line in lines)
+        return self._splitter.held()
 
 
 def _upstream_headers(

@@ -1,7 +1,7 @@
 """What passes between an agent and an MCP server, message by message: where calls are decided.
 
-Both taps bring every message of interest here, and do what the `Verdict` says. This is the one
-place where a message may be answered, changed, dropped or delayed; all others pass untouched.
+Both taps bring every message of interest here, and do what the `Verdict` says. Only this and what
+stands on a call's leg may answer, change or drop a message; all others pass untouched.
 
 Rules:
 1. A `tools/call` passes only when its action has begun, and its result only after the action has
@@ -35,12 +35,11 @@ REFUSED = -32000
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What a tap does with a message: pass it as it came, send `body` in its place, reply with
-    `body` to its sender, or drop it; after `delay_s` seconds, overtaken by others. hold: another
-    verdict follows, and others pass meanwhile."""
+    `body` to its sender, or drop it. hold: another verdict follows, and others pass meanwhile. cut:
+    the connection between the agent and its server ends."""
 
-    do: Literal["pass", "send", "reply", "drop", "hold"] = "pass"
+    do: Literal["pass", "send", "reply", "drop", "hold", "cut"] = "pass"
     body: bytes = b""
-    delay_s: float = 0.0
 
 
 PASS = Verdict()
@@ -65,20 +64,22 @@ class _ToolList(msgspec.Struct, gc=False):
     tools: list[Any] = []
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _one = msgspec.json.Decoder(Message)
 _many = msgspec.json.Decoder(list[Message])
 _tool_result = msgspec.json.Decoder(_ToolResult)
 _tool_list = msgspec.json.Decoder(_ToolList)
 
 
-class Exchange:
-    """The open calls of one connection to `server`, or of one HTTP request. lines: a message is a
-    line of its own, so that one can come twice."""
+def messages_of(body: bytes) -> list[Message]:
+    """One message, or those of a batch. Raises one of `UNREADABLE`."""
+    return _many.decode(body) if body.lstrip()[:1] == b"[" else [_one.decode(body)]
 
-    def __init__(
-        self, calls: Calls, identity: Identity, server: str, *, lines: bool = False
-    ) -> None:
-        self._lines = lines
+
+class Exchange:
+    """The open calls of one connection to `server`, or of one HTTP request."""
+
+    def __init__(self, calls: Calls, identity: Identity, server: str) -> None:
         self.identity = identity
         self.server = server
         self._calls = calls
@@ -93,13 +94,13 @@ class Exchange:
 
     async def from_client(self, body: bytes) -> Verdict:
         """The verdict on what the agent sent: one message or a batch, as JSON text."""
+        batch = body.lstrip()[:1] == b"["
         try:
-            batch = body.lstrip()[:1] == b"["
-            messages = _many.decode(body) if batch else [_one.decode(body)]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            messages = messages_of(body)
+        except UNREADABLE as error:
             self._calls.note(self.identity.binding, "unreadable", {"server": self.server})
             text = f"proofrig: expected a JSON-RPC message, got {body[:80]!r}: {error}"
-            return Verdict("reply", _error_reply(None, PARSE_ERROR, text))
+            return Verdict("reply", error_reply(None, PARSE_ERROR, text))
         begun: list[Message] = []
         for message in messages:
             try:
@@ -115,39 +116,43 @@ class Exchange:
         return PASS
 
     def from_server(self, body: bytes) -> Verdict:
-        """The verdict on what the server sent, which ends the calls it answers."""
+        """The verdict on what passes to the agent, which ends the calls it answers."""
         if not self._open and not self._lists:
             return PASS
         try:
-            batch = body.lstrip()[:1] == b"["
-            messages = _many.decode(body) if batch else [_one.decode(body)]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            messages = messages_of(body)
+        except UNREADABLE:
             return PASS
         verdict = PASS
         for message in messages:
-            key = _key(message.id)
+            key = call_key(message.id)
             if message.method is not None:
                 continue
             if (call := self._open.pop(key, None)) is not None:
-                self._calls.end(call, _ending(message))
+                self._calls.end(call, ending_of(message))
                 if call.warning:
                     body = _warned(body, key, call.warning)
                     verdict = Verdict("send", body)
-                verdict = self._disordered(call, body, verdict)
             elif (binding := self._lists.pop(key, None)) is not None and message.result:
                 self._note_tools(binding, message.result)
         return verdict
 
-    def _disordered(self, call: OpenCall, body: bytes, verdict: Verdict) -> Verdict:
-        """What a scenario has done to the delivery of a result."""
-        disorders = self._calls.disorders
-        if disorders is None or call.binding.disorder is None:
-            return verdict
-        delay_s, twice = disorders.message(call.binding, call.id)
-        if twice and self._lines:
-            body = body.strip()
-            return Verdict("send", body + b"\n" + body)
-        return msgspec.structs.replace(verdict, delay_s=delay_s) if delay_s else verdict
+    def call_of(self, body: bytes) -> tuple[Message, OpenCall] | None:
+        """The one call that this message has begun; None of a batch and of anything else."""
+        messages = messages_of(body)
+        if len(messages) != 1 or messages[0].method != "tools/call":
+            return None
+        call = self._open.get(call_key(messages[0].id))
+        return None if call is None else (messages[0], call)
+
+    def is_open(self, identity: Any) -> bool:
+        """True while the call of this id has begun and its result has not passed."""
+        return call_key(identity) in self._open
+
+    def end(self, identity: Any, ending: Ending) -> None:
+        """End the call of this id, unless its result has passed."""
+        if (call := self._open.pop(call_key(identity), None)) is not None:
+            self._calls.end(call, ending)
 
     def adopt(self, other: Exchange) -> None:
         """Take over what `other` left open."""
@@ -173,9 +178,9 @@ class Exchange:
             return await self._begin(message)
         if message.method == "tools/list":
             if self.identity.state == "live" and self.identity.binding is not None:
-                self._lists[_key(message.id)] = self.identity.binding
+                self._lists[call_key(message.id)] = self.identity.binding
         elif message.method == "notifications/cancelled":
-            gone = _key(_member(message.params, "requestId"))
+            gone = call_key(member(message.params, "requestId"))
             if (call := self._open.pop(gone, None)) is not None:
                 self._calls.give_up([call], "the agent cancelled the call")
             elif (asking := self._asking.pop(gone, None)) is not None:
@@ -183,22 +188,22 @@ class Exchange:
         return None
 
     async def _begin(self, message: Message) -> str | None:
-        name = _member(message.params, "name")
-        meta = _member(message.params, "_meta")
-        call_id = _member(meta, CALL_ID_META)
+        name = member(message.params, "name")
+        meta = member(message.params, "_meta")
+        call_id = member(meta, CALL_ID_META)
         asking = Asking(
             name if isinstance(name, str) else "",
-            _member(message.params, "arguments") or {},
+            member(message.params, "arguments") or {},
             self.server,
             call_id if isinstance(call_id, str) else "",
         )
         identity = self.identity
-        baggage = _member(meta, BAGGAGE_META)
+        baggage = member(meta, BAGGAGE_META)
         if identity.state != "live" and isinstance(baggage, str):
             identity = self._calls.identify({"baggage": baggage})
         if identity.state != "live" or identity.binding is None:
             return self._calls.note_stranger(identity, asking, self.server)
-        key = _key(message.id)
+        key = call_key(message.id)
         self._asking[key] = asyncio.current_task()
         try:
             call = await self._calls.begin(identity.binding, identity.channel, asking)
@@ -218,7 +223,7 @@ class Exchange:
 
     def _undo(self, messages: list[Message], why: str) -> None:
         for message in messages:
-            if (call := self._open.pop(_key(message.id), None)) is not None:
+            if (call := self._open.pop(call_key(message.id), None)) is not None:
                 self._calls.undo(call, why)
 
     def _note_tools(self, binding: Binding, result: msgspec.Raw) -> None:
@@ -235,10 +240,11 @@ def refusal(body: bytes, text: str) -> bytes:
         identity = _one.decode(body).id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         identity = None
-    return _error_reply(identity, REFUSED, text)
+    return error_reply(identity, REFUSED, text)
 
 
-def _ending(message: Message) -> Ending:
+def ending_of(message: Message) -> Ending:
+    """How a call ended, by the response to it."""
     result = bytes(message.result)
     if not result:
         error = bytes(message.error)
@@ -249,7 +255,7 @@ def _ending(message: Message) -> Ending:
         told = _ToolResult()
     if told.is_error is not True:
         return Ending("ok", result)
-    if _member(told.meta, OUTCOME_META) == "unknown":
+    if member(told.meta, OUTCOME_META) == "unknown":
         return Ending("unknown", result, True, "the tool's result says that it was given up")
     return Ending("fail", result, True, "the tool's result says that it failed")
 
@@ -258,7 +264,7 @@ def _warned(body: bytes, key: Any, warning: str) -> bytes:
     """A message or a batch, with a text for the model at the end of the answer of this id."""
     value = msgspec.json.decode(body)
     for answer in value if isinstance(value, list) else [value]:
-        if not isinstance(answer, dict) or "method" in answer or _key(answer.get("id")) != key:
+        if not isinstance(answer, dict) or "method" in answer or call_key(answer.get("id")) != key:
             continue
         result, error = answer.get("result"), answer.get("error")
         if isinstance(result, dict):
@@ -280,7 +286,7 @@ def _answer_all(messages: list[Message], denied: Message, text: str, batch: bool
             said = text if message is denied else f"Not made: its batch was refused. {text}"
             replies.append(_tool_reply(message, said))
         else:
-            replies.append(_error_reply(message.id, REFUSED, f"its batch was refused. {text}"))
+            replies.append(error_reply(message.id, REFUSED, f"its batch was refused. {text}"))
     if not replies:
         return Verdict("drop")
     return Verdict("reply", b"[" + b",".join(replies) + b"]" if batch else replies[0])
@@ -288,20 +294,22 @@ def _answer_all(messages: list[Message], denied: Message, text: str, batch: bool
 
 def _tool_reply(message: Message, text: str) -> bytes:
     result: dict[str, Any] = {"content": [{"type": "text", "text": text}], "isError": True}
-    if _member(_member(message.params, "_meta"), VERSION_META) is not None:
+    if member(member(message.params, "_meta"), VERSION_META) is not None:
         result["resultType"] = "complete"
     return msgspec.json.encode({"jsonrpc": "2.0", "id": message.id, "result": result})
 
 
-def _error_reply(identity: Any, code: int, text: str) -> bytes:
+def error_reply(identity: Any, code: int, text: str) -> bytes:
+    """A JSON-RPC error."""
     error = {"code": code, "message": text}
     return msgspec.json.encode({"jsonrpc": "2.0", "id": identity, "error": error})
 
 
-def _member(value: Any, name: str) -> Any:
+def member(value: Any, name: str) -> Any:
+    """A member of an object; None of anything else."""
     return value.get(name) if isinstance(value, dict) else None
 
 
-def _key(identity: Any) -> Any:
+def call_key(identity: Any) -> Any:
     """An id as a key; ids should be text or numbers, but an agent may send anything."""
     return identity if isinstance(identity, str | int | float) else msgspec.json.encode(identity)

@@ -26,7 +26,7 @@ from proofrig.gateways import answers
 from proofrig.gateways.breaking import break_off, broken
 from proofrig.gateways.headers import downstream_headers, upstream_headers
 from proofrig.gateways.identity import key_of
-from proofrig.gateways.leg import Leg, outbound
+from proofrig.gateways.leg import Leg, outbound, told
 from proofrig.gateways.upstream import UpstreamError, at_fault
 from proofrig.history.action import Kind, Outcome
 from proofrig.wire import CODECS
@@ -86,6 +86,7 @@ class Aside:
     size: int = 0  # bytes sent and received
     began_ns: int = 0
     task: asyncio.Task[object] | None = None
+    leg: Leg | None = None
 
     async def carry_out(self, request: web.Request) -> web.Response:
         """Reserve, pass on, write down. Returns the answer for the agent."""
@@ -103,14 +104,11 @@ class Aside:
         self.began_ns, self.task = context.clock(), asyncio.current_task()
         self.desk.open.add(self)
         try:
-            leg = self._leg(request, body)
+            self.leg = leg = self._leg(request, body)
             answer, whole = await self._pass_on(request, body, leg)
             self.size += len(whole)
             facts = {"status": answer.status, "response": context.journal.payload(whole)}
-            if leg.struck:
-                facts["struck"] = leg.struck
-            elif at_fault(self.desk.upstreams[self.api].endpoint, answer.status):
-                facts["infra"] = True
+            facts |= at_fault(self.desk.upstreams[self.api].endpoint, answer.status)
             self._settle("ok" if answer.status < 300 else "fail", facts)
             headers = downstream_headers(answer.headers)
             return web.Response(status=answer.status, body=whole, headers=headers)
@@ -119,7 +117,7 @@ class Aside:
             break_off(request, cut.how)
             return broken()
         except UpstreamError as error:
-            self._settle("fail", {"status": error.status, "infra": True, "error": str(error)})
+            self._settle("fail", error.facts)
             message = f"proofrig: {error}"
             return answers.refuse(codec, error.status, "upstream_unreachable", message, retry=True)
         finally:
@@ -138,7 +136,7 @@ class Aside:
             return
         self.settled = True
         context = self.desk.context
-        end: dict[str, Any] = {"outcome": outcome, "source": "measured"} | facts
+        end: dict[str, Any] = {"outcome": outcome, "source": "measured"} | told(self.leg, facts)
         end["service_ns"] = took = context.clock() - self.began_ns
         cost = traffic(took, self.size)
         with suppress(LedgerError):

@@ -9,12 +9,14 @@ Rules:
    it only read, for nobody saw what.
 4. An operation inside a tool call is charged as `calls:service` alone; its time and bytes are the
    tool call's.
+5. Faults strike before an operation is carried out, or once it is; no tape stands in its way.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,6 +25,7 @@ from proofrig.authority.budget import one_call, opening, traffic
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import LedgerError, ProofrigError
 from proofrig.gateways.gateway import Binding, Channel, Context
+from proofrig.gateways.leg import Leg, Send, outbound
 from proofrig.services.service import (
     VERBATIM,
     Ask,
@@ -33,6 +36,7 @@ from proofrig.services.service import (
     text_of,
     unknown,
 )
+from proofrig.wire.answer import Answer, Cut, Made
 
 HOLD_NS = 2 * 3600 * 1_000_000_000  # longer than anything may wait
 
@@ -63,6 +67,14 @@ class OpenOperation(msgspec.Struct, gc=False):
     started: int  # nanoseconds since the run began
     done: Done = NOT_YET
     applied: bool = False
+    struck: list[str] = []  # the faults that took effect
+
+
+class _Leg(Leg):
+    """The leg of an operation, which ends in the rig itself."""
+
+    async def outside(self, send: Send) -> Answer:
+        return await send()
 
 
 class ServiceCalls:
@@ -78,6 +90,7 @@ class ServiceCalls:
         self._timers: dict[str, tuple[int, asyncio.TimerHandle]] = {}
         for service in services.values():
             service.note = self._note
+            service.changed = partial(self._arm, service)
         context.bindings.on_end.append(self._trial_ended)
 
     def find(self, name: str) -> Service:
@@ -110,12 +123,16 @@ class ServiceCalls:
         sent = len(arguments) if isinstance(arguments, bytes) else 1
         opened = await self._begin(asker, ask, sent, arguments)
         try:
-            await self._carry_out(found, opened)
+            if self._context.faults is None:
+                await self._carry_out(found, opened)
+            else:
+                await self._through(found, opened, arguments)
         except asyncio.CancelledError:
             self._give_up(opened, "the caller went away before the answer")
             raise
         except Exception as error:  # an embedding of the user's own may raise anything
-            self._end(opened, "unknown", f"{type(error).__name__}: {error}")
+            outcome = opened.done.outcome if opened.applied else "unknown"
+            self._end(opened, outcome, f"{type(error).__name__}: {error}")
             raise
         self._end(opened, opened.done.outcome, opened.done.error)
         return opened
@@ -130,6 +147,31 @@ class ServiceCalls:
             timer.cancel()
         for opened in list(self._open.values()):
             self._give_up(opened, "the rig ended before the answer")
+
+    async def _through(
+        self, service: Service, opened: OpenOperation, arguments: bytes | Mapping[str, Any]
+    ) -> None:
+        """Carry it out behind the faults."""
+        binding, name = opened.asker.binding, opened.ask.operation.action
+        body = arguments if isinstance(arguments, bytes) else msgspec.json.encode(arguments)
+        out = outbound(
+            binding, "service", "plain", opened.id, name, service=service.name, body=body
+        )
+        leg = _Leg(self._context, out)
+
+        async def carry_out() -> Answer:
+            await self._carry_out(service, opened)
+            return Made(opened.done.status)
+
+        try:
+            await leg.send(carry_out)
+        except Cut as cut:
+            why = f"a fault ended the call of trial {binding.trial}"
+            if not opened.applied:
+                self._release(opened, why)
+            raise ProofrigError(why, definite=not opened.applied) from cut
+        finally:
+            opened.struck += leg.struck
 
     async def _carry_out(self, service: Service, opened: OpenOperation) -> None:
         if self._kill("before_write", opened):
@@ -151,7 +193,11 @@ class ServiceCalls:
         """Pass a point at which what changes something may be killed; True when it was."""
         if self.kills is None or not opened.ask.operation.mutates or opened.done.status != 200:
             return False
-        return bool(self.kills(point, opened.asker.binding, opened.id))
+        binding = opened.asker.binding
+        killed = bool(self.kills(point, binding, opened.id))
+        if killed and binding.kill is not None and binding.kill.fault:
+            opened.struck.append(binding.kill.fault)
+        return killed
 
     async def _begin(
         self, asker: Asker, ask: Ask, sent: int, arguments: bytes | Mapping[str, Any]
@@ -207,6 +253,8 @@ class ServiceCalls:
             attrs["payload"] = self._payload(done.text)
         if error:
             attrs["error"] = error[:2000]
+        if opened.struck:
+            attrs["struck"] = opened.struck
         try:
             attrs["actual"] = context.authority.commit(opened.id, actual, "measured", outcome)
         except LedgerError as late:  # its hold ran out: it is charged, as unknown

@@ -8,12 +8,13 @@ before its result does, it asks the rig over one WebSocket that lives as long as
 
 Rules:
 1. Standard library only, few modules, one thread: it starts with every server of every trial.
-2. Lines keep their order, each way; one that the rig delays or holds is overtaken.
+2. Lines keep their order, each way; one that the rig holds is overtaken.
 3. A call that the rig cannot be asked about is answered with an error, never passed.
 4. It ends as the server ends, with the same status, and ends the server when it is told to end.
 
 The rig is asked `<number> <c|s>\\n<line>` (from the client, from the server) and answers
-`<number> <pass|send|reply|drop|hold> <seconds>\\n<line>`; after `hold` a second answer comes. See
+`<number> <pass|send|reply|drop|hold>\\n<line>`; after `hold` a second answer comes. Unasked, as
+number 0, it has a line sent to the server, or cuts the connection: `0 <send|cut>\\n<line>`. See
 `mcp_stdio`.
 """
 
@@ -26,7 +27,6 @@ import select
 import signal
 import socket
 import sys
-import time
 from collections import deque
 
 CHUNK = 1 << 16
@@ -57,7 +57,7 @@ class Lane:
         self.partial: list[bytes] = []
         self.queue: deque[Item] = deque()
         self.out = bytearray()
-        self.late: list[tuple[float, bytes]] = []  # when each is due, and its line
+        self.held = 0  # lines of the server that stand in no queue
 
     def read(self) -> list[bytes]:
         """The lines that have come, with their ends; closes `source` at its end."""
@@ -80,15 +80,12 @@ class Lane:
         return [line + b"\n" for line in lines]
 
     def move(self) -> None:
-        """Let pass what is ready and at the front, and what is due."""
-        for entry in [entry for entry in self.late if entry[0] <= time.monotonic()]:
-            self.late.remove(entry)
-            self.out += entry[1]
+        """Let pass what is ready and at the front."""
         while self.queue and self.queue[0].ready:
             self.out += self.queue.popleft().data
         if self.sink < 0:
             self.out.clear()
-        elif self.source < 0 and not (self.queue or self.out or self.late):
+        elif self.source < 0 and not (self.queue or self.out or self.held):
             self.close()
 
     def write(self) -> None:
@@ -219,10 +216,7 @@ class Tap:
                     poll.register(lane.sink, select.POLLOUT)
             if self.rig.socket is not None:
                 poll.register(self.rig.socket, select.POLLIN)
-            late = self.to_server.late + self.to_client.late
-            wait = min((due for due, _ in late), default=None)
-            timeout = None if wait is None else max(0.0, wait - time.monotonic()) * 1000
-            self._turn({descriptor for descriptor, _ in poll.poll(timeout)})
+            self._turn({descriptor for descriptor, _ in poll.poll()})
 
     def _turn(self, ready: set[int]) -> None:
         if self.rig.socket is not None and self.rig.socket.fileno() in ready:
@@ -285,26 +279,36 @@ class Tap:
 
     def _answered(self, answer: bytes) -> None:
         head, _, body = answer.partition(b"\n")
-        number, do, delay = head.split(b" ")
+        number, do = head.split(b" ")
+        if number == b"0":
+            self._unasked(do, body)
+            return
         if do == b"hold":
             item, lane = self.asked[int(number)]
             lane.queue.remove(item)
+            lane.held += lane is self.to_client
             item.held = True
             return
         item, lane = self.asked.pop(int(number))
-        self._settle(item, lane, do, body, float(delay))
+        self._settle(item, lane, do, body)
 
-    def _settle(self, item: Item, lane: Lane, do: bytes, body: bytes, delay: float = 0.0) -> None:
+    def _unasked(self, do: bytes, line: bytes) -> None:
+        """What the rig does of its own accord."""
+        if do == b"cut":
+            self.to_client.close()
+        else:
+            self._asks(line)  # so that the rig sees the answer
+            self.to_server.queue.append(Item(line + b"\n", True))
+
+    def _settle(self, item: Item, lane: Lane, do: bytes, body: bytes) -> None:
         if do != b"pass":
             item.data = body + b"\n" if do == b"send" else b""
         if do == b"reply":
             back = self.to_client if lane is self.to_server else self.to_server
             back.queue.append(Item(body + b"\n", True))
-        if delay > 0 and item.data:
-            lane.late.append((time.monotonic() + delay, item.data))
-            item.data = b""
         item.ready = True
         if item.held:
+            lane.held -= lane is self.to_client
             lane.queue.append(item)
 
     def _unanswered(self) -> None:

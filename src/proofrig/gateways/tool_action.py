@@ -10,12 +10,14 @@ Rules:
    ever see its result (`Calls.give_up`).
 3. A call is charged as one call, its milliseconds, and the bytes of its arguments (as the history
    keeps them) and its result.
+4. Where a fault stands between the tool and its agent, the outcome is what the tool came to, and
+   the result is what the agent got (`ToolLeg`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,12 +26,14 @@ from proofrig.anomalies.settings import Done
 from proofrig.authority.budget import one_call, opening, traffic
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import Denied, LedgerError
-from proofrig.faults.disorder import Disorders
 from proofrig.gateways.admission import state_of
 from proofrig.gateways.asked import canonical
 from proofrig.gateways.gateway import Binding, Channel, Context
 from proofrig.gateways.identity import Identity, identify
 from proofrig.history.action import Outcome
+
+if TYPE_CHECKING:
+    from proofrig.gateways.tool_leg import ToolLeg
 
 HOLD_NS = 3600 * 1_000_000_000  # a call may run for long; one that is lost is given up, see rule 2
 
@@ -47,13 +51,18 @@ class Asking(msgspec.Struct, frozen=True, gc=False):
 class Ending(msgspec.Struct, frozen=True, gc=False):
     """How a call ended. result: the bytes the agent gets, None when there are none. is_error: the
     result tells of an error. error: what went wrong, for people. infra: what serves the tool could
-    not be reached or broke off."""
+    not be reached or broke off. struck: the faults that took effect. executed: False when the tool
+    was never called, though its agent may have got an answer. undelivered: it was called, and its
+    agent got nothing or something else."""
 
     outcome: Outcome
     result: bytes | None = None
     is_error: bool = False
     error: str = ""
     infra: bool = False
+    struck: tuple[str, ...] = ()
+    executed: bool = True
+    undelivered: bool = False
 
 
 class OpenCall(msgspec.Struct, gc=False):
@@ -69,13 +78,14 @@ class OpenCall(msgspec.Struct, gc=False):
     arguments: str = ""  # their digest
     turn: str = ""  # the action of the model's call that asked for it
     warning: str = ""  # what the model should read with the result
+    tool: str = ""  # its own name
+    leg: ToolLeg | None = None  # on which faults and a tape stand in its way
 
 
 class Calls:
     """The tool calls of a rig."""
 
-    def __init__(self, context: Context, disorders: Disorders | None = None) -> None:
-        self.disorders = disorders
+    def __init__(self, context: Context) -> None:
         self._context = context
         self._open: dict[str, OpenCall] = {}
         self._noted: dict[str, set[tuple[str, str]]] = {}
@@ -110,6 +120,7 @@ class Calls:
             arguments=attrs["arguments"],
             turn=attrs.get("asked_by", ""),
             warning=answer.warning,
+            tool=asking.tool,
         )
         self._supersede(call, attrs["arguments"])
         return call
@@ -166,6 +177,8 @@ class Calls:
         if self._open.pop(call.id, None) is None:
             return
         context = self._context
+        if call.leg is not None:
+            ending = call.leg.ending(ending)
         result = ending.result
         service_ns = context.clock() - call.started
         received = 0 if result is None else len(result)
@@ -182,6 +195,7 @@ class Calls:
             attrs["error"] = ending.error[:2000]
         if ending.infra:
             attrs["infra"] = True
+        attrs |= _of_faults(ending)
         try:
             charged = context.authority.commit(call.id, actual, "measured", ending.outcome)
             attrs["actual"] = charged  # with what rules count besides
@@ -258,6 +272,18 @@ class Calls:
         self._latest.pop(binding.trial, None)
         mine = [call for call in self._open.values() if call.binding.token == binding.token]
         self.give_up(mine, "the trial ended before the call did")
+
+
+def _of_faults(ending: Ending) -> dict[str, Any]:
+    """What a commit says of the faults in its way."""
+    said: dict[str, Any] = {}
+    if ending.struck:
+        said["struck"] = list(ending.struck)
+    if not ending.executed:
+        said["executed"] = False
+    if ending.undelivered:
+        said["undelivered"] = True
+    return said
 
 
 def denial_text(denied: Denied) -> str:

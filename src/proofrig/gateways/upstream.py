@@ -5,7 +5,9 @@ Rules:
    time. Waiting is bounded in number and in time, and overflow is a failure like any other.
 2. A failure is definite when no byte of the request can have been acted on: the connection was
    never made, or the queue refused. Everything later may have been charged for.
-3. Redirects are not followed, bodies not decompressed, cookies not kept: bytes pass untouched.
+3. Redirects are not followed, bodies not decompressed, cookies not kept: bytes pass untouched,
+   but for the endpoint's own key: a vendor that says it back would put it before the agent and on
+   the history.
 """
 
 from __future__ import annotations
@@ -27,16 +29,27 @@ from proofrig.wire.codec import Codec
 from proofrig.wire.turn import Api
 
 _BIG = 1 << 20  # aiohttp wants larger bodies as files
+_SECRET = 12  # characters of a key that is one, and no placeholder
 _REFUSED = frozenset({401, 403, 408})  # the key is the suite's: the agent cannot mend it
-_OVER_LIMIT = frozenset({429, 529})
+OVER_LIMIT = frozenset({429, 529})
 
 
 class UpstreamError(ProviderError):
-    """The endpoint could not be reached or broke off. `status` is what the agent is answered."""
+    """The endpoint could not be reached or broke off. `status` is what the agent is answered.
+    throttled: the vendor's limits let the call wait for too long."""
 
-    def __init__(self, message: str, *, status: int, definite: bool) -> None:
+    def __init__(
+        self, message: str, *, status: int, definite: bool, throttled: bool = False
+    ) -> None:
         super().__init__(message, definite=definite)
         self.status = status
+        self.throttled = throttled
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What the history keeps of it."""
+        said: dict[str, object] = {"infra": True, "error": str(self), "status": self.status}
+        return said | {"throttled": True} if self.throttled else said
 
 
 class UpstreamLimits(msgspec.Struct, frozen=True):
@@ -54,13 +67,14 @@ class UpstreamLimits(msgspec.Struct, frozen=True):
         return int((self.queue_s + self.connect_s + 10 * self.read_s) * 1_000_000_000)
 
 
-def at_fault(endpoint: Endpoint, status: int) -> bool:
-    """True when a status is the provider's failure, not the agent's: it broke, is overloaded, or
-    refuses the account. The limits of a simulated provider are declared by the suite: an agent that
-    runs into them has run into a limit, and nothing around it has failed."""
-    if status in _OVER_LIMIT:
-        return not endpoint.simulated
-    return status >= 500 or status in _REFUSED
+def at_fault(endpoint: Endpoint, status: int) -> dict[str, bool]:
+    """What the history keeps of a status that is the provider's failure, not the agent's: it broke,
+    is overloaded, or refuses the account; else nothing. The limits of a simulated provider are
+    declared by the suite: an agent that runs into them has run into a limit, and nothing around it
+    has failed."""
+    if status in OVER_LIMIT:
+        return {} if endpoint.simulated else {"infra": True, "throttled": True}
+    return {"infra": True} if status >= 500 or status in _REFUSED else {}
 
 
 def open_client() -> aiohttp.ClientSession:
@@ -82,36 +96,51 @@ def path_of(codec: Codec) -> str:
 
 
 class LiveAnswer:
-    """An answer that comes over a socket. failure: what an error of the client library means."""
+    """An answer that comes over a socket. failure: what an error of the client library means.
+    secret: what is masked in it, one byte for one."""
 
-    __slots__ = ("_failure", "_response", "headers", "reason", "status")
+    __slots__ = ("_failure", "_peeked", "_response", "_secret", "headers", "reason", "status")
 
     def __init__(
         self,
         response: aiohttp.ClientResponse,
         failure: Callable[[Exception], ProviderError],
+        secret: bytes = b"",
     ) -> None:
         self._response = response
         self._failure = failure
+        self._peeked = b""
+        self._secret = secret
         self.status = response.status
         self.reason = response.reason
         self.headers: Mapping[str, str] = response.headers
 
     async def readany(self) -> bytes:
+        if self._peeked:
+            peeked, self._peeked = self._peeked, b""
+            return peeked
         try:
-            return await self._response.content.readany()
+            return self._masked(await self._response.content.readany())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._failure(error) from error
 
     async def read(self) -> bytes:
         """The whole body. Raises like `readany`."""
         try:
-            return await self._response.read()
+            return self._masked(await self._response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._failure(error) from error
 
+    async def peek(self) -> bytes:
+        """The whole body, which can still be read afterwards. Raises like `readany`."""
+        self._peeked = await self.read()
+        return self._peeked
+
     def close(self) -> None:
         self._response.close()
+
+    def _masked(self, data: bytes) -> bytes:
+        return data.replace(self._secret, b"*" * len(self._secret)) if self._secret else data
 
 
 class Upstream:
@@ -124,6 +153,7 @@ class Upstream:
         self._client = client
         self._limits = limits
         self._base = endpoint.base_url.rstrip("/")
+        self._secret = endpoint.key.encode() if len(endpoint.key) >= _SECRET else b""
         self._urls: dict[str, URL] = {}
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=limits.connect_s, sock_read=limits.read_s
@@ -199,7 +229,7 @@ class Upstream:
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self.failure(error) from error
-        return LiveAnswer(answer, self.failure)
+        return LiveAnswer(answer, self.failure, self._secret)
 
     def failure(self, error: Exception) -> UpstreamError:
         """What an error of the client library means for the call."""

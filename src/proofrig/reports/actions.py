@@ -49,7 +49,6 @@ _NOTES = {
     "lock_expired": "the lock {key} expired and was freed",
     "superseded": "call {call} was given up for {by}",
     "accepted": "the result of call {call} entered the context",
-    "disorder": "the result of call {call} was delivered {disorder}",
 }
 _QUOTED = ("approval", "anomaly")  # they name rules, which are not to be changed
 

@@ -42,6 +42,8 @@ ADVICE: dict[str, str] = {
     "misbound_result": _RESULT,
     "duplicate_result": _RESULT,
     "duplicate_effect": _RESULT,
+    "partial_as_complete": "Wait for the end of an answer (its finish reason, its terminal event), "
+    "ask again, or say that it is not whole.",
     "agent_failed_under_load": "See in its trace what refused it or kept it waiting; wait and try "
     "again, or let fewer run at once.",
     "tail_unbounded": "Bound what waits: refuse early, and give each request a deadline.",

@@ -29,6 +29,7 @@ class Glyphs:
     point: str = "●"
     times: str = "×"
     arrow: str = "→"
+    fault: str = "▲"
 
     def state(self, name: str) -> str:
         """The sign of passed, failed or unmeasured."""
@@ -36,7 +37,7 @@ class Glyphs:
         return sign
 
 
-_ASCII = Glyphs("+", "x", "?", "-", "=", "o", "x", "->")
+_ASCII = Glyphs("+", "x", "?", "-", "=", "o", "x", "->", "^")
 
 
 def make_console(file: IO[str] | None = None, *, width: int | None = None) -> Console:

@@ -37,7 +37,14 @@ GATES: dict[Verdict, str] = {"valid": "pass", "unknown": "inconclusive", "invali
 # result, nobody served, load that feeds itself. A kind that is not here comes last.
 _SEVERITY = (
     *("cross_tenant_leak", "wrong_tenant_hit", "key_collision", "lost_write", "lost_update"),
-    *("torn_write", "stale_holder", "duplicate_effect", "deadlock", "lock_not_released"),
+    *(
+        "torn_write",
+        "stale_holder",
+        "duplicate_effect",
+        "partial_as_complete",
+        "deadlock",
+        "lock_not_released",
+    ),
     *("stale_accepted", "stale_result", "dirty_read", "stale_read", "leftover_state"),
     *("agent_failed_under_load", "pool_starvation", "tenant_exhaustion", "tail_unbounded"),
     *("retry_storm", "synchronised_retries", "lock_order_hazard"),

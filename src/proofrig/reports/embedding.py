@@ -21,6 +21,7 @@ from proofrig.history.payloads import PayloadReader
 from proofrig.places import run_name
 from proofrig.reports.authority import examples
 from proofrig.reports.contention import EVIDENCE, Kind, Shown, is_baseline, kinds_of, on_page
+from proofrig.reports.faults import windows
 from proofrig.reports.reading import cases_of, reproduce, scenario_of, why
 from proofrig.reports.report import RunReport
 from proofrig.reports.timeline import BARS, Drawing, TimelineFold, draw
@@ -31,6 +32,7 @@ PER_1000 = 1_000_000  # bytes of a report per 1,000 trials, and the room of a sm
 MOST = 8_000_000
 TRACES = 2_000
 TICK_NS = 100_000
+REGIONS = 200  # of faults, drawn in a lane
 _BAR_BYTES, _TRACE_BYTES = 28, 400
 _TEXTS = (400, 2_000)  # characters of an excerpt: at least, at most
 _EXCERPTS = 6  # of a trace, when room is shared out
@@ -74,6 +76,7 @@ def embed(report: RunReport, taken: int) -> Embedded:
     History(report.run_dir).fold(timeline, traces)
     drawing = draw(timeline.result(), min(BARS, max(0, room - used) // 2 // _BAR_BYTES))
     base["lanes"] = _lanes(drawing)
+    base["faults"], base["windows"] = timeline.titles, _windows(report)
     used = len(to_json(base).encode())
     reader = PayloadReader(report.run_dir)
     kept = dict[str, str]()
@@ -157,8 +160,20 @@ def _lanes(drawing: Drawing) -> list[list[Any]]:
     for lane, bars in drawing.lanes:
         span = (lane.begin_ns // TICK_NS, (lane.end_ns - lane.begin_ns) // TICK_NS)
         flat = [n for *times, code in bars for n in (*(t // TICK_NS for t in times), code)]
-        lanes.append([lane.trial, *span, int(lane.retried), flat])
+        regions = lane.regions[: 3 * REGIONS]
+        struck = [n if place % 3 == 2 else n // TICK_NS for place, n in enumerate(regions)]
+        lanes.append([lane.trial, *span, int(lane.retried), flat, struck])
     return lanes
+
+
+def _windows(report: RunReport) -> list[list[Any]]:
+    """The scheduled times of faults as [name, 1 of the run or 0 of a trial, after, for, every], in
+    ticks."""
+    ticks = 1_000_000_000 / TICK_NS
+    return [
+        [name, int(since == "run"), *(round(seconds * ticks) for seconds in times)]
+        for name, since, *times in windows(report)
+    ]
 
 
 def _limits(rows: list[Row], room: int) -> Limits:

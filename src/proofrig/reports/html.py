@@ -18,7 +18,7 @@ import msgspec
 from markupsafe import Markup
 
 from proofrig.places import run_name
-from proofrig.reports import authority, charts, contention, reading, words
+from proofrig.reports import authority, charts, contention, faults, reading, words
 from proofrig.reports.embedding import embed
 from proofrig.reports.report import RunReport
 from proofrig.results import UNMEASURED, case_of
@@ -67,6 +67,8 @@ def _page(report: RunReport, left_out: list[str], data: str) -> str:
         baseline=reading.baseline,
         words=words,
         chart=charts,
+        faults=faults,
+        injected=faults.faults_of(report),
         rulings=report.summary.authority,
         authority=authority,
         case_of=case_of,
@@ -82,6 +84,7 @@ def _styles(report: RunReport) -> list[str]:
     found = ["report.css"]
     if summary.scenarios or contention.found_besides(report):
         found.append("contention.css")
+    found += ["faults.css"] if faults.faults_of(report) else []
     return found + (["authority.css"] if summary.authority is not None else [])
 
 

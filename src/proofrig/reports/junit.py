@@ -18,6 +18,7 @@ from xml.etree import ElementTree as ET
 from proofrig.reports import junit_contention
 from proofrig.reports.authority import headline
 from proofrig.reports.contention import kinds_of
+from proofrig.reports.faults import faults_of, outcome, strikes
 from proofrig.reports.reading import (
     CaseResult,
     cases_of,
@@ -74,6 +75,9 @@ def _suite_properties(report: RunReport) -> dict[str, object]:
     }
     if said := headline(report):
         found["authority"] = said
+    for one in faults_of(report):
+        struck = f": {outcome(one.struck)}" if one.struck is not None else ""
+        found[f"fault: {one.fault.label}"] = f"{strikes(one)}{struck}"
     for kind in kinds_of(report):
         if "" in kind.scenarios:  # of no scenario: no testcase stands for it, and no gate
             found[f"anomaly: {kind.name}"] = kind.count

@@ -10,6 +10,7 @@ from __future__ import annotations
 from proofrig.places import run_name
 from proofrig.reports.markdown_authority import authority
 from proofrig.reports.markdown_contention import scenarios
+from proofrig.reports.markdown_faults import faults
 from proofrig.reports.markdown_text import code, escaped
 from proofrig.reports.reading import (
     CaseResult,
@@ -40,7 +41,7 @@ def render(report: RunReport) -> bytes:
         head += [
             f"- {_GATES[g.state]} {escaped(g.rule)}: {escaped(g.message)}" for g in report.gates
         ] + [""]
-    head += [*scenarios(report), *_score(report), "", *authority(report)]
+    head += [*scenarios(report), *_score(report), "", *faults(report), *authority(report)]
     head += [f"> {escaped(text, 300)}" for text in cautions(report)[:10]]
     head += [f"> {escaped(text, 300)}" for text in report.problems[:10]]
     return _with_cases("\n".join(head).rstrip() + "\n", report)

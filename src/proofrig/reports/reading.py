@@ -19,6 +19,7 @@ from typing import Any, Literal
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
 from proofrig.places import root_option, run_name, shortest
+from proofrig.reports import faults
 from proofrig.reports.contention import (
     SEQUENTIAL,
     agents_of,
@@ -34,7 +35,7 @@ from proofrig.results import Row, ScenarioResult, Score
 
 Tone = Literal["good", "bad", "unsure", "plain"]
 State = Literal["passed", "failed", "unmeasured"]
-FAILURES = ("agent", "timeout", "limit", "diverged", "infra", "harness")
+FAILURES = ("agent", "timeout", "limit", "diverged", "infra", "harness", "unfired")
 MEANING = {
     "agent": "the agent's answer or its actions were wrong",
     "timeout": "the agent ran out of time",
@@ -42,6 +43,7 @@ MEANING = {
     "diverged": "the agent asked what the recording does not hold",
     "infra": "something around the agent failed; not in the score",
     "harness": "the harness or a verifier failed; not in the score",
+    "unfired": "no fault struck to show what is expected under it; not in the score",
 }
 
 
@@ -168,6 +170,15 @@ def cautions(report: RunReport) -> list[str]:
     if missing:
         text = f"{missing} of {overall.trials} trials were not measured"
         found.append(f"{text}; the score is over the other {overall.measured}.")
+    if throttled := sum(row.throttled for row in report.rows if row.role == "subject"):
+        was = "trial was" if throttled == 1 else "trials were"
+        found.append(
+            f"{throttled:,} {was} not measured because of the vendor's limits, which says nothing "
+            "about the agent. `proofrig resume` runs them again; fewer meet those limits with a "
+            "lower `concurrency`, or with `requests_per_minute` and `max_wait_s` of the `model`."
+        )
+    if unfired := faults.caution(report):
+        found.append(unfired)
     if report.summary.unattributed:
         text = plural(report.summary.unattributed, "request")
         found.append(f"{text} could not be attributed to a trial; see notes on the history.")

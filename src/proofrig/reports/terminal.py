@@ -36,6 +36,7 @@ from proofrig.reports.reading import (
 from proofrig.reports.report import RunReport
 from proofrig.reports.terminal_authority import print_authority
 from proofrig.reports.terminal_contention import print_contention
+from proofrig.reports.terminal_faults import print_faults
 from proofrig.reports.words import big, clean, duration, line, money, percent, plural
 from proofrig.results import Score
 from proofrig.store import RunRecord
@@ -61,6 +62,7 @@ def print_summary(
     console.print()
     _pairs(console, [*_gates(report, signs), *_numbers(report, signs)])
     print_contention(console, report, everything=everything)
+    print_faults(console, report, everything=everything)
     print_authority(console, report, everything=everything)
     _cautions(console, [*cautions(report), *report.problems[:5]])
     _worst(console, report, signs)

@@ -64,7 +64,6 @@ def _step(console: Console, step: Step, known: set[str]) -> None:
     notes += [step.finish] if step.finish not in ("", "unknown") else []
     notes += [f"status {step.status}"] if step.status >= 300 else []
     notes += [f"retry {step.retry}"] if step.retry else []
-    notes += [f"fault {fault}" for fault in step.faults]
     console.print()
     title = Text.assemble(
         (f"{kind} {clean(name)}", "bold cyan" if kind == "llm" else "bold magenta"),
@@ -72,6 +71,7 @@ def _step(console: Console, step: Step, known: set[str]) -> None:
         ("  " + ", ".join(note for note in notes if note), "dim"),
     )
     console.print(Padding(title, (0, 0, 0, 2)))
+    _faults(console, step)
     for said in step.heard:
         if said.text not in known:  # what comes back in later turns is printed once
             known.add(said.text)
@@ -83,7 +83,23 @@ def _step(console: Console, step: Step, known: set[str]) -> None:
     _block(console, "arguments", step.arguments)
     _block(console, "error result" if step.is_error else "result", step.result)
     known.add(step.result)
+    _block(console, "recorded", step.expected)
+    _block(console, "asked now", step.got)
     _block(console, "", step.other, "red" if wrong else "")
+
+
+def _faults(console: Console, step: Step) -> None:
+    """What struck it, and whether the agent was left in the dark."""
+    sign = glyphs_of(console).fault
+    for met in step.faults:
+        kind = f" ({met.kind})" if met.kind != met.title else ""
+        after = f" after {duration(met.after_ns)}" if met.after_ns else ""
+        said = f"{sign} fault {clean(met.title)}{kind}{after}"
+        told = Text.assemble((said, "bold yellow"), (f"  {clean(met.says)}" if met.says else ""))
+        console.print(Padding(told, (0, 0, 0, 4)))
+    if step.undelivered:
+        said = "it was carried out, and its agent did not get to know"
+        console.print(Padding(Text(said, "yellow"), (0, 0, 0, 6)))
 
 
 def _ending(console: Console, trace: Trace) -> None:

@@ -6,7 +6,9 @@ Rules:
    128 unended, 256 answered 429, 512 evidence of a finding.
 2. Above the cap, every lane gives up its shortest unmarked bars, the fullest lanes first; what was
    left out is counted and said.
-3. Memory is five integers a bar, whatever the history says.
+3. Memory is five integers a bar and three a region, whatever the history says.
+4. The region of a fault is (start, length, place of its name in `titles`): from its entry on for as
+   long as it says that it lasts, else to the end of the action that it struck.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class Lane:
     end_ns: int
     retried: bool = False
     flat: array[int] = field(default_factory=lambda: array("q"))
+    regions: array[int] = field(default_factory=lambda: array("q"))
 
     @property
     def size(self) -> int:
@@ -78,6 +81,8 @@ class TimelineFold:
         self._flagged = flagged
         self._lanes: dict[str, Lane] = {}
         self._open: dict[str, tuple[str, int, int]] = {}  # action -> trial, time, code
+        self._striking: dict[str, list[tuple[int, int]]] = {}  # action -> times, names of faults
+        self.titles: list[str] = []  # of faults
         self._last = 0
 
     def step(self, entry: Entry) -> None:
@@ -90,9 +95,8 @@ class TimelineFold:
         lane.end_ns = max(lane.end_ns, entry.t)
         if entry.kind == "reserve" or (entry.kind == "start" and entry.id not in self._open):
             self._open_bar(lane, entry)
-        elif entry.kind == "fault" and entry.id in self._open:
-            trial, at, code = self._open[entry.id]
-            self._open[entry.id] = (trial, at, code | FAULT)
+        elif entry.kind == "fault":
+            self._strike(lane, entry)
         elif entry.kind in ("commit", "release"):
             self._end(lane, entry)
         elif entry.kind == "trial" and entry.name == "end":
@@ -100,9 +104,10 @@ class TimelineFold:
 
     def result(self) -> list[Lane]:
         """All lanes in the order of their begin; actions that never ended last to the end."""
-        for trial, at, code in self._open.values():
+        for id, (trial, at, code) in self._open.items():
             lane = self._lanes[trial]
             lane.flat.extend((at - lane.begin_ns, 0, 0, lane.end_ns - at, code | UNENDED))
+            self._close(lane, id, lane.end_ns)
         self._open.clear()
         return sorted(self._lanes.values(), key=lambda lane: lane.begin_ns)
 
@@ -116,7 +121,27 @@ class TimelineFold:
         else:
             self._open[entry.id] = (lane.trial, entry.t, code)
 
+    def _strike(self, lane: Lane, entry: Entry) -> None:
+        title = str(entry.attrs.get("fault") or entry.name)
+        if title not in self.titles:
+            self.titles.append(title)
+        name = self.titles.index(title)
+        if entry.id in self._open:
+            trial, at, code = self._open[entry.id]
+            self._open[entry.id] = (trial, at, code | FAULT)
+        lasts = entry.attrs.get("lasts_ns")
+        if lasts is not None or entry.id not in self._open:
+            lane.regions.extend((entry.t - lane.begin_ns, int(lasts or 0), name))
+        else:
+            self._striking.setdefault(entry.id, []).append((entry.t, name))
+
+    def _close(self, lane: Lane, id: str, at: int) -> None:
+        """The regions of the faults that lasted as long as the action did."""
+        for since, name in self._striking.pop(id, ()):
+            lane.regions.extend((since - lane.begin_ns, at - since, name))
+
     def _end(self, lane: Lane, entry: Entry) -> None:
+        self._close(lane, entry.id, entry.t)
         _, at, code = self._open.pop(entry.id, (lane.trial, entry.t, self._code(entry)))
         attrs = entry.attrs
         if refused(attrs):

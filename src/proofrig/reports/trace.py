@@ -21,6 +21,7 @@ from proofrig.history.payloads import PayloadReader
 from proofrig.reports import excerpts
 from proofrig.reports.actions import about, noted, refused, ruled, wait_of
 from proofrig.reports.excerpts import Asked, Said
+from proofrig.reports.faults import facts
 from proofrig.reports.reading import told
 from proofrig.reports.words import cut
 
@@ -34,10 +35,20 @@ class Limits(msgspec.Struct, frozen=True):
     entries: int = 600
 
 
+class Met(msgspec.Struct, omit_defaults=True):
+    """A fault that an action met, `after_ns` it began. says: what it did, in words."""
+
+    title: str
+    kind: str
+    after_ns: int = 0
+    says: str = ""
+
+
 class Step(msgspec.Struct, omit_defaults=True):
     """One action. Times are nanoseconds; `at_ns` counts from the trial's begin. outcome: ok, fail,
     unknown, denied, released. `other` holds what a denial, an error or a note says; `about` what
-    an action on something shared touched."""
+    an action on something shared touched; `expected` and `got`, side by side, where a replay left
+    its recording."""
 
     name: str
     id: str = ""
@@ -60,9 +71,12 @@ class Step(msgspec.Struct, omit_defaults=True):
     arguments: str = ""
     result: str = ""
     is_error: bool = False
-    faults: list[str] = []
+    faults: list[Met] = []
+    undelivered: bool = False  # it was carried out, and a fault hid that from the agent
     other: str = ""
     about: str = ""
+    expected: str = ""
+    got: str = ""
 
 
 class Trace(msgspec.Struct, omit_defaults=True):
@@ -144,8 +158,31 @@ def trace_of(
     notes = [
         Step(f"note.{e.name}", at_ns=e.t - began, about=said) for e in entries if (said := noted(e))
     ]
+    notes += [_missed(e, began, limits) for e in entries if e.kind == "note" and e.name == "miss"]
     found.steps = sorted([*map(reading.step, actions), *notes], key=lambda step: step.at_ns)
     return found
+
+
+def _missed(entry: Entry, began: int, limits: Limits) -> Step:
+    """Where a replay had no answer: what the recording holds, and what the agent asked."""
+    attrs = entry.attrs
+    about = f"turn {attrs['turn']}, at {attrs.get('path', '')}" if "turn" in attrs else ""
+    return Step(
+        "note.miss",
+        at_ns=entry.t - began,
+        outcome="fail",
+        about=about,
+        other=cut(str(attrs.get("says", "")), limits.text),
+        expected=_text(attrs.get("expected", attrs.get("recorded")), limits),
+        got=_text(attrs.get("got", attrs.get("asked")), limits),
+    )
+
+
+def _text(value: Any, limits: Limits) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return cut(text, limits.text)
 
 
 def _ended(found: Trace, entry: Entry, payloads: PayloadReader, limits: Limits) -> None:
@@ -203,7 +240,8 @@ class _Reading:
             input_tokens=usage.get("input", 0),
             output_tokens=usage.get("output", 0),
             is_error=bool(action.attr("is_error", False)),
-            faults=[fault.name for fault in action.faults],
+            faults=[_met(fault, at) for fault in action.faults],
+            undelivered=bool(action.attr("undelivered", False)),
             other=cut(_other(action), self._text),
             about=about(action),
         )
@@ -226,6 +264,11 @@ class _Reading:
         if digest := action.attr("result"):
             data = self._payloads.get(digest)
             step.result = GONE if data is None else excerpts.result(data, limit)
+
+
+def _met(fault: Entry, at: int) -> Met:
+    title = str(fault.attrs.get("fault") or fault.name)
+    return Met(title, fault.name, max(0, fault.t - at), facts(fault.attrs))
 
 
 def _outcome(action: Action) -> str:

@@ -38,6 +38,8 @@ class Rig:
         self.plan = plan
         self.port = 0
         self.proxies: dict[str, int] = {}
+        self.egress = 0
+        self.bundle = ""
         self.segment = ""
         self._process: asyncio.subprocess.Process | None = None
         self._waiting: dict[tuple[type, str], asyncio.Future[Begun | Ended]] = {}
@@ -65,6 +67,7 @@ class Rig:
             raise ERRORS[answer.kind](answer.message)
         assert isinstance(answer, Ready)
         self.port, self.segment, self.proxies = answer.port, answer.segment, answer.proxies
+        self.egress, self.bundle = answer.egress, answer.bundle
         self._reader = asyncio.create_task(self._read())
 
     async def begin(self, binding: Binding) -> None:

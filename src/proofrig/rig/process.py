@@ -27,6 +27,7 @@ from proofrig.authority.shadow import recover_shadow
 from proofrig.errors import InfraError, ProofrigError, UsageError
 from proofrig.gateways.arrival import Arrivals, stamped
 from proofrig.gateways.asked import AskedCalls
+from proofrig.gateways.auth import AuthGateway
 from proofrig.gateways.gateway import Binding, Bindings, Context, Gateway, RunClock
 from proofrig.gateways.llm import LlmGateway, LlmSettings
 from proofrig.gateways.mcp_http import HttpServer, McpHttpGateway
@@ -56,7 +57,8 @@ from proofrig.rig.protocol import (
     plan_decoder,
 )
 from proofrig.rig.recovery import settle_open
-from proofrig.rig.shared import disorders, observe, open_proxies, service_calls
+from proofrig.rig.shared import observe, open_egress, open_proxies, service_calls
+from proofrig.rig.taping import open_tape
 
 FLUSH_S = 0.05
 SWEEP_S = 1.0
@@ -68,14 +70,9 @@ class Desk:
     """Carries out the runner's orders."""
 
     def __init__(
-        self,
-        context: Context,
-        plan: Plan,
-        llm: LlmGateway,
-        arrivals: Arrivals,
-        proxies: dict[str, int],
+        self, context: Context, plan: Plan, llm: LlmGateway, arrivals: Arrivals, ready: Ready
     ) -> None:
-        self.proxies = proxies
+        self.ready = ready
         self._context = context
         self._plan = plan
         self._llm = llm
@@ -112,7 +109,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
+async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context]]:
     """Everything a rig holds: journal, authority, gateways, the listening port."""
     async with AsyncExitStack() as closing:
         clock = RunClock(plan.origin_ns)
@@ -153,7 +150,9 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context, int]]:
         await _listen(runner, plan)
         port: int = runner.addresses[0][1]
         proxies = await open_proxies(context, plan.services, closing)
-        yield Desk(context, plan, llm, arrivals, proxies), context, port
+        egress, bundle = await open_egress(context, plan, port, closing)
+        ready = Ready(port, journal.segment, proxies, egress, bundle)
+        yield Desk(context, plan, llm, arrivals, ready), context
 
 
 def _authority(plan: Plan, run_dir: Path, clock: RunClock) -> Authority:
@@ -184,9 +183,12 @@ def _tool_gateways(
 ) -> list[Gateway]:
     suite = Path(plan.suite_dir)
     settings = [tool_settings.validate_python(tool) for tool in plan.tools]
-    calls = Calls(context, disorders(context))
+    calls = Calls(context)
     closing.callback(calls.close)
     services = service_calls(context, plan.services, plan.seed)
+    context.tape = open_tape(context, plan, settings)
+    if context.tape is not None:
+        closing.callback(context.tape.close)
     context.faults = injector(context, plan.faults, plan.seed, services.services, llm.hold)
     if context.faults is not None:
         closing.callback(context.faults.close)
@@ -202,6 +204,7 @@ def _tool_gateways(
         closing.push_async_callback(own.close)
         servers[PYTHON_SERVER] = HttpServer(own.url, own=True)
     return [
+        AuthGateway(context),
         ToolsGateway(context, toolbox, calls),
         ServicesGateway(context, services),
         McpHttpGateway(context, calls, servers),
@@ -211,8 +214,8 @@ def _tool_gateways(
 
 async def serve(plan: Plan, orders: asyncio.StreamReader) -> None:
     """Serve until the runner's end of the line closes."""
-    async with opened(plan) as (desk, context, port):
-        _say(Ready(port, context.journal.segment, desk.proxies))
+    async with opened(plan) as (desk, context):
+        _say(desk.ready)
         ticking = asyncio.create_task(_tick(context))
         reading = asyncio.create_task(_obey(desk, orders))
         tasks = {ticking, reading}

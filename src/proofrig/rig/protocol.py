@@ -20,7 +20,25 @@ from proofrig.authority.prices import Price
 from proofrig.gateways.admission import Approval
 from proofrig.gateways.gateway import Binding
 from proofrig.providers.provider import Endpoint
+from proofrig.providers.recorded import Mode
 from proofrig.wire.turn import Api
+
+
+class Taping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What stands between the gateways and the world. record: the folder to record into, "" for
+    none. replay: the cassette to replay, "" for none; `mode`, `pace`, `tools`, `ignore`, `scrub`
+    say how. suite: what the recording is of. secrets: variable -> value that must not be written.
+    """
+
+    record: str = ""
+    replay: str = ""
+    mode: Mode = "strict"
+    pace: float = 0.0
+    tools: Literal["remote", "all", "none"] = "remote"
+    ignore: tuple[str, ...] = ()
+    scrub: dict[str, str] = {}
+    suite: dict[str, str] = {}
+    secrets: dict[str, str] = {}
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,9 +51,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     answer what asks. watch: thresholds of the watch over every run, None: none.
     unattributed: what happens to traffic of no trial.
     port: where to listen; 0 takes a free one. services: settings of the shared services, their
-    seeds filled. faults: as
-    written in the suite, packs unfolded. lab: a scenario runs, so that arrivals and the loop's lag
-    are written down.
+    seeds filled. faults: as written in the suite, packs unfolded. egress: settings of the egress
+    gateway, None: none. taping: what is recorded or replayed, None: nothing. lab: a scenario runs,
+    so that arrivals and the loop's lag are written down.
     """
 
     run_dir: str
@@ -52,6 +70,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     unattributed: Literal["refuse", "pass"] = "refuse"
     services: list[dict[str, Any]] = []
     faults: list[dict[str, Any]] = []
+    egress: dict[str, Any] | None = None
+    taping: Taping | None = None
     seed: int = 0
     lab: bool = False
     host: str = "127.0.0.1"
@@ -72,11 +92,14 @@ class End(msgspec.Struct, frozen=True, tag="end"):
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """The rig listens at `port`; its history segment is `segment`. `proxies`: the port of each
-    proxy by the name of its service."""
+    proxy by the name of its service. `egress`: the port of the egress gateway, 0 when there is
+    none; `bundle`: the file of certificates that agents need for it, "" when they need none."""
 
     port: int
     segment: str
     proxies: dict[str, int] = {}
+    egress: int = 0
+    bundle: str = ""
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):

@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from proofrig.agents import identity
-from proofrig.faults.disorder import Disorders
-from proofrig.faults.kill import Kills
+from proofrig.faults._kill_points import Kills
+from proofrig.gateways.egress.gateway import EgressGateway
+from proofrig.gateways.egress.settings import EgressSettings
 from proofrig.gateways.gateway import Binding, Context
 from proofrig.gateways.redis import RedisProxy
 from proofrig.gateways.service_action import ServiceCalls
@@ -48,16 +49,23 @@ async def open_proxies(
     return ports
 
 
+async def open_egress(
+    context: Context, plan: Plan, port: int, closing: AsyncExitStack
+) -> tuple[int, str]:
+    """The suite's egress gateway: its port, and the file of certificates that agents need for it. 0
+    and "" where the suite wants none. port: of the rig's other gateways."""
+    if plan.egress is None:
+        return 0, ""
+    settings = EgressSettings.model_validate(plan.egress)
+    gateway = EgressGateway(context, settings, run_dir=Path(plan.run_dir), rig_port=port)
+    listening = await gateway.start()
+    closing.push_async_callback(gateway.close)
+    return listening, gateway.bundle
+
+
 def kills(context: Context) -> Any:
     """The kill points of the rig, as services pass them."""
-    return Kills(partial(_note, context, "kill")).reached
-
-
-def disorders(context: Context) -> Disorders:
-    """What disorders the results of tools."""
-    made = Disorders(partial(_note, context, "disorder"))
-    context.bindings.on_end.append(lambda binding: made.end(binding.trial))
-    return made
+    return Kills(partial(_killed, context)).reached
 
 
 def observe(plan: Plan) -> None:
@@ -69,7 +77,10 @@ def observe(plan: Plan) -> None:
         sys.modules["_proofrig_identity"] = identity
 
 
-def _note(context: Context, name: str, binding: Binding, attrs: dict[str, Any]) -> None:
+def _killed(context: Context, binding: Binding, attrs: dict[str, Any]) -> None:
+    """Write down a kill, and the fault that it was where a suite declares one."""
     owner = {"trial": binding.trial, "tenant": binding.tenant, "scope": binding.scope}
-    context.journal.write("note", name, **owner, attrs=attrs)
+    context.journal.write("note", "kill", **owner, attrs=attrs)
+    if binding.kill is not None and (said := binding.kill.of_fault("service")):
+        context.journal.write("fault", "kill", **owner, id=attrs["at"], attrs=said)
     context.journal.flush()

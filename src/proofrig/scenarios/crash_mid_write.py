@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from proofrig.faults.kill import POINTS, Kill, Point
+from proofrig.faults._kill_points import POINTS, KillPoint, Point
 from proofrig.scenarios.launch import co_launch
 from proofrig.scenarios.scenario import (
     Casting,
@@ -40,7 +40,7 @@ class CrashMidWrite(Scenario):
         mix = tenant_mix(facts.tenants, facts.seed)
         phases = []
         for place, point in enumerate(self.points):
-            kill = Kill(point, self.nth, self.path, self.bytes)
+            kill = KillPoint(point, self.nth, self.path, self.bytes)
             tenant = mix[place % len(mix)]  # one for all of a point: they meet what the victim left
             victims = casting.starts(
                 cases,

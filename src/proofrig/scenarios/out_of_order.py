@@ -4,20 +4,24 @@ date is rejected, not believed."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from proofrig.faults.disorder import Disorder, Disordering
+from proofrig.faults.duplicate_delivery import DuplicateDelivery
+from proofrig.faults.fault import Fault, Target
+from proofrig.faults.late_result import LateResult
+from proofrig.faults.reordered_results import ReorderedResults
 from proofrig.scenarios.launch import co_launch
 from proofrig.scenarios.scenario import Casting, Count, Facts, Phase, Positive, Scenario
 
+Disordering = Literal["late", "swapped", "twice"]
 REORDER = 3  # messages from whose first so many each delivery is drawn
 
 
 class OutOfOrder(Scenario):
-    """`agents` at once, a share of whose tool results is disordered at the tool gateway, and whose
-    queues deliver the same share of messages twice, and out of order."""
+    """`agents` at once, a share of whose tool results is disordered, by faults at the tool gateway,
+    and whose queues deliver the same share of messages twice, and out of order."""
 
     name: ClassVar[str] = "out_of_order"
     needs: ClassVar[tuple[str, ...]] = ("stale_result",)
@@ -42,9 +46,15 @@ class OutOfOrder(Scenario):
             for service in declared
         )
 
+    def disturbances(self) -> tuple[Fault, ...]:
+        on, share = Target(at="tool"), self.rate / len(self.kinds)
+        made: dict[Disordering, Fault] = {
+            "late": LateResult(by_s=self.late_s, on=on, probability=share),
+            "swapped": ReorderedResults(within_s=self.late_s, on=on, probability=share),
+            "twice": DuplicateDelivery(what="result", on=on, probability=share),
+        }
+        return tuple(made[kind] for kind in self.kinds)
+
     def phases(self, facts: Facts) -> list[Phase]:
-        disorder = Disorder(self.kinds, self.rate, self.late_s, facts.seed)
-        starts = Casting(self.name, facts).starts(
-            self.chosen(facts), co_launch(self.agents), disorder=disorder
-        )
+        starts = Casting(self.name, facts).starts(self.chosen(facts), co_launch(self.agents))
         return [Phase(name="disorder", starts=starts)]

@@ -21,8 +21,9 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from proofrig.errors import UsageError
-from proofrig.faults.disorder import Disorder
-from proofrig.faults.kill import Kill
+from proofrig.faults._kill_points import KillPoint
+from proofrig.faults.fault import Fault
+from proofrig.faults.written import Faults, unfolded
 from proofrig.scenarios.launch import Schedule
 
 Role = Literal["subject", "helper"]
@@ -52,8 +53,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     task: str | None = None
     imitates: str = ""
     operator: str = ""
-    kill: Kill | None = None
-    disorder: Disorder | None = None
+    kill: KillPoint | None = None
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +121,7 @@ class Scenario(Settings):
     retry_budget: float = Field(
         default=0.2, ge=0, description="Retries over calls, above which it is a storm."
     )
+    faults: Faults = ()
 
     def unmet(self, facts: Facts) -> list[tuple[str, str]]:
         """What names nothing of the suite: (parameter, what it says) each."""
@@ -139,9 +140,22 @@ class Scenario(Settings):
         """The suite's services as they are in this scenario: settings in, settings out."""
         return tuple(declared)
 
+    def disturbances(self) -> tuple[Fault, ...]:
+        """What goes wrong because this scenario is what it is."""
+        return ()
+
+    def all_faults(self) -> tuple[Fault, ...]:
+        """What goes wrong in it, and in no other: its own disturbances, then the suite's `faults`
+        for it."""
+        found = (*self.disturbances(), *unfolded(self.faults))
+        aimed = (fault.on.model_copy(update={"scenario": self.name}) for fault in found)
+        return tuple(
+            fault.model_copy(update={"on": on}) for fault, on in zip(found, aimed, strict=True)
+        )
+
     def params(self) -> dict[str, Any]:
-        """The parameters, for the history."""
-        return self.model_dump(mode="json")
+        """The parameters, for the history; its faults stand there by themselves."""
+        return self.model_dump(mode="json", exclude={"faults"})
 
     def together(self, name: str, starts: tuple[Start, ...]) -> Phase:
         """A phase whose agents are to meet: they start, and reach the rig, within the spread."""

@@ -7,6 +7,7 @@ Rules:
 3. With `fencing`, a key accepts no write under a lower token than the highest it has accepted, and
    none without a token once it has accepted one.
 4. When `max_entries` are held a new key is refused; nothing is evicted.
+5. `flush` takes all values away, as if their time were up: versions and fencing tokens stay.
 """
 
 from __future__ import annotations
@@ -182,6 +183,15 @@ class KvService(Service):
         if not isinstance(now, list):
             return refused(f"{ask.arguments.key}: expected a list, it is {_kind(now)}")
         return self._write(ask, slot, [*now, ask.arguments.value], tell=True)
+
+    def flush(self) -> int:
+        """Forget every value; how many there were."""
+        held = [slot for slot in self._slots.values() if slot.value is not None]
+        for slot in held:
+            slot.value, slot.owner, slot.public = None, "", False
+        self._held = 0
+        self.note("flushed", {"service": self.name, "entries": len(held)})
+        return len(held)
 
     def _write(self, ask: Ask, slot: _Slot, value: Any, *, tell: bool = False) -> Done:
         refusal = self._refusal(ask, slot, value)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Mapping
+from fnmatch import fnmatchcase
 from heapq import heappop, heappush
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -144,14 +145,31 @@ class LockService(Service):
     def sweep(self) -> None:
         now = self._clock()
         while (when := self.due()) is not None and when <= now:
-            place = heappop(self._expiries)[2]
-            held = self._holders[place]
-            self._lost.add((place, held.trial))
-            attrs: dict[str, Any] = {"service": self.name, "key": held.key, "holder": held.trial}
-            if self._settings.fencing:
-                attrs["fencing"] = held.token
-            self.note("lock_expired", attrs)
-            self._free(place)
+            self._lose(heappop(self._expiries)[2])
+
+    def expire(self, trial: str, keys: str = "*") -> list[str]:
+        """Take from a trial the locks that it holds under `keys` (a glob), as if their time were
+        up; which they were."""
+        found = [
+            (place, held.key)
+            for place, held in self._holders.items()
+            if held.trial == trial and fnmatchcase(held.key, keys)
+        ]
+        for place, _ in found:
+            self._lose(place)
+        if found:
+            self.changed()
+        return [key for _, key in found]
+
+    def _lose(self, place: str) -> None:
+        """A holder's time is up."""
+        held = self._holders[place]
+        self._lost.add((place, held.trial))
+        attrs: dict[str, Any] = {"service": self.name, "key": held.key, "holder": held.trial}
+        if self._settings.fencing:
+            attrs["fencing"] = held.token
+        self.note("lock_expired", attrs)
+        self._free(place)
 
     def forget(self, trial: str) -> None:
         for waiting in self._waiting.values():

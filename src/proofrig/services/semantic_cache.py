@@ -125,6 +125,15 @@ class SemanticCache(Service):
             return self._later(ask, self._keep)
         return self._keep(ask, self._embed(ask.arguments.query))
 
+    def flush(self) -> int:
+        """Forget every entry; how many there were."""
+        self._drop_expired()
+        numbers = list(self._entries)
+        for number in numbers:
+            self._drop(number)
+        self.note("flushed", {"service": self.name, "entries": len(numbers)})
+        return len(numbers)
+
     def _embed(self, query: str) -> Vector:
         return self._embedding.embed([query])[0]
 

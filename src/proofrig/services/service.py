@@ -167,10 +167,15 @@ def _unheard(name: str, attrs: dict[str, Any]) -> None:
     pass
 
 
+def _unseen() -> None:
+    pass
+
+
 class Service:
     """One shared instance. Members give `operations` and a method for each of them.
 
-    `note` is called with the name and attributes of what happens by itself (`lock_expired`).
+    `note` is called with the name and attributes of what happens by itself (`lock_expired`),
+    `changed` after something was done to it that no operation did.
     """
 
     operations: ClassVar[Mapping[str, Operation]] = {}
@@ -179,6 +184,7 @@ class Service:
         self.name = settings.name
         self.latency_ns = round(settings.latency_ms * 1_000_000)
         self.note: Callable[[str, dict[str, Any]], None] = _unheard
+        self.changed: Callable[[], None] = _unseen
         self._partition = settings.partition
         self._public: list[str] = getattr(settings, "public", [])
         self._clock = clock

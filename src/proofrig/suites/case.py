@@ -27,6 +27,7 @@ from proofrig.agents.reference import Reference
 from proofrig.faults.written import Faults
 from proofrig.suites.digest import digest_of
 from proofrig.verifiers import AnyVerifier
+from proofrig.verifiers.expectations import Expect
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
@@ -156,6 +157,9 @@ class Case(Settings):
         default=None, description="Seconds, instead of limits.timeout_s."
     )
     faults: Faults = ()
+    expect: Expect | None = Field(
+        default=None, description="What the agent is expected to do when faults strike."
+    )
 
     _dir: Path = PrivateAttr(default_factory=Path)
 

@@ -32,6 +32,7 @@ from proofrig.errors import UsageError
 from proofrig.faults.fault import Fault
 from proofrig.faults.packs import PACKS
 from proofrig.faults.written import Faults, packs_of, unfolded
+from proofrig.gateways.egress.settings import EgressSettings
 from proofrig.gateways.tool_settings import AnyToolSettings
 from proofrig.providers import AnyProviderSettings
 from proofrig.scenarios import Scenarios
@@ -42,6 +43,7 @@ from proofrig.suites.budgets import Budgets, Prices
 from proofrig.suites.case import AgentName, Case, Count, InsidePath, Seconds, Settings, Tag
 from proofrig.suites.digest import digest_of
 from proofrig.verifiers import AnyVerifier
+from proofrig.verifiers.expectations import Expect
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -91,11 +93,14 @@ class Defaults(Settings):
     verify: tuple[AnyVerifier, ...] = Field(
         default=(), description="Appended to every case's verifiers."
     )
+    expect: Expect | None = Field(
+        default=None, description="Under faults; what a case's own `expect` says goes over it."
+    )
 
     def applied(self, case: Case) -> Case:
         """`case` with the defaults in it."""
         named = (self.difficulty and not case.difficulty) or (self.acts_as and not case.acts_as)
-        if not (self.tags or self.verify or named):
+        if not (self.tags or self.verify or self.expect or named):
             return case
         return case.model_copy(
             update={
@@ -103,6 +108,7 @@ class Defaults(Settings):
                 "difficulty": case.difficulty or self.difficulty,
                 "acts_as": case.acts_as or self.acts_as,
                 "verify": (*case.verify, *self.verify),
+                "expect": case.expect.over(self.expect) if case.expect else self.expect,
             }
         )
 
@@ -140,6 +146,9 @@ class Suite(Settings):
         strict=True,
         description="Where the gateways listen on 127.0.0.1, for an agent that is already "
         "deployed; 0: a free port.",
+    )
+    egress: EgressSettings = Field(
+        default=EgressSettings(), description="What agents may call besides models and tools."
     )
     services: tuple[AnyServiceSettings, ...] = Field(
         default=(), description="What the rig holds for all agents to share."

@@ -8,9 +8,11 @@
 | diverged | the agent asked what the recording does not hold       | yes                |
 | infra   | something around the agent: provider, network, sandbox  | no                 |
 | harness | proofrig, a verifier, or what the suite says of models  | no                 |
+| unfired | nobody's: it passed, but no fault struck to show more   | no                 |
 
 The first row of `RULES` whose test holds decides. A trial whose verdicts all pass has passed,
-whatever trouble it had on the way; but not one that left its recording.
+whatever trouble it had on the way; but not one that left its recording. What a fault did to a call
+on purpose is neither a limit nor an infra failure: how the agent took it is what is measured.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from proofrig.agents.agent import Ending
 from proofrig.history.action import Action
 from proofrig.verifiers.verifier import Verdict
 
-FailureClass = Literal["", "agent", "infra", "timeout", "limit", "diverged", "harness"]
+FailureClass = Literal["", "agent", "infra", "timeout", "limit", "diverged", "harness", "unfired"]
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -35,6 +37,7 @@ class Facts(msgspec.Struct, frozen=True):
     harness_error: bool = False
     diverged: bool = False  # a replay had no answer to what the agent asked
     passed: bool | None = None  # None: at least one verifier could not measure, and none failed
+    unfired: bool = False  # it passed but for expectations that no fault struck to show
     misconfigured: bool = False  # a mistake of the suite failed an action, see `suite_mistake`
     limited: bool = False  # an action ran into a budget or a limit and no retry made it good
     infra_unresolved: bool = False  # an action failed for infra reasons and no retry made it good
@@ -45,6 +48,7 @@ RULES: Final[tuple[tuple[FailureClass, Callable[[Facts], bool]], ...]] = (
     ("infra", lambda facts: facts.infra_error),
     ("diverged", lambda facts: facts.diverged),
     ("", lambda facts: facts.passed is True),
+    ("unfired", lambda facts: facts.passed is None and facts.unfired),
     ("harness", lambda facts: facts.misconfigured),
     ("limit", lambda facts: facts.limited),
     ("infra", lambda facts: facts.infra_unresolved),
@@ -102,4 +106,5 @@ def _mistake(action: Action) -> str:
 def _over_limit(action: Action) -> bool:
     if action.denied:
         return action.attr("code") not in ("invalid_request", "price_unknown")
-    return action.attr("status") in (429, 529) and not action.attr("infra")
+    over = action.attr("status") in (429, 529) and not action.attr("infra")
+    return over and not action.attr("struck")

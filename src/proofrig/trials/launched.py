@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proofrig.agents.agent import Reply
 from proofrig.agents.gate import Ticket
-from proofrig.faults.kill import IN_THE_AGENT
 from proofrig.history.action import Action
 from proofrig.scenarios.scenario import Start
 from proofrig.suites import Planned
 from proofrig.trials.accepted import accepted_results
+from proofrig.trials.faulted import IN_THE_AGENT, disorder
 
 if TYPE_CHECKING:
     from proofrig.trials.stage import Stage
@@ -51,6 +51,17 @@ def passed_unjudged(planned: Planned, reply: Reply) -> bool | None:
     return True if is_unjudged(planned.start) and reply.ending == "ok" else None
 
 
+def write_kill(stage: Stage, ran: Ran, planned: Planned) -> None:
+    """What the history is told of a kill inside an agent that has ended: nobody else saw it."""
+    kill = stage.kill_of(planned)
+    if kill is None or kill.point not in IN_THE_AGENT or ran.reply.ending != "killed":
+        return
+    owner = {"trial": ran.trial, "tenant": planned.tenant, "scope": ran.scope}
+    stage.journal.write("note", "kill", **owner, attrs={"point": kill.point, "at": ""})
+    if said := kill.of_fault("process"):
+        stage.journal.write("fault", "kill", **owner, attrs=said)
+
+
 def write_probe(stage: Stage, ran: Ran, start: Start) -> None:
     """The note `probe`, before the agent may meet what it asks for."""
     if start.operator:
@@ -62,7 +73,7 @@ def write_probe(stage: Stage, ran: Ran, start: Start) -> None:
 
 
 def write_notes(stage: Stage, ran: Ran, start: Start) -> None:
-    """The notes `launch`, `kill` and `accepted` of a trial whose agent has ended."""
+    """The notes `launch` and `accepted` of a trial whose agent has ended."""
 
     def note(name: str, attrs: dict[str, Any]) -> None:
         stage.journal.write(
@@ -77,9 +88,6 @@ def write_notes(stage: Stage, ran: Ran, start: Start) -> None:
         times = {"intended_ns": intended - origin, "started_ns": started - origin}
         times["ended_ns"] = ran.ended_ns - origin
         note("launch", times | {"phase": start.phase, "part": start.part, "role": start.role})
-    kill = start.kill
-    if kill is not None and kill.point in IN_THE_AGENT and ran.reply.ending == "killed":
-        note("kill", {"point": kill.point, "at": ""})
-    if start.disorder is not None:
+    if disorder(stage.faults):
         for accepted in accepted_results(ran.actions, stage.payloads.get):
             note("accepted", accepted)

@@ -31,6 +31,8 @@ class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
     agents: int | None = None  # of each scenario, instead of its own number
     tenants: int | None = None  # how many, instead of the suite's
     packs: list[str] = []  # of faults, besides the suite's own
+    record: bool = False  # what came from outside is recorded
+    replay: dict[str, Any] = {}  # settings of the recording that is replayed, empty: none
     faultless: bool = False  # without the suite's own faults
     fail_under: float | None = None  # percent, where it was asked for beside the suite
     what: dict[str, Any] = {}

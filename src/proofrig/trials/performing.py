@@ -23,9 +23,11 @@ from msgspec.structs import replace as replace_in
 
 from proofrig.agents.gate import Gate
 from proofrig.errors import InfraError
+from proofrig.faults.fault import Fault
 from proofrig.history.journal import Journal
 from proofrig.scenarios.scenario import Phase, Scenario
 from proofrig.suites import Planned
+from proofrig.trials.faulted import written_faults
 from proofrig.trials.runner import Progress, Runner, Settings
 from proofrig.trials.stage import Stage, StageSetting, open_stage
 from proofrig.trials.stopping import Stopping
@@ -46,6 +48,7 @@ class Performance:
     runner: Runner | None = None
     stopped: bool = False
     failure: InfraError | None = None
+    faults: tuple[Fault, ...] = ()  # of the scenario that is on its way
 
     async def perform_all(self, scenarios: Iterable[Scenario], stopping: Stopping) -> None:
         """Carry them out one after another, until one is stopped or fails."""
@@ -69,7 +72,8 @@ class Performance:
         """Carry out one. Raises UsageError when the suite has not what it takes."""
         suite = self.setting.suite
         suite = suite.model_copy(update={"services": scenario.services(suite.services)})
-        setting = replace(self.setting, suite=suite)
+        self.faults = scenario.all_faults()
+        setting = replace(self.setting, suite=suite, faults=self.faults)
         phases = scenario.phases(setting.suite.facts(setting.seed))
         most = max(len(phase.starts) if not phase.workers else phase.workers for phase in phases)
         staging = replace(setting, concurrency=max(most, setting.concurrency))
@@ -129,7 +133,7 @@ class Performance:
         return thinking
 
     async def _fresh(self, planned: Planned, number: int, last: bool) -> Outcome:
-        async with open_stage(self.setting) as stage:
+        async with open_stage(replace(self.setting, faults=self.faults)) as stage:
             return await attempt(stage, planned, number, last)
 
 
@@ -152,6 +156,7 @@ def describe(scenario: Scenario, phases: list[Phase], setting: StageSetting) -> 
         "params": scenario.params(),
         "needs": list(scenario.needs),
         "topology": suite.declared_topology(),
+        "faults": written_faults(setting.faults),
         "seed": setting.seed,
     }
 

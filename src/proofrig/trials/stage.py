@@ -27,23 +27,29 @@ from proofrig.agents.environment import EnvironmentSettings, trial_environment
 from proofrig.agents.null import NullAgent
 from proofrig.agents.reference import ReferenceAgent
 from proofrig.canaries.canary import Canary
-from proofrig.faults.kill import IN_THE_AGENT
+from proofrig.faults._kill_points import IN_THE_AGENT, KillPoint
+from proofrig.faults.fault import Fault
 from proofrig.gateways.admission import Approval
+from proofrig.gateways.egress.environment import proxy_environment
+from proofrig.gateways.egress.hosts import Place, fits
+from proofrig.gateways.egress.settings import VENDORS
 from proofrig.gateways.gateway import RunClock
 from proofrig.gateways.tap_command import TapPlace, tap_command, write_shims
 from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings
 from proofrig.history.format import folder_of
 from proofrig.history.journal import Journal
 from proofrig.history.payloads import PayloadReader, digest_of
-from proofrig.providers import make_provider
 from proofrig.providers.provider import Endpoint, Provider
+from proofrig.providers.recorded import RecordedSettings
 from proofrig.rig.link import Rig
 from proofrig.rig.protocol import Plan
 from proofrig.sandboxes.process import ProcessSandbox, allow_many_files, sweep
 from proofrig.suites import Case, Planned, Suite
 from proofrig.trials.baseline import role_of
+from proofrig.trials.faulted import kill_of, written_faults
 from proofrig.trials.following import Following
 from proofrig.trials.planting import Planting, service_settings
+from proofrig.trials.taped import provider_of, taping_of
 from proofrig.wire.turn import Api
 
 PAYLOAD_CAP = 1 << 18
@@ -52,15 +58,24 @@ SECRETIVE = ("env", "headers")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageSetting:
-    """What a stage is set up for. lab: a scenario, whose contention is observed: the rig writes
-    down arrivals and its lag, agents what they do to what they share."""
+    """What a stage is set up for. faults: the scenario's own, after the suite's. lab: a scenario,
+    whose contention is observed: the rig writes down arrivals and its lag, agents what they do to
+    what they share."""
 
     suite: Suite
     run_dir: Path
     clock: RunClock
     concurrency: int
     seed: int
+    faults: tuple[Fault, ...] = ()
+    record: bool = False
+    replay: RecordedSettings | None = None
     lab: bool = False
+
+    @property
+    def all_faults(self) -> tuple[Fault, ...]:
+        """What goes wrong on it, each at its number."""
+        return (*self.suite.all_faults(), *self.faults)
 
     @property
     def observed(self) -> str:
@@ -84,15 +99,21 @@ class Stage:
     provider: Provider | None
     planting: Planting
     clock: RunClock
+    seed: int = 0
+    faults: tuple[Fault, ...] = ()
     observed: str = ""  # where observers inside agents write; nothing is observed when empty
+
+    def kill_of(self, planned: Planned) -> KillPoint | None:
+        """Where in a write the trial is killed."""
+        scope = self.scope(planned, planned.trial)
+        return kill_of(self.faults, self.seed, planned, scope)
 
     def agent_of(self, planned: Planned) -> Agent:
         """Who runs the trial. One that is to be killed is alone in its process."""
         role = role_of(planned)
         if role in ("null", "reference"):
             return self.agents[role]
-        killed = planned.start is not None and planned.start.kill is not None
-        return self.agents["victim" if killed else "subject"]
+        return self.agents["victim" if self.kill_of(planned) is not None else "subject"]
 
     def environment(self, token: str, planned: Planned, world: str, trial: str) -> dict[str, str]:
         """The variables of one trial's agent. In a process of its own, an agent that starts a
@@ -105,7 +126,7 @@ class Stage:
             shims = self.folder(trial) / "bin"
             write_shims(named, place, shims)
             user["PATH"] = f"{shims}{os.pathsep}{user.get('PATH', os.environ.get('PATH', ''))}"
-        kill = planned.start.kill if planned.start is not None else None
+        kill = self.kill_of(planned)
         if kill is not None and kill.point in IN_THE_AGENT:
             user["PROOFRIG_KILL"] = msgspec.json.encode(kill).decode()
         settings = EnvironmentSettings(
@@ -121,6 +142,7 @@ class Stage:
             shared=shared,
             mcp=mcp_servers(self.suite, place),
             user=user,
+            **_proxied(self.suite, self.rig, "" if shared else token),
         )
         return trial_environment(settings)
 
@@ -209,10 +231,37 @@ def plan_of(
         watch=applied.thresholds(),
         port=suite.gateway_port,
         services=services,
-        faults=[fault.model_dump(mode="json", by_alias=True) for fault in suite.all_faults()],
+        faults=[fault.model_dump(mode="json", by_alias=True) for fault in setting.all_faults],
+        egress=_egress(suite),
+        taping=taping_of(setting),
         seed=setting.seed,
         lab=setting.lab,
     )
+
+
+def _egress(suite: Suite) -> dict[str, Any] | None:
+    """Settings of the egress gateway. What a host of many trials calls carries no identity but in
+    plain requests, so it passes unless the suite says otherwise."""
+    given = suite.egress
+    if not given.enabled:
+        return None
+    if "unattributed" not in given.model_fields_set and shares_a_host(suite):
+        given = given.model_copy(update={"unattributed": "pass"})
+    return given.model_dump(mode="json")
+
+
+def _proxied(suite: Suite, rig: Rig, token: str) -> dict[str, Any]:
+    """What an environment needs for the egress gateway."""
+    if not rig.egress:
+        return {}
+    own = frozenset(vendor for vendor in VENDORS if redirected(suite, vendor))
+    return {"proxy": proxy_environment(rig.egress, token, rig.bundle), "default_urls": own}
+
+
+def redirected(suite: Suite, vendor: str) -> bool:
+    """True when clients of a vendor keep their own URL, and are intercepted there."""
+    patterns = suite.egress.intercepted if suite.egress.enabled else ()
+    return fits(patterns, Place(vendor, 443))
 
 
 def _host_environment(setting: StageSetting, rig: Rig) -> dict[str, str]:
@@ -229,6 +278,7 @@ def _host_environment(setting: StageSetting, rig: Rig) -> dict[str, str]:
         shared=True,
         mcp=mcp_servers(suite, tap_place(suite, "", port, "")),
         user=getattr(suite.agent, "env", {}),
+        **_proxied(suite, rig, ""),
     )
     return trial_environment(settings)
 
@@ -248,15 +298,17 @@ def what_of(suite: Suite) -> dict[str, Any]:
         "budgets": suite.budgets.model_dump(mode="json", exclude_none=True),
         "policy": written and written.model_dump(mode="json", by_alias=True, exclude_none=True),
         "authority": suite.authority.model_dump(mode="json", exclude_none=True),
-        "faults": [
-            fault.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-            | {"kind": fault.kind}
-            for fault in suite.all_faults()
-        ],
+        "faults": written_faults(suite.all_faults()),
+        "scenario_faults": {
+            name: written_faults(faults)
+            for name in suite.scenarios.declared()
+            if (faults := suite.scenarios.of(name).all_faults())
+        },
         "limits": suite.limits.model_dump(mode="json"),
         "retries": suite.retries.model_dump(mode="json"),
         "isolation": ProcessSandbox.level,
-        "redirection": "base-url",
+        "egress": suite.egress.model_dump(mode="json"),
+        "redirection": "interception" if any(redirected(suite, v) for v in VENDORS) else "base-url",
     }
 
 
@@ -285,7 +337,7 @@ async def open_stage(setting: StageSetting) -> AsyncIterator[Stage]:
     allow_many_files()  # before the rig and the provider are started
     async with AsyncExitStack() as closing:
         endpoints: dict[Api, Endpoint] = {}
-        provider = make_provider(suite.model, suite.dir, setting.seed) if suite.model else None
+        provider = provider_of(setting)
         if provider is not None:
             closing.push_async_callback(provider.close)
             endpoints = await provider.start()
@@ -328,5 +380,7 @@ async def open_stage(setting: StageSetting) -> AsyncIterator[Stage]:
             provider=provider,
             planting=planting,
             clock=clock,
+            seed=setting.seed,
+            faults=setting.all_faults,
             observed=setting.observed,
         )

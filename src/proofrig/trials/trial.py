@@ -45,6 +45,8 @@ from proofrig.trials.failure import (
     unresolved_infra,
 )
 from proofrig.trials.stage import Stage
+from proofrig.trials.throttled import throttled
+from proofrig.verifiers.expectations import Expect, Judged, Tried, judged
 from proofrig.verifiers.verifier import Evidence, Verdict, Verifier, judge
 
 
@@ -73,6 +75,7 @@ class _Ran:
     actions: tuple[Action, ...] = ()
     state: Entry | None = None
     infra: str = ""
+    throttled: str = ""  # what a vendor's limits did to it
     harness: str = ""
     mistake: str = ""  # of the suite's author
     miss: str = ""  # where it left its recording
@@ -84,7 +87,8 @@ class _Ran:
         if failure == "diverged":
             return self.miss
         mistake = self.mistake if failure == "harness" else ""
-        return self.infra or self.harness or mistake or self.reply.error
+        throttled = self.throttled if failure == "infra" else ""
+        return self.infra or self.harness or mistake or throttled or self.reply.error
 
     def write(self, name: str, attrs: dict[str, Any]) -> None:
         """Put a `trial` entry on the history and hand it to the operating system."""
@@ -119,12 +123,14 @@ async def attempt(
         await _run_agent(ran)
     finally:
         ran.ticket.parked()  # whatever happened, the others need not wait for it
+    launched.write_kill(stage, ran, planned)
     if planned.start is not None:
         launched.write_notes(stage, ran, planned.start)
     if stage.provider is not None and (why := stage.provider.lost()):
         raise ProviderError(why)
     judging = not (ran.infra or ran.harness or launched.is_unjudged(planned.start))
-    verdicts = await _judged(ran) if judging else []
+    found = await _judged(ran) if judging else Judged([])
+    verdicts = found.verdicts
     failure = classify(
         Facts(
             ending=ran.reply.ending,
@@ -132,9 +138,10 @@ async def attempt(
             harness_error=bool(ran.harness),
             diverged=bool(ran.miss),
             passed=overall(verdicts) if judging else launched.passed_unjudged(planned, ran.reply),
+            unfired=found.unfired,
             misconfigured=bool(ran.mistake),
             limited=limited(ran.actions),
-            infra_unresolved=unresolved_infra(ran.actions),
+            infra_unresolved=bool(ran.throttled) or unresolved_infra(ran.actions),
         )
     )
     again = {"retried": True} if failure == "infra" and not last else {}
@@ -177,6 +184,8 @@ async def _run_agent(ran: _Ran) -> None:
         ran.state = state_note(entries)
         ran.miss = miss_of(entries)
         ran.mistake = suite_mistake(ran.actions)
+        took_ns = time.monotonic_ns() - ran.began_ns
+        ran.throttled = throttled(ran.actions, ran.reply.ending, took_ns)
 
 
 def _binding(ran: _Ran, world: str) -> Binding:
@@ -192,8 +201,7 @@ def _binding(ran: _Ran, world: str) -> Binding:
         seed=ran.planned.seed,
         state=state or {},
         keep_state=state is not None,
-        kill=start.kill if start else None,
-        disorder=start.disorder if start else None,
+        kill=ran.stage.kill_of(ran.planned),
         gated=ran.ticket.gate is not None,
         case=ran.planned.case,
         scenario=start.scenario if start else "",
@@ -236,13 +244,21 @@ def _evidence(ran: _Ran) -> Evidence:
     return gather(ran.case, ran.reply.answer, ran.actions, payload, ran.started, state=ran.state)
 
 
-async def _judged(ran: _Ran) -> list[Verdict]:
-    """The verdicts; evidence that cannot be gathered is the trial's trouble, not the run's."""
+async def _judged(ran: _Ran) -> Judged:
+    """What counts of it; evidence that cannot be gathered is the trial's trouble, not the run's."""
     try:
-        return await verify(ran.case.verify, _evidence(ran))
+        evidence = _evidence(ran)
+        own = await verify(ran.case.verify, evidence)
+        expect = expected_of(ran.case, role_of(ran.planned))
+        return judged(expect, own, evidence, Tried.of(ran.reply, ran.reply.answer))
     except Exception as error:
         ran.harness = f"{type(error).__name__}: {error}"
-        return []
+        return Judged([])
+
+
+def expected_of(case: Case, role: str) -> Expect | None:
+    """What the case expects under faults; nothing of baselines, which meet none."""
+    return None if role in ("null", "reference") else case.expect
 
 
 async def verify(verifiers: Iterable[Verifier], evidence: Evidence) -> list[Verdict]:
@@ -264,10 +280,11 @@ def _end(ran: _Ran, verdicts: list[Verdict], failure: FailureClass) -> dict[str,
     }
     optional = {
         "error": ran.error(failure),
-        "detail": reply.detail[-4_000:] if failure else "",
+        "detail": reply.detail[-4_000:] if failure or reply.ending != "ok" else "",
         "exit_code": reply.exit_code,
         "usage": reply.usage,
         "truncated": reply.truncated,
+        "throttled": bool(ran.throttled) and failure == "infra",
         "world": stage.relative(ran.started.path) if ran.started.path else "",
     }
     return attrs | {name: value for name, value in optional.items() if value}

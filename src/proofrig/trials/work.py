@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from proofrig.gateways.gateway import RunClock
+from proofrig.providers.recorded import RecordedSettings
 from proofrig.scenarios import chosen_scenarios
 from proofrig.scenarios.scenario import Scenario
 from proofrig.suites import Planned, Suite
@@ -92,6 +93,8 @@ class Work:
             concurrency=self.manifest.concurrency,
             seed=self.manifest.seed,
             lab=bool(self.manifest.scenarios),
+            record=self.manifest.record,
+            replay=replayed_by(self.manifest),
         )
         if setting.lab:
             progress = Progress(total=len(missing))
@@ -111,6 +114,11 @@ class Work:
             await runner.run(missing)
             stopping.close()
         return runner
+
+
+def replayed_by(manifest: Manifest) -> RecordedSettings | None:
+    """What the run replays instead of the suite's own model; None: nothing."""
+    return RecordedSettings.model_validate(manifest.replay) if manifest.replay else None
 
 
 def clock_of(manifest: Manifest) -> RunClock:

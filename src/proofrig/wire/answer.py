@@ -91,6 +91,15 @@ def streams(answer: Answer) -> bool:
     return answer.headers.get("content-type", "").startswith(EVENT_STREAM)
 
 
+def length_of(answer: Answer) -> int:
+    """The bytes of a body as its head says them; -1 when it does not."""
+    length: int | None = getattr(answer, "length", None)
+    if length is not None:
+        return length
+    said = answer.headers.get("content-length", "")
+    return int(said) if said.isdecimal() else -1
+
+
 async def read(answer: Answer) -> bytes:
     """The rest of the body. Raises what `readany` raises; then what came before is lost."""
     parts = []
@@ -109,13 +118,12 @@ def rechunked(
     answer: Answer, change: Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
 ) -> Made:
     """The same answer, its chunks as `change` makes them. A whole body's length stays as said."""
-    said = answer.headers.get("content-length", "")
     made = Made(
         answer.status,
         change(chunks(answer)),
         answer.headers,
         source=answer,
-        length=int(said) if said.isdigit() else getattr(answer, "length", None),
+        length=length_of(answer),
     )
     made.reason = answer.reason
     return made

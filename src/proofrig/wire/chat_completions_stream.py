@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,7 @@ FINISH: dict[str | None, Finish] = {
     "content_filter": "content_filter",
 }
 _DONE = b"[DONE]"
+_HAS_CHOICE = re.compile(rb'"choices"\s*:\s*\[\s*\{')  # what a usage chunk has not
 _encode = msgspec.json.Encoder().encode
 
 
@@ -213,25 +215,34 @@ class ChatStreamDecoder:
 
 
 class ChatUsageStripper:
-    """Takes the usage chunk out of a chat stream; every other byte passes as it came."""
+    """Takes the usage chunk out of a chat stream; every other byte passes as it came, and as soon
+    as it is known not to be of that chunk."""
 
     def __init__(self) -> None:
         self._splitter = EventSplitter()
         self._dropped = False
+        self._open = b""  # of the event that has not ended
+        self._passed = 0  # how many of its bytes have passed
 
     def feed(self, chunk: bytes) -> bytes:
         """The bytes to pass on now. Holds back at most one unfinished event."""
         kept = []
-        for block in self._splitter.feed(chunk):
+        blocks = self._splitter.feed(chunk)
+        for block in blocks:
             if block != b"\n":  # a lone LF ends the block before it and shares its fate
-                self._dropped = _is_usage_chunk(block)
+                self._dropped = not self._passed and _is_usage_chunk(block)
             if not self._dropped:
-                kept.append(block)
+                kept.append(block[self._passed :])
+            self._passed = 0
+        self._open = data = (self._open + chunk)[sum(map(len, blocks)) :]
+        if data and (self._passed or _HAS_CHOICE.search(data)):
+            kept.append(data[self._passed :])
+            self._passed = len(data)
         return b"".join(kept)
 
     def flush(self) -> bytes:
         """What is still held back when the body ended."""
-        return self._splitter.held()
+        return self._splitter.held()[self._passed :]
 
 
 def _is_usage_chunk(block: bytes) -> bool:

@@ -32,7 +32,7 @@ from proofrig.agents import identity
 from proofrig.agents.hosting import HOST
 from proofrig.authority.prices import Price
 from proofrig.checkers.checker import Finding
-from proofrig.faults.disorder import Disorder
+from proofrig.faults.fault import Fault
 from proofrig.gateways.gateway import Binding, RunClock
 from proofrig.gateways.redis import RedisProxy
 from proofrig.history.format import folder_of
@@ -87,7 +87,7 @@ class Lab:
         self.port = 0
         self.redis: dict[str, int] = {}
         self.tokens: dict[str, str] = {}
-        self.disorder: Disorder | None = None
+        self.faults: tuple[Fault, ...] = ()
 
     def __enter__(self) -> Lab:
         self._journal = Journal(self.run_dir, "scenario", RunClock(self.origin_ns))
@@ -143,7 +143,7 @@ class Lab:
         token = self.tokens[trial] = f"token-{self._count:06d}-0123456789"
         if self._desk is not None:
             scope = f"{tenant}/flow/agent/{trial}"
-            self._desk.begin(Binding(token, trial, tenant, scope, disorder=self.disorder))
+            self._desk.begin(Binding(token, trial, tenant, scope))
         self._write("trial", "begin", trial, tenant, {"case": case, "role": "subject"} | attrs)
         began, before = time.monotonic_ns(), identity.IDENTITY.set((token, trial))
         passed = False
@@ -249,11 +249,13 @@ class Lab:
             endpoints={"chat_completions": Endpoint(model, key="none")} if model else {},
             services=list(services),
             tools=list(tools),
+            faults=[fault.model_dump(mode="json", by_alias=True) for fault in self.faults],
             seed=self.seed,
             fallback_price=FREE,
         )
         async with contextlib.AsyncExitStack() as closing:
-            self._desk, context, self.port = await closing.enter_async_context(opened(plan))
+            self._desk, context = await closing.enter_async_context(opened(plan))
+            self.port = self._desk.ready.port
             self.flush = context.journal.flush
             for name, port in (redis or {}).items():
                 proxy = RedisProxy(context, f"redis://127.0.0.1:{port}/0", f"redis:{name}")

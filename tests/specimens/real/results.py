@@ -11,7 +11,9 @@ from typing import Any
 import aiohttp
 
 from proofrig.checkers.checker import Finding
-from proofrig.faults.disorder import Disorder
+from proofrig.faults.fault import Fault
+from proofrig.faults.late_result import LateResult
+from proofrig.faults.reordered_results import ReorderedResults
 from proofrig.history.history import History, pair
 from proofrig.history.payloads import PayloadReader
 from proofrig.observers import accepted, superseded
@@ -22,6 +24,10 @@ from specimens.real.retries import Server, serving
 ITEMS = ("tea", "salt", "rice", "figs")
 LATE_S, PATIENCE_S = 0.15, 0.06
 AGENTS = 4
+DISORDERS: dict[str, Fault] = {
+    "late": LateResult(by_s=LATE_S),
+    "swapped": ReorderedResults(within_s=LATE_S, probability=0.5),
+}
 
 
 class Believed:
@@ -219,8 +225,7 @@ def _specimen(
     def run(folder: Path, seed: int) -> Ran:
         believed = Believed()
         with Lab(folder, seed, "out_of_order") as lab:
-            rate = 1.0 if disorder == "late" else 0.5
-            lab.disorder = Disorder((disorder,), rate, LATE_S, seed)  # type: ignore[arg-type]
+            lab.faults = (DISORDERS[disorder],)
             asyncio.run(_play(lab, way, believed))
         return Ran(lab.run_dir, bool(believed.wrong), believed.true)
 

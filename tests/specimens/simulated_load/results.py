@@ -25,9 +25,13 @@ def believing(habit: Habit, agents: int = 12) -> Callable[[int], list[Entry]]:
         world.scenario("out_of_order", agents=agents)
         version = [0]
 
-        def call(trial: str, arguments: str, seconds: float, outcome: str = "ok") -> Process:
+        def call(
+            trial: str, arguments: str, seconds: float, outcome: str = "ok", fault: str = ""
+        ) -> Process:
             id = world.reserve("tool.lookup", trial, arguments=arguments)
             yield seconds
+            if fault:
+                world.fault(fault, id, trial, what="result")
             world.commit(id, "tool.lookup", trial, outcome=outcome, is_error=False)
             version[0] += 1
             return id, version[0]
@@ -42,7 +46,7 @@ def believing(habit: Habit, agents: int = 12) -> Callable[[int], list[Entry]]:
             yield 0.2
             if habit == "patient":
                 yield 0.3
-                world.note("disorder", trial=trial, call=first, kind="late", by_ns=300_000_000)
+                world.fault("late_result", first, trial, lasts_ns=300_000_000)
                 world.commit(first, "tool.lookup", trial, is_error=False)
                 accept(trial, first)
                 return
@@ -52,25 +56,23 @@ def believing(habit: Habit, agents: int = 12) -> Callable[[int], list[Entry]]:
             if habit == "cancelled":
                 world.commit(first, "tool.lookup", trial, outcome="unknown")
             else:
+                world.fault("late_result", first, trial, lasts_ns=50_000_000)
                 world.commit(first, "tool.lookup", trial, is_error=False)
-                world.note("disorder", trial=trial, call=first, kind="late", by_ns=50_000_000)
             yield 0.05
             world.commit(second, "tool.lookup", trial, is_error=False)
             stale = habit in ("late", "cancelled") and draw.random() < 0.5
             accept(trial, first if stale else second)
 
         def swapped(trial: str) -> Process:
-            one, _ = yield from call(trial, "a", 0.01)
+            one, _ = yield from call(trial, "a", 0.01, fault="reordered_results")
             other, _ = yield from call(trial, "b", 0.01)
-            world.note("disorder", trial=trial, call=one, kind="swapped", **{"with": other})
             wrong = habit == "swapped" and draw.random() < 0.5
             accept(trial, other, **({"given_as": one} if wrong else {}))
             accept(trial, one, **({"given_as": other} if wrong else {"given_as": one}))
 
         def twice(trial: str) -> Process:
-            id, _ = yield from call(trial, "c", 0.01)
+            id, _ = yield from call(trial, "c", 0.01, fault="duplicate_delivery")
             accept(trial, id)
-            world.note("disorder", trial=trial, call=id, kind="twice")
             yield 0.01
             if habit == "twice":
                 accept(trial, id)

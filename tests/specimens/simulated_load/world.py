@@ -96,6 +96,10 @@ class World:
         """Write a note."""
         self._write("note", name, trial=trial, attrs=attrs)
 
+    def fault(self, kind: str, id: str, trial: str, **attrs: Any) -> None:
+        """A fault strikes an action that has begun."""
+        self._write("fault", kind, trial=trial, id=id, attrs={"fault": kind, **attrs})
+
     def reserve(self, name: str, trial: str, **attrs: Any) -> str:
         """An action that the rig decides about begins; returns its id."""
         id = self._new()

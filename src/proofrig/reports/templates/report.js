@@ -198,19 +198,23 @@ function stepOf(step, whole) {
   ].filter(Boolean).join(" · ");
   const proofs = step.id ? [...new Set(flags.filter((flag) => flag.action === step.id).map((flag) => flag.number))] : [];
   return el("li", { class: `step ${kind}${wrong ? " wrong" : ""}${proofs.length ? " evident" : ""}`, "data-step": step.id || false, "data-at": at, tabindex: "-1" },
-    el("header", {}, el("b", {}, kind === "tool" ? step.name.slice(5) : step.model || step.name),
+    el("header", {}, el("b", {}, step.name === "note.miss" ? "not in the recording" : kind === "tool" ? step.name.slice(5) : step.model || step.name),
       proofs.map((n) => el("button", { type: "button", class: "link", "data-finding": n }, `evidence of finding ${n}`)),
       step.retry ? el("span", { class: "tag" }, `retry ${step.retry}`) : "",
-      (step.faults || []).map((fault) => el("span", { class: "tag flaky" }, "fault: " + fault)),
       wrong ? el("span", { class: "wrongly" }, OUTCOMES[outcome] || "error") : "",
       el("span", { class: "say num" }, notes)),
     el("div", { class: "span", "aria-hidden": "true" },
       queue ? el("i", { class: "q", style: left(at) + (100 * queue) / whole + "%" }) : "",
       el("i", { style: left(at + queue) + (100 * Math.max(0, total - queue)) / whole + "%" })),
+    (step.faults || []).map((met, place) => el("div", { class: "met" }, el("i", { class: "sw fault", "aria-hidden": "true" }),
+      el("b", {}, "fault " + met.title), met.kind !== met.title ? el("span", { class: "say" }, met.kind) : "", el("span", { class: "num" }, met.says || ""),
+      met.after_ns ? el("span", { class: "say num" }, `${time(met.after_ns)} after it began`) : "",
+      step.undelivered && place === 0 ? el("span", { class: "hidden" }, "It was carried out, and the agent did not get to know.") : "")),
     (step.heard || []).map((said) => (said.who === "system"
       ? el("details", {}, el("summary", {}, "system prompt"), el("pre", {}, said.text)) : block(said.who, said.text))),
     step.about ? el("p", { class: "num" }, step.about) : "",
     block("said", step.text),
+    step.expected || step.got ? el("div", { class: "pairs" }, el("div", {}, block("recorded", step.expected || "(nothing)")), el("div", {}, block("asked now", step.got || "(nothing)"))) : "",
     (step.asked || []).map((call) => block(`asked for ${call.name}`, call.arguments)),
     block("arguments", step.arguments), block(step.is_error ? "error result" : "result", step.result),
     step.other ? el("p", { class: wrong ? "wrongly" : "say" }, step.other) : "");

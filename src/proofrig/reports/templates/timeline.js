@@ -9,7 +9,7 @@ const KINDS = [
   { said: "message queue", name: "mq", color: "mq", slim: 0.8, pattern: "upright" }, { said: "quota", name: "quota", color: "quota", slim: 0.8, pattern: "level" },
   { said: "connection pool", name: "pool", color: "pool", slim: 0.8, pattern: "falling" }, { said: "file", name: "file", color: "file", slim: 0.8, pattern: "hollow" },
 ];
-const lanes = data.lanes.map(([id, begin, length, retried, flat]) => ({ id, begin, end: begin + length, retried, flat, trial: trialOf.get(id), scene: sceneOf(id), flags: [], marks: [] }));
+const lanes = data.lanes.map(([id, begin, length, retried, flat, regions]) => ({ id, begin, end: begin + length, retried, flat, regions, trial: trialOf.get(id), scene: sceneOf(id), flags: [], marks: [] }));
 const laneOf = new Map(lanes.map((lane) => [lane.id, lane]));
 for (const flag of flags) if (laneOf.has(flag.trial)) laneOf.get(flag.trial).flags.push(flag);
 for (const scene of scenes) for (const [trial, t, kind, said] of scene.marks) if (laneOf.has(trial)) laneOf.get(trial).marks.push({ t, kind, said });
@@ -192,11 +192,42 @@ function drawLane(pen, colors, fills, lane, y, high, focused) {
   const x0 = place(lane.begin);
   pen.fillRect(x0, top + inner / 2 - 1, Math.max(1, place(lane.end) - x0), high > 6 ? 2 : 1);
   pen.globalAlpha = 1;
+  drawFaults(pen, colors, lane, y, high);
   const under = (n) => KINDS[lane.flat[n + 4] & 15].name === "pool"; // a connection carries the calls that lie on it
   for (const first of [true, false]) for (let n = 0; n < lane.flat.length; n += 5) if (under(n) === first) drawBar(pen, colors, fills, lane, n, top, inner);
   pen.restore();
   drawState(pen, colors, state, 7, y + high / 2, Math.min(4, high / 2 - 0.5), named.has(lane.id));
   if (side > 20) { pen.fillStyle = colors.soft; pen.textAlign = "left"; pen.fillText(shorten(chosenScene() ? lane.id.replace("@" + lane.scene.name, "") : lane.id, 24), 16, y + high / 2); }
+}
+// Where faults were: their scheduled times as a faint line below the lane; what struck as a line
+// above it and a shade behind its bars.
+function* timesOf(window, lane) {
+  const [, ofRun, after, lasts, every] = window, origin = ofRun ? 0 : lane.begin;
+  for (let n = 0, from = origin + after; n < 500 && from <= lane.end; n++, from += every) {
+    const to = lasts ? from + lasts : lane.end;
+    if (to >= lane.begin) yield [Math.max(from, lane.begin), Math.min(to, lane.end)];
+    if (!every) return;
+  }
+}
+function drawFaults(pen, colors, lane, y, high) {
+  pen.fillStyle = colors.unsure;
+  if (!baseline(lane)) for (const window of data.windows) for (const [from, to] of timesOf(window, lane)) {
+    pen.globalAlpha = 0.45; pen.fillRect(place(from), y + high - 2, Math.max(1, place(to) - place(from)), 2);
+  }
+  for (let n = 0; n < lane.regions.length; n += 3) {
+    const from = place(lane.begin + lane.regions[n]), to = place(lane.begin + lane.regions[n] + lane.regions[n + 1]);
+    pen.globalAlpha = 0.16; pen.fillRect(from, y, Math.max(1.5, to - from), high);
+    pen.globalAlpha = 1; pen.fillRect(from, y, Math.max(1.5, to - from), high > 6 ? 2 : 1);
+  }
+  pen.globalAlpha = 1;
+}
+function faultsAt(lane, t) {
+  const near = ((view.to - view.from) / frame.clientWidth) * 4, found = new Set();
+  for (let n = 0; n < lane.regions.length; n += 3) {
+    const from = lane.begin + lane.regions[n];
+    if (t >= from - near && t <= from + lane.regions[n + 1] + near) found.add(data.faults[lane.regions[n + 2]]);
+  }
+  return [...found];
 }
 function drawBar(pen, colors, fills, lane, n, top, inner) {
   const [start, queue, , total, code] = lane.flat.slice(n, n + 5);
@@ -265,8 +296,9 @@ function hover(event) {
   if (bar) {
     const code = bar[4], ns = (n) => time(bar[n] * data.tick_ns);
     said += `\n${KINDS[code & 15].said} at +${ns(0)}` + (code & DENIED ? ", denied" : `, ${ns(3)}`) +
-      (bar[1] ? `\n${(code & 15) < 3 ? "queue" : "waited"} ${ns(1)}, service ${ns(2)}` : "") + (code & FAULT ? "\nan injected fault hit it" : "") + (code & LIMITED ? "\nanswered 429" : code & FAILED ? "\nit failed" : "");
+      (bar[1] ? `\n${(code & 15) < 3 ? "queue" : "waited"} ${ns(1)}, service ${ns(2)}` : "") + "" + (code & LIMITED ? "\nanswered 429" : code & FAILED ? "\nit failed" : "");
   }
+  for (const title of faultsAt(lane, timeAt(x))) said += "\nfault: " + title;
   for (const mark of lane.marks) if (Math.abs(place(mark.t) - x) < 8) said += "\n" + mark.said;
   if (flag) said += `\nfinding ${flag.number}: ${findingSaid(flag.number)}\nclick to open it`;
   tip.textContent = said;

@@ -1,0 +1,96 @@
+"""A recording in the place of a provider: nothing is started, nothing leaves.
+
+Rules:
+1. What a cassette holds is checked before the first trial: one that was changed by hand is refused,
+   with the field named.
+2. A recording of a simulated provider is judged as that one was: its limits were declared.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from proofrig.errors import UsageError
+from proofrig.providers.provider import Endpoint
+from proofrig.wire.turn import Api
+
+Mode = Literal["strict", "record_missing", "live"]
+SIMULATED = "simulated"  # what a cassette's manifest says of the suite's provider
+_APIS: tuple[Api, ...] = ("chat_completions", "responses", "messages")
+_NOWHERE = "http://127.0.0.1:1/v1"  # no request is ever sent there
+
+
+def _timing(written: str) -> str:
+    from proofrig.cassettes.player import pace_of
+
+    try:
+        pace_of(written)
+    except UsageError as error:
+        raise ValueError(str(error).removeprefix("timing: ")) from None
+    return written
+
+
+class RecordedSettings(BaseModel):
+    """`provider: recorded`. `cassette` is a folder of the suite, or where a run keeps its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    provider: Literal["recorded"] = "recorded"
+    cassette: str = Field(min_length=1, description="The folder of the recording.")
+    mode: Mode = Field(
+        default="strict",
+        description="`strict`: what is not recorded fails its trial. `record_missing`: it goes "
+        "out, and is recorded anew. `live`: everything goes out.",
+    )
+    timing: Annotated[str, AfterValidator(_timing)] = Field(
+        default="instant", description="`instant`, `recorded`, or a factor such as `0.5`."
+    )
+    tools: Literal["remote", "all", "none"] = Field(
+        default="remote",
+        description="Which tools are replayed: those behind a URL; all; none. All others are "
+        "carried out, so that what they leave can be judged.",
+    )
+    ignore: tuple[str, ...] = Field(
+        default=(), description="JSON paths of requests that do not matter: `$.metadata.trace`."
+    )
+    scrub: dict[str, str] = Field(
+        default={}, description="Name -> regular expression of what does not matter in texts."
+    )
+
+    def at(self, directory: Path) -> Path:
+        """Where the cassette is, seen from `directory`."""
+        return directory / self.cassette
+
+
+class RecordedProvider:
+    """The endpoints of a cassette, which the rig's tape answers for. Raises UsageError for a folder
+    that holds none, SuiteError for one that was changed."""
+
+    def __init__(self, settings: RecordedSettings, suite_dir: Path) -> None:
+        self._cassette = settings.at(suite_dir)
+
+    async def start(self) -> dict[Api, Endpoint]:
+        """Check the cassette."""
+        from proofrig.cassettes.cassette import load
+
+        found = load(self._cassette)
+        try:
+            simulated = found.manifest.suite.get(SIMULATED, "") != ""
+        finally:
+            found.close()
+        return dict.fromkeys(_APIS, Endpoint(_NOWHERE, simulated=simulated))
+
+    def lost(self) -> str:
+        """A folder does not go away."""
+        return ""
+
+    async def close(self) -> None:
+        """Nothing was begun."""
+
+
+def replay_of(cassette: Path, **more: Any) -> RecordedSettings:
+    """The settings of a replay from the command line. Raises ValidationError."""
+    return RecordedSettings(cassette=str(cassette.absolute()), **more)
