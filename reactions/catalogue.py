@@ -98,7 +98,7 @@ _EVENTS = (
 _STATUS = (
     _limited("no `retry-after`", retry_after="none"),
     _limited("`retry-after: 1`", retry_after="seconds", wait_s=1),
-    _limited("`retry-after-ms: 250`", retry_after="milliseconds", wait_s=0.25),
+    _limited("`retry-after-ms: 100`", retry_after="milliseconds", wait_s=0.1),
     _limited("`retry-after` as a date, 2 s ahead", retry_after="date", wait_s=2),
     _limited("`retry-after: 3600`", retry_after="huge"),
     _limited("`x-should-retry: false`", retry_after="none", should_retry=False),

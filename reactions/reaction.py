@@ -4,7 +4,7 @@ put in few words.
 Rules:
 1. Attempts are the requests equal to the first that was struck, counted at the gateway; a client's
    own count is not asked.
-2. Waits between them are rounded to classes: they are drawn at random by the SDKs.
+2. Waits are the gaps after attempts that failed, rounded down to classes: SDKs draw them at random.
 3. A text that is not the model's, from a call that raised nothing, is silent: nothing but the text
    tells that something went wrong.
 """
@@ -29,7 +29,7 @@ Ended = Literal["returned", "raised", "waits", "sleeps", "busy", "killed"]
 Text = Literal["", "right", "longer", "partial", "none", "other"]
 Tool = Literal["", "right", "cut", "never", "twice"]
 TOOL_TEXT = "refunded ORD-7, refunded ORD-8"
-_CLASSES = (0.0, 0.25, 0.5, 1.0, 4.0)
+_CLASSES = (0.0, 0.1, 0.5, 1.0, 4.0)
 
 
 class Reaction(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +187,7 @@ def _gaps(tries: Sequence[Action]) -> list[float]:
     return [
         (after.reserve.t - before.end.t) / 1e9
         for before, after in pairwise(tries)
-        if after.reserve is not None and before.end is not None
+        if after.reserve is not None and before.end is not None and before.outcome != "ok"
     ]
 
 

@@ -11,4 +11,4 @@ def refund(context: ToolContext, order_id: str, cents: int = 100, note: str = ""
     """Refund an order."""
     done = context.state.setdefault("done", [])
     done.append({"order_id": order_id, "cents": cents, "note": note})
-    return {"order_id": order_id, "status": "refunded", "cents": cents}
+    return {"order_id": order_id, "status": "refunded"}

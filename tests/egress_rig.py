@@ -205,7 +205,11 @@ async def connect(
         f"CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n"
         f"proxy-authorization: Basic {coded}\r\n\r\n".encode()
     )
-    return reader, writer, await reader.readuntil(b"\r\n\r\n")
+    try:
+        return reader, writer, await reader.readuntil(b"\r\n\r\n")
+    except BaseException:
+        writer.close()
+        raise
 
 
 async def raw(rig: EgressRig, data: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from proofrig.problems import Origin, problems_of
 from proofrig.yaml12 import parse
@@ -38,12 +38,27 @@ class Form(_Strict):
     weights: dict[Annotated[str, Field(pattern="^[a-z]+$")], int] = {}
 
 
-def told(text: str, label: str = "") -> list[str]:
+_Kind = Annotated[Exact | Rows, Field(discriminator="type")]
+
+
+class Short(_Strict):
+    """Each of `named` may be written as a name alone."""
+
+    named: list[
+        Annotated[
+            _Kind,
+            BeforeValidator(lambda one: one, json_schema_input_type=Literal["usual"] | _Kind),
+        ]
+    ] = []
+    nth: Annotated[int, Field(ge=1)] | list[int] = 1
+
+
+def told(text: str, label: str = "", form: type[BaseModel] = Form) -> list[str]:
     document = parse(text, "f")
     with pytest.raises(ValidationError) as caught:
-        Form.model_validate(document.value)
+        form.model_validate(document.value)
     origin = Origin(document, label=label)
-    found = problems_of(caught.value, Form.model_json_schema(), document.value, origin)
+    found = problems_of(caught.value, form.model_json_schema(), document.value, origin)
     return [str(problem) for problem in found]
 
 
@@ -98,6 +113,19 @@ def test_the_form_that_got_furthest_is_the_one_that_was_meant() -> None:
         "f:2:9: either: expected a mapping or text, got 3",
         'f:3:14: run[1][1]: expected text, got 4\n    quote it: "4"',
         "f:3:18: run[2]: expected text or a list, got 5",
+    ]
+
+
+def test_types_and_keys_are_known_where_a_name_alone_would_do_too() -> None:
+    assert told("named: [{type: row}, {type: rows, row: 1, rows: []}]", form=Short) == [
+        "f:1:9: named[0]: unknown type `row`\n    did you mean `rows`? known: exact, rows",
+        "f:1:35: named[1]: unknown key `row`\n    did you mean `rows`? known: type, rows, mode",
+    ]
+
+
+def test_of_several_types_the_one_that_fits_says_what_is_wrong() -> None:
+    assert told("nth: 0", form=Short) == [
+        "f:1:6: nth: expected a number greater than or equal to 1, got 0"
     ]
 
 

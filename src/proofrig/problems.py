@@ -82,6 +82,8 @@ def problems_of(
                     said = f"expected {' or '.join(dict.fromkeys(words))}, got {_shown(one.input)}"
                     found[one.path, said] = origin.problem(_at(one.path, said), one.path)
                     continue
+                if one.expected():  # another form takes values of this type, and says more
+                    continue
         message, hint = one.words()
         found[one.path, message] = origin.problem(
             _at(one.path[:-1] if one.is_key else one.path, message),
@@ -117,8 +119,8 @@ class _Followed:
         node = _resolved(schema, schema)
         self.holder = node
         for place, part in enumerate(detail["loc"]):
-            tags = node.get("discriminator", {}).get("mapping", {})
-            if part in tags:
+            tags = _tags(node)
+            if isinstance(part, str) and part in tags:
                 node = self.holder = _resolved({"$ref": tags[part]}, schema)
             elif _holds(value, part) or (value is UNSEEN and _child(node, part, schema)):
                 self.holder, node = node, _child(node, part, schema)
@@ -231,8 +233,12 @@ def _keys(node: Schema, root: Schema) -> list[str]:
     return [key for option in options for key in option.get("properties", {})]
 
 
-def _tags(node: Schema) -> Sequence[str]:
-    return list(node.get("discriminator", {}).get("mapping", {}))
+def _tags(node: Schema) -> Mapping[str, str]:
+    """The members of a union that is told apart by a key, also where it is one of several forms."""
+    for option in (node, *node.get("anyOf", ())):
+        if found := option.get("discriminator", {}).get("mapping"):
+            return dict(found)
+    return {}
 
 
 def _described(node: Schema, key: str) -> str:

@@ -78,7 +78,7 @@ def test_a_recording_is_whole(directory: Path) -> None:
             1,
             '\\"order\\":7',
             '\\"order\\":8',
-            "request.messages[1].tool_calls[0].function.arguments is not as it was",
+            "request.messages[1].tool_calls[0].function.arguments.order is not as it was",
         ),
         (0, '"status":200', '"status":500', "exchange 1 of trial case:1: status is not as it was"),
         (2, '\\"text\\":\\"a\\"', '\\"text\\":\\"b\\"', "response.event[0].text is not as it was"),

@@ -28,9 +28,9 @@ from proofrig.cassettes.asked import asked_of
 from proofrig.cassettes.canonical import Settings
 from proofrig.cassettes.cassette import load
 from proofrig.cassettes.miss import Miss
-from proofrig.cassettes.player import Player, PlayerSettings, pace_of
+from proofrig.cassettes.player import Player, PlayerSettings
 from proofrig.cassettes.recorder import Recorder, RecorderSettings
-from proofrig.errors import ProviderError, UsageError
+from proofrig.errors import ProviderError
 from proofrig.wire import CODECS
 from proofrig.wire.outbound import Outbound
 
@@ -174,19 +174,6 @@ async def test_services_are_never_replayed(tmp_path: Path) -> None:
     one = call(b"", form="plain", surface="service")
     assert await carried(player(cassette), one, says("live")) == ([b'"live"'], "complete")
     assert asked_of(one, "tool").name == "service.thing"
-
-
-@pytest.mark.parametrize(
-    ("text", "pace"), [("instant", 0.0), ("recorded", 1.0), ("0.5", 0.5), ("10", 10.0)]
-)
-def test_paces(text: str, pace: float) -> None:
-    assert pace_of(text) == pace
-
-
-@pytest.mark.parametrize("text", ["fast", "-1", "nan", ""])
-def test_what_is_no_pace_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="expected instant, recorded, or a factor"):
-        pace_of(text)
 
 
 async def test_through_the_gateway_with_nobody_upstream(tmp_path: Path) -> None:

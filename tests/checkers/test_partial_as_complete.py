@@ -45,6 +45,14 @@ def test_one_that_asked_again_is_right_and_was_looked_at() -> None:
     assert (found.verdict, found.exposure) == ("valid", {"incomplete": 1, "trials": 1})
 
 
+def test_what_was_only_late_is_whole() -> None:
+    trial = StruckTrial()
+    trial.llm(PART, fault="stall")
+    assert checked(trial, PART).verdict == "unknown"
+    trial.llm(PART, fault="stall", complete=False, outcome="fail")  # its agent did not wait
+    assert checked(trial, PART).verdict == "invalid"
+
+
 def test_a_trial_counts_once_and_texts_that_never_came_not_at_all() -> None:
     trial = StruckTrial()
     for text in (PART, PART, ""):

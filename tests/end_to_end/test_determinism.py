@@ -146,21 +146,21 @@ async def test_the_same_suite_and_seed_give_the_same_bytes(tmp_path: Path) -> No
 
 async def test_so_does_an_agent_on_an_sdk_with_its_tools_behind_mcp(tmp_path: Path) -> None:
     path = Path(__file__).parents[2] / "examples" / "support_desk" / "suite.yaml"
-    only = tuple(case.id for case in load_suite(path).cases[4:8])
+    only = tuple(case.id for case in load_suite(path).cases[4:7])
     first, again = [
-        await come_to(load_suite(path), tmp_path / name, path, only=only, repeats=2)
+        await come_to(load_suite(path), tmp_path / name, path, only=only, repeats=1)
         for name in ("first", "again")
     ]
     assert first.history.splitlines() == again.history.splitlines()
     assert first.results.decode() == again.results.decode()
-    assert first.history.count('"asked_by"') > 8
+    assert first.history.count('"asked_by"') > 4
 
 
 def test_the_command_line_shows_it(tmp_path: Path) -> None:
     suite = write(tmp_path / "suite", repeats=1, faults=[])
     shown = []
     for name in ("one", "two"):
-        ran = command("run", str(suite.dir), "-q", folder=tmp_path / name)
+        ran = command("run", str(suite.dir), "-q", "--no-baselines", folder=tmp_path / name)
         subprocess.run(ran, check=True, capture_output=True)
         show = command("show", "last", "--canonical", folder=tmp_path / name)
         shown.append(subprocess.run(show, check=True, capture_output=True).stdout)

@@ -77,19 +77,24 @@ def _quick(cell: str) -> bool:
 
 @pytest.mark.parametrize("group", ["openai", "anthropic", "tools"])
 async def test_clients_do_what_the_page_says(group: str) -> None:
-    chosen, said = sampled(group), cells(PAGE.read_text())
-    async with observatory(together=6) as seen:
-        got = await observe_all(seen, chosen)
-    assert {(one.row, one.column): bare(say(one)) for one in got} == {
-        (row.title, str(column)): bare(said[row.title, str(column)]) for row, column in chosen
-    }
+    """A cell that differs is observed again, alone: a busy machine can break a short timeout."""
+    said = {key: bare(cell) for key, cell in cells(PAGE.read_text()).items()}
+
+    def differ(got: list[Reaction]) -> dict[tuple[str, str], str]:
+        words = {(one.row, one.column): bare(say(one)) for one in got}
+        return {key: cell for key, cell in words.items() if cell != said[key]}
+
+    chosen = sampled(group)
+    async with observatory(together=10) as seen:
+        wrong = differ(await observe_all(seen, chosen))
+        again = [(row, column) for row, column in chosen if (row.title, str(column)) in wrong]
+        wrong = differ([await seen.observe(row, column) for row, column in again])
+    assert wrong == {key: said[key] for key in wrong}, "run: make fault-reactions"
 
 
 def test_the_sampled_cells_cover_every_kind_that_has_a_quick_one() -> None:
-    kinds = {
-        row.kind for group in ("openai", "anthropic", "tools") for row, _ in sampled(group)
-    }
-    assert sampled_kinds == {row.kind for row in (*ROWS, *TOOL_ROWS)}
+    kinds = {row.kind for group in ("openai", "anthropic", "tools") for row, _ in sampled(group)}
+    assert kinds == {row.kind for row in (*ROWS, *TOOL_ROWS)}
 
 
 def test_a_page_can_be_read_back() -> None:

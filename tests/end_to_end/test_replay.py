@@ -188,7 +188,7 @@ def test_the_command_line_records_replays_checks_and_seals(tmp_path: Path) -> No
     assert do("record", place, "--case", "b", "--seed", "9", "-n", "3", "-q").returncode == 0
     replayed = do("run", place, "--replay", "last", "--timing", "recorded", "-q")
     assert "3 of 3 measured trials passed" in replayed.stdout
-    assert "as it was recorded" in do("cassette", "check").stdout
+    assert "unchanged since it was sealed" in do("cassette", "check").stdout
     (exchanges,) = tmp_path.glob("kept/runs/*/cassette/exchanges.jsonl")
     exchanges.write_text(exchanges.read_text().replace('"content":"42"', '"content":"41"', 1))
     refused = do("cassette", "check")

@@ -28,3 +28,9 @@ async def test_what_is_no_memory_is_not_struck() -> None:
     bench.around.services["jobs"] = make({"type": "lock", "name": "jobs"}, Clock())
     assert (await bench.through(lambda: whole(b""))).calls == 1
     assert bench.facts == []
+
+
+async def test_a_memory_that_holds_nothing_is_not_struck() -> None:
+    bench = Bench([CacheFlush(service="memory")])
+    bench.around.services["memory"] = make({"type": "kv", "name": "memory"}, Clock())
+    assert (await bench.through(lambda: whole(b""))).facts == []

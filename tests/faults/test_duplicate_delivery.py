@@ -7,7 +7,9 @@ import pytest
 
 from answers_in_forms import PLAIN, tool_call
 from fault_rig import Bench, whole
+from proofrig.errors import ProviderError
 from proofrig.faults.duplicate_delivery import DuplicateDelivery
+from proofrig.wire.answer import Made
 from proofrig.wire.outbound import Outbound
 
 LINE = tool_call("mcp")
@@ -30,3 +32,16 @@ async def test_only_a_line_can_come_twice() -> None:
     seen = await bench.through(lambda: whole(b'{"id":1}\n'), LINE)
     assert (seen.calls, seen.body) == (1, b'{"id":1}\n{"id":1}')
     assert [fact["what"] for fact in bench.facts] == ["result"]
+
+
+async def test_the_first_answer_comes_however_the_second_delivery_ends() -> None:
+    bench, made = Bench([DuplicateDelivery()]), list[int]()
+
+    def once() -> Made:
+        made.append(1)
+        if len(made) == 2:
+            raise ProviderError("broke off", definite=False)
+        return whole(b"first")
+
+    seen = await bench.through(once, tool_call())
+    assert (seen.body, seen.cut, len(made)) == (b"first", "", 2)

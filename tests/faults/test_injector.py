@@ -13,7 +13,7 @@ from fault_rig import CALL, Bench, call_at, whole
 from proofrig.faults.fault import Calls, Fault, Hit, Onward, Target, When
 from proofrig.faults.injector import carry
 from proofrig.faults.latency import Latency
-from proofrig.wire.answer import Answer, Cut, read, rechunked
+from proofrig.wire.answer import Answer, Cut, Made, read, rechunked
 from proofrig.wire.outbound import Surface
 
 S = 1_000_000_000
@@ -225,3 +225,134 @@ async def test_the_order_of_calls_of_other_names_changes_no_draw() -> None:
         return found
 
     assert struck("aaaabbbb") == struck("bbbbaaaa") == struck("abababab") != set()
+
+
+class Watches(Fault):
+    """Writes down what it is handed."""
+
+    watches: ClassVar[bool] = True
+    kind: Literal["watches"] = "watches"
+    strikes_idle: bool = False
+
+    async def strike(self, hit: Hit, onward: Onward) -> Answer:
+        hit.memory.setdefault("seen", []).append((hit.nth, hit.idle))
+        if not hit.idle or self.strikes_idle:
+            hit.struck()
+        return await onward()
+
+
+def watched(bench: Bench) -> list[tuple[int, bool]]:
+    ((_, hit),) = bench.injector.upon(CALL)
+    seen: list[tuple[int, bool]] = hit.memory["seen"]
+    return seen
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        Watches(on=Target(nth=2)),
+        Watches(when=When(after_s=1, for_s=1)),
+        Watches(times=1, when=When(after_s=1)),
+    ],
+)
+async def test_a_fault_that_watches_sees_the_calls_that_were_not_drawn(drawn: Fault) -> None:
+    bench = Bench([drawn])
+    for second in range(3):
+        bench.now_ns = second * S
+        await bench.through(whole(b""))
+    assert watched(bench) == [(1, True), (2, False), (3, True)]
+    assert [fact["nth"] for fact in bench.facts] == [2]
+
+
+async def test_what_does_not_fit_is_not_watched_and_chance_leaves_idle_hits() -> None:
+    bench = Bench([Watches(probability=0)])
+    assert bench.injector.upon(call_at("service")) == []
+    assert [hit.idle for _, hit in bench.injector.upon(CALL)] == [True]
+
+
+async def test_who_may_only_look_cannot_strike() -> None:
+    bench = Bench([Watches(probability=0, strikes_idle=True)])
+    with pytest.raises(RuntimeError, match="watches struck a call at which it may only look"):
+        await bench.through(whole(b""))
+    assert bench.facts == []
+
+
+async def test_calls_at_once_do_not_exceed_its_times() -> None:
+    gate = asyncio.Event()
+
+    class Slow(Fault):
+        kind: Literal["slow"] = "slow"
+
+        async def strike(self, hit: Hit, onward: Onward) -> Answer:
+            await gate.wait()
+            hit.struck()
+            return await onward()
+
+    bench = Bench([Slow(times=2)])
+    asked = [asyncio.create_task(bench.through(whole(b""))) for _ in range(5)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(*asked)
+    assert len(bench.facts) == 2
+
+
+async def test_a_call_that_ends_unstruck_gives_its_time_back() -> None:
+    bench = Bench([Mark(times=1, only=(4,))])
+
+    def breaks() -> Answer:
+        raise Cut
+
+    await bench.through(whole(b"-"))  # read to its end
+    await bench.through(breaks)  # raised
+    ((fault, hit),) = bench.injector.upon(CALL)
+    (await carry([(fault, hit)], lambda: asyncio.sleep(0, whole(b"-")))).close()  # not read
+    assert bench.injector.upon(call_at(trial="case:1")) != []  # nth 4: it is on its way
+    assert bench.injector.upon(CALL) == []
+
+
+async def test_what_waits_when_its_trial_ends_breaks() -> None:
+    bench = Bench([Latency(ms=60_000)])
+    waits = asyncio.Event()
+
+    async def forever(seconds: float) -> None:
+        waits.set()
+        await asyncio.Event().wait()
+
+    bench.injector._sleep = forever
+    calls = [asyncio.create_task(bench.through(whole(b""))) for _ in range(3)]
+    await waits.wait()
+    calls[2].cancel()
+    await asyncio.sleep(0)
+    bench.injector.end(CALL.trial)
+    first, second, gone = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(gone, asyncio.CancelledError)
+    assert [(one.cut, one.calls) for one in (first, second)] == [("reset", 0)] * 2  # type: ignore[union-attr]
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_what_raises_closes_the_answers_that_it_got() -> None:
+    closed = list[str]()
+
+    class Closes(Made):
+        def close(self) -> None:
+            closed.append("closed")
+
+    class Late(Fault):
+        kind: Literal["late"] = "late"
+
+        async def strike(self, hit: Hit, onward: Onward) -> Answer:
+            await onward()
+            raise Cut
+
+    seen = await Bench([Late()]).through(Closes(200, b""))
+    assert (seen.cut, closed) == ("reset", ["closed"])
+
+
+async def test_draws_of_requests_to_a_host_do_not_depend_on_their_order() -> None:
+    def struck(paths: list[str]) -> set[str]:
+        bench = Bench([Mark(probability=0.5)], seed=3)
+        calls = {path: call_at("egress", path=path, name="egress.get") for path in paths}
+        return {path for path, call in calls.items() if bench.injector.upon(call)}
+
+    paths = [f"/{letter}" for letter in "abcdefgh"]
+    assert struck(paths) == struck(paths[::-1]) != set(paths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ from pydantic import ValidationError
 
 from answers_in_forms import APIS, PLAIN, model_call, tool_call, tool_result
 from fault_rig import CALL, Bench, events_of, fault_rig, through, whole
+from proofrig.faults.injector import carry
+from proofrig.faults.late_result import LateResult
 from proofrig.faults.rate_limit import RateLimit
 from proofrig.wire import CODECS
 from proofrig.wire.answer import Cut, Made
@@ -194,3 +197,36 @@ async def test_tools_and_egress() -> None:
 def test_a_limit_is_one_of_three(limit: Any, why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         limited(limit)
+
+
+async def test_calls_that_cannot_be_struck_use_the_limit_up() -> None:
+    limit = {"window": {"calls": 3, "seconds": 60}}
+    bench = Bench([limited(limit, on={"nth": {"from": 2, "every": 2}})])
+    assert await statuses(bench, [(0, CALL)] * 6) == [200, 200, 200, 429, 200, 429]
+
+
+async def test_a_call_that_passes_takes_none_of_its_times() -> None:
+    bench = Bench([limited({"concurrency": 2}, times=1, per="trial")])
+    held = [await carry(bench.injector.upon(CALL), held_open) for _ in range(2)]
+    assert await statuses(bench, [(0, CALL), (0, CALL)]) == [429, 200]
+    for one in held:
+        one.close()
+    assert len(bench.facts) == 1
+
+
+async def test_a_place_is_free_again_when_what_stands_before_it_breaks() -> None:
+    late = LateResult(by_s=9)
+    bench = Bench([late, limited({"concurrency": 1})])
+    call = tool_call()
+    waiting = asyncio.create_task(bench.through(tool_result(1), call))
+    bench.injector._sleep = lambda seconds: asyncio.Event().wait()  # type: ignore[assignment,return-value]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    bench.injector._sleep = bench._sleep
+    assert (await bench.through(tool_result(1), call)).status == 200
+
+
+async def held_open() -> Made:
+    return whole(b"{}")

@@ -70,3 +70,23 @@ async def test_a_call_that_is_given_up_while_it_waits_leaves_nothing_behind() ->
     await bench.through(lambda: whole(b"{}"), call("a3"))
     await later
     assert [fact["overtaken_by"] for fact in bench.facts] == ["a3"]
+
+
+async def test_a_result_is_overtaken_by_one_that_was_not_drawn() -> None:
+    fault = ReorderedResults.model_validate({"within_s": WAITS, "on": {"nth": 1}})
+    bench = Held([fault])
+    first = asyncio.create_task(bench.through(lambda: whole(b"{}"), call("a1")))
+    await asyncio.sleep(0)
+    await bench.through(lambda: whole(b"{}"), call("a2"))
+    await first
+    assert [fact["overtaken_by"] for fact in bench.facts] == ["a2"]
+
+
+async def test_a_result_that_waits_when_its_trial_ends_breaks() -> None:
+    bench = Held([ReorderedResults(within_s=WAITS)])
+    waiting = asyncio.create_task(bench.through(lambda: whole(b"{}"), call("a1")))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    bench.injector.end("case:1")
+    assert ((await waiting).cut, bench.facts) == ("reset", [])
+    assert len(asyncio.all_tasks()) == 1

@@ -124,3 +124,17 @@ async def test_a_model_repeats_itself_but_not_across_streams(tmp_path: Path, api
         assert texts == ["first", "second", "first", "second"]
         assert rig.calls == 2 and [one["nth"] for one in rig.facts()] == [3, 4]
         assert [one.outcome for one in rig.actions()] == ["ok"] * 4
+
+
+async def test_calls_are_remembered_that_chance_or_time_leave_out() -> None:
+    tool = Counting(StaleResult.model_validate({"when": {"after_s": 5}, "match": "equal"}))
+    assert await values(tool, A, A) == [1, 2]
+    tool.bench.now_ns = 5_000_000_000
+    assert await values(tool, B, A) == [3, 1]
+    assert [one["of"] for one in tool.bench.facts] == [1]
+
+
+async def test_of_a_trial_so_many_bytes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proofrig.faults.stale_result._MOST", 30)
+    tool = Counting(StaleResult(match="equal"))
+    assert await values(tool, A, B, OTHER, A, B, OTHER) == [1, 2, 3, 1, 2, 4]

@@ -187,3 +187,10 @@ async def test_anthropic_with_another_key(tmp_path: Path) -> None:
 async def test_it_does_not_strike_while_a_key_lives() -> None:
     seen = await through([TokenExpiry(calls=1, after_s=60)], whole(b"{}"))
     assert (seen.status, seen.facts) == (200, [])
+
+
+async def test_calls_that_cannot_be_struck_use_the_key_up() -> None:
+    bench = Bench(
+        [TokenExpiry.model_validate({"calls": 2, "on": {"nth": {"from": 2, "every": 2}}})]
+    )
+    assert await statuses(bench, *[(0, "t")] * 5) == [200, 200, 200, 401, 200]

@@ -48,6 +48,23 @@ def test_what_a_shared_action_touched_is_said_on_a_line() -> None:
     assert about(action("tool.lookup", {"key": "q"}, {})) == ""
 
 
+def test_a_call_of_another_host_says_which_and_how_many_bytes() -> None:
+    asked = {
+        "host": "shop.example",
+        "port": 443,
+        "method": "GET",
+        "path": "/price",
+        "seen": "plain",
+    }
+    passed = {"bytes_up": 105, "bytes_down": 19_895}
+    said = "GET shop.example/price · plain · 105 bytes up, 19,895 down"
+    assert about(action("egress.get", asked, passed)) == said
+    cut = about(action("egress.get", asked | {"port": 8080}, passed | {"blocked": "byte_cap"}))
+    assert cut.startswith("GET shop.example:8080/price") and cut.endswith(
+        "`egress.max_bytes` used up"
+    )
+
+
 def test_notes_that_belong_among_the_actions_are_said_and_no_others() -> None:
     kill = Entry(0, 1, "note", "kill", "a:1", attrs={"point": "after_write"})
     assert noted(kill) == "killed at after write"

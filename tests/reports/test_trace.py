@@ -112,3 +112,14 @@ def test_shared_actions_say_what_they_touched_and_notes_stand_among_them(tmp_pat
         ("kv.put", id, "memory · key k · version 3"),
         ("note.kill", "", "killed at after write"),
     ]
+
+
+def test_bodies_of_other_hosts_are_shown_by_their_beginning(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    body = run.payload(b"x" * 5_000)
+    with run.trial("a", 1) as trial:
+        trial.write("reserve", "egress.get", id="e1", decision="allow", host="shop.example")
+        trial.write("commit", "egress.get", id="e1", outcome="ok", response=body)
+    run.report()
+    (step,) = read_trace(tmp_path, "a:1", Limits(text=100_000)).steps
+    assert step.text == "" and 1_000 <= len(step.result) < 1_100

@@ -89,6 +89,12 @@ def test_a_limit_that_the_agent_got_past_does_not_count() -> None:
     assert limited([fine, refused("tool.x", "budget_exceeded"), fine])
 
 
+def test_what_was_cut_at_the_bytes_of_its_trial_met_a_limit() -> None:
+    cut, fine = action("egress.get", blocked="byte_cap"), action("egress.get")
+    assert limited([cut])
+    assert not limited([cut, fine])
+
+
 def test_a_model_without_a_price_and_a_simulated_one_that_raised_are_mistakes_of_the_suite() -> (
     None
 ):

@@ -14,12 +14,9 @@ from typing import Any
 
 import msgspec
 
-# The faults that leave a text incomplete.
-CUTTING = frozenset(
-    {
-        *("partial_response", "drop_terminal", "truncated_body", "close_early", "reset", "stall"),
-    }
-)
+# The faults that leave a text incomplete. Not those that only delay it: where an agent did not wait
+# for the end of it, the gateway says that it is not complete.
+CUTTING = frozenset({"partial_response", "drop_terminal", "truncated_body", "close_early", "reset"})
 LEAST = 24  # characters
 TAIL = 120  # characters of its end that are looked for
 _OWNS_UP = re.compile(

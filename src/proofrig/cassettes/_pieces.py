@@ -4,7 +4,8 @@ before it.
 Rules:
 1. An id becomes a mark with its number in the piece; its number in the request comes later.
 2. In a message, keys that only say when and by whom it was made are left out, and keys of ids hold
-   ids. What a tool takes and a schema says are the agent's own values: there every key matters.
+   ids. What a tool takes and a schema says are the agent's own values: there every key matters, and
+   so does every time: only ids are numbers, and only what the user names does not matter.
 3. Arguments that are JSON text are compared as values.
 """
 
@@ -39,7 +40,7 @@ _IDS = frozenset(
 _VALUES = frozenset(
     (
         *("arguments", "input", "args", "parameters", "schema", "input_schema", "output_schema"),
-        *("structured_content", "structuredContent", "json_schema"),
+        *("structured_content", "structuredContent", "json_schema", "prompt"),
     )
 )
 _STEP = re.compile(r"\.([A-Za-z_$][\w$-]*)|\[\*\]|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)\"\]")
@@ -84,15 +85,19 @@ class Pieces:
         return _Making(self).piece(value, active, plain=plain)
 
     def other(self, body: bytes) -> Piece:
-        """What is no JSON object."""
-        try:
+        """What is no JSON object, or one that cannot be read."""
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             value = msgspec.json.decode(body) if body else ""
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            try:
-                value = body.decode()
-            except UnicodeDecodeError:
-                value = f"(bytes {hashlib.blake2b(body, digest_size=16).hexdigest()})"
-        return _Making(self).piece(value, (), plain=True)
+            return _Making(self).piece(value, (), plain=True)
+        try:
+            return _Making(self).piece(body.decode(), ())
+        except UnicodeDecodeError:
+            value = f"(bytes {hashlib.blake2b(body, digest_size=16).hexdigest()})"
+            return _Making(self).piece(value, (), plain=True)
+
+    def address(self, host: str, path: str) -> Piece:
+        """Where a request goes."""
+        return _Making(self).piece([host, path], (), plain=True)
 
     def text(self, text: str) -> str:
         """A text by itself, ids as one word."""
@@ -121,16 +126,19 @@ class _Making:
         ids, rules = tuple(self._ids), frozenset(self._applied)
         return Piece(local, digest, ids, _call_of(value), user, parts, rules)
 
-    def scrubbed(self, text: str) -> str:
-        """A text without secrets and without what does not matter."""
+    def scrubbed(self, text: str, *, own: bool = False) -> str:
+        """A text without secrets and without what does not matter; `own`: the agent's own value."""
         clean = self._pieces.redactor.text(text)
         for rule in self._pieces.rules:
+            if own and not rule.own:
+                continue
             for hint in rule.hints:
                 if hint in clean:
                     break
             else:
                 continue
-            new = rule.pattern.sub(partial(self._put, rule.put), clean)
+            put = None if own and rule.own == "ids" else rule.put
+            new = rule.pattern.sub(partial(self._put, put), clean)
             if new != clean:
                 self._applied.add(rule.name)
                 clean = new
@@ -156,7 +164,7 @@ class _Making:
                 for place, part in enumerate(value)
                 if () not in (inner := _into(active, place))
             ]
-        return self.scrubbed(value) if isinstance(value, str) else value
+        return self._leaf(value)
 
     def _member(self, key: str, value: Any, active: Paths) -> Any:
         if key in _IDS and isinstance(value, str):
@@ -182,7 +190,13 @@ class _Making:
                 for place, part in enumerate(value)
                 if () not in (inner := _into(active, place))
             ]
-        return self.scrubbed(value) if isinstance(value, str) else value
+        return self._leaf(value, own=True)
+
+    def _leaf(self, value: Any, *, own: bool = False) -> Any:
+        """A text, or a number: 1.0 is 1, as in JSON."""
+        if isinstance(value, str):
+            return self.scrubbed(value, own=own)
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def paths_of(texts: Sequence[str]) -> Mapping[str, Paths]:

@@ -12,18 +12,20 @@ from typing import Literal
 
 import msgspec
 
+from proofrig.cassettes.encoding import decoded
 from proofrig.wire.outbound import Form, Outbound
 
 Channel = Literal["llm", "tool", "mcp", "egress"]
 CHANNELS: tuple[Channel, ...] = ("llm", "tool", "mcp", "egress")
 TOKEN_TAG = "[redacted:trial-token]"
 
+_HTTPS = 443
 _CHANNEL: dict[str, Channel] = {"llm": "llm", "tool": "tool", "egress": "egress"}
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A request. child: the child scope it came from, below the trial's run. path: with its query.
-    body: without the trial's token."""
+    """A request. child: the child scope it came from, below the trial's run. host: with
+    its port, where that is not HTTPS's. path: with its query. body: without the trial's token."""
 
     channel: Channel
     form: Form
@@ -54,7 +56,10 @@ def channel_of(call: Outbound) -> Channel | None:
 
 def asked_of(call: Outbound, channel: Channel) -> Asked:
     """A call on its way out as a request."""
-    body, path = call.body, call.path
+    body, path = call.body, f"{call.path}?{call.query}" if call.query else call.path
+    host = call.host if call.port in (0, _HTTPS) else f"{call.host}:{call.port}"
+    if call.surface == "egress" and (encoding := call.headers.get("content-encoding", "")):
+        body = decoded(body, encoding) or body  # compressed anew, the same is other bytes
     if call.token:
         token = call.token.encode()
         if token in body:
@@ -68,7 +73,7 @@ def asked_of(call: Outbound, channel: Channel) -> Asked:
         tool=call.tool,
         server=call.server,
         method=call.method,
-        host=call.host,
+        host=host,
         path=path,
         body=body,
     )

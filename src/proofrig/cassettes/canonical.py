@@ -50,12 +50,20 @@ class Canonical:
     the conversation begins: instructions and all up to the first that the user says. continues:
     the id of the reply it goes on from, or empty. rules: what applied."""
 
-    __slots__ = ("_fields", "_ordinals", "_turns", "chain", "continues", "hash", "root", "rules")
+    __slots__ = (
+        *("_fields", "_ordinals", "_turns", "_where", "chain", "continues", "hash", "root"),
+        "rules",
+    )
 
     def __init__(
-        self, head: bytes, turns: tuple[str, list[Piece]], fields: list[tuple[str, Piece]]
+        self,
+        head: bytes,
+        where: Piece,
+        turns: tuple[str, list[Piece]],
+        fields: list[tuple[str, Piece]],
     ) -> None:
         ordinals: dict[str, int] = {}
+        head = _linked(head, where, ordinals)
         key, pieces = turns
         said = _in_order(pieces, ordinals)
         link, chain, root = head, list[bytes](), b""
@@ -75,6 +83,18 @@ class Canonical:
             *(piece.rules for piece in said), *(piece.rules for _, piece in fields)
         )
         self._turns, self._fields, self._ordinals = (key, said), fields, ordinals
+        self._where = where
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Its ids in the order of their numbers. Of two forms with one hash, those with one number
+        stand for each other."""
+        return tuple(self._ordinals)
+
+    @property
+    def address(self) -> str:
+        """Host and path, without secrets."""
+        return "".join(self._numbered(self._where))
 
     def value(self) -> Any:
         """The form as a JSON value, to be compared and shown; ids are `#0`, `#1`, ..."""
@@ -125,19 +145,23 @@ class Canonicaliser:
     def form(self, asked: Asked) -> Canonical:
         """The canonical form of a request."""
         told = (asked.channel, asked.form, asked.tool, asked.server, asked.method, asked.child)
-        where = (self._pieces.text(asked.host), self._pieces.text(self._redactor.path(asked.path)))
-        head = _digest("\0".join((*told, *where)).encode("utf-8", "replace"))
-        key = _TURNS.get(asked.form, "") if asked.channel == "llm" else ""
+        head = _digest("\0".join(told).encode("utf-8", "replace"))
+        where = self._pieces.address(asked.host, self._redactor.path(asked.path))
         try:
-            fields = _FIELDS.decode(asked.body)
+            return self._object(asked, head, where)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return Canonical(head, ("", []), [("", self._pieces.other(asked.body))])
+            return Canonical(head, where, ("", []), [("", self._pieces.other(asked.body))])
+
+    def _object(self, asked: Asked, head: bytes, where: Piece) -> Canonical:
+        """The form of a body that is a JSON object."""
+        key = _TURNS.get(asked.form, "") if asked.channel == "llm" else ""
+        fields = _FIELDS.decode(asked.body)
         if not key:
             paths = self._mcp if b'"jsonrpc"' in asked.body else self._other
-            return Canonical(head, ("", []), self._fields(fields, paths, plain=True))
+            return Canonical(head, where, ("", []), self._fields(fields, paths, plain=True))
         turns = fields.pop(key, None)
         said = [] if turns is None else self._said(bytes(turns), self._llm.get(key, ()))
-        made = Canonical(head, (key, said), self._fields(fields, self._llm, plain=False))
+        made = Canonical(head, where, (key, said), self._fields(fields, self._llm, plain=False))
         made.continues = _continues(fields)
         return made
 
@@ -235,9 +259,14 @@ def _continues(fields: Mapping[str, msgspec.Raw]) -> str:
     return ""
 
 
+def _number(mark: re.Match[str], numbers: Sequence[int]) -> str:
+    place = int(mark[1][:9])
+    return f"#{numbers[place]}" if place < len(numbers) else mark[0]  # a text may hold anything
+
+
 def _shown(value: Any, numbers: Sequence[int]) -> Any:
     if isinstance(value, str):
-        return MARK.sub(lambda mark: f"#{numbers[int(mark[1])]}", value)
+        return MARK.sub(lambda mark: _number(mark, numbers), value)
     if isinstance(value, dict):
         return {key: _shown(part, numbers) for key, part in value.items()}
     if isinstance(value, list):

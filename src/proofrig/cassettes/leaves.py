@@ -3,7 +3,8 @@
 Rules:
 1. A leaf is a value without members: a text, a number, an empty object, ...
 2. A text that holds server-sent events has leaves of its own: `response.event[4].delta.text`. Each
-   other line of such a text is a leaf as well.
+   other line of such a text is a leaf as well. A text that is a JSON object or array has the
+   leaves of that.
 3. Two values part at the first leaf, in the order of the first value; what one of them lacks comes
    after what both have.
 """
@@ -57,6 +58,13 @@ def _gather(value: Any, path: str, found: list[tuple[str, Any]]) -> None:
             _gather(part, f"{path}[{place}]", found)
     elif isinstance(value, str) and "\n" in value and _SSE.match(value):
         _gather_events(value, path, found)
+    elif isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            inner = msgspec.json.decode(value)
+        except (msgspec.MsgspecError, RecursionError):
+            found.append((path, value))
+        else:
+            _gather(inner, path, found)
     else:
         found.append((path, value))
 

@@ -166,7 +166,8 @@ def beside(texts: tuple[str, str], width: int) -> list[str]:
 def _near(one: Known, asked: Asked, form: Canonical, value: Any) -> Near:
     part = None
     if one.form.hash != form.hash:
-        part = parting(one.form.value(), value) or Part(_WHERE, *_address(one.asked, asked))
+        told = _address(one.asked, one.form), _address(asked, form)
+        part = parting(one.form.value(), value) or Part(_WHERE, *told)
     recorded, now = _cut(part.one, part.other) if part else ("", "")
     return Near(
         exchange=one.exchange.n,
@@ -184,11 +185,8 @@ def _same(one: Asked, other: Asked) -> bool:
     return (one.form, one.tool, one.server) == (other.form, other.tool, other.server)
 
 
-def _address(one: Asked, other: Asked) -> tuple[str, str]:
-    def told(asked: Asked) -> str:
-        return f"{asked.method} {asked.host}{asked.path} {asked.child}".strip()
-
-    return told(one), told(other)
+def _address(asked: Asked, form: Canonical) -> str:
+    return f"{asked.method} {form.address} {asked.child}".strip()
 
 
 def _shared(one: Canonical, other: Canonical) -> int:

@@ -29,7 +29,7 @@ from proofrig.cassettes.played import Pace, Played, id_of, with_id
 from proofrig.cassettes.recorder import Recorder, Send, everything
 from proofrig.cassettes.redaction import Redactor
 from proofrig.cassettes.shelf import Shelf
-from proofrig.errors import ProviderError, UsageError
+from proofrig.errors import ProviderError
 from proofrig.wire import CODECS
 from proofrig.wire.answer import Answer, Cut, Made
 from proofrig.wire.outbound import Outbound
@@ -101,6 +101,10 @@ class Player:
             self._shelf.go_live(call.trial, found.lineage)
         return await self._out(call, send)
 
+    def keeps(self, call: Outbound) -> bool:
+        """True when such a call never leaves."""
+        return self.settings.mode == "strict" and self.settings.replayed(call)
+
     def left(self, trial: str) -> int:
         """How many recorded exchanges of a trial were not asked for."""
         return self._shelf.left(trial)
@@ -162,18 +166,3 @@ def refused(call: Outbound, miss: Miss) -> Made:
             headers["content-type"] = "text/plain; charset=utf-8"
             body = text.encode("utf-8", "replace")
     return Made(STATUS, body, headers)
-
-
-def pace_of(text: str) -> float:
-    """`instant`, `recorded`, or a factor of the recorded times such as `0.5`. Raises UsageError."""
-    if text in ("instant", "recorded"):
-        return float(text == "recorded")
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = -1.0
-    if not 0 <= factor <= 1000:
-        raise UsageError(
-            f"timing: expected instant, recorded, or a factor such as 0.5, got {text!r}"
-        )
-    return factor

@@ -48,7 +48,7 @@ class RecorderSettings:
     suite: its name and digest. canonical: what else does not matter in requests. secrets: values
     that must not be written, by the names of their environment variables. salt: of the recording
     that this one goes on from; fresh where it is empty. wanted: which calls are recorded. cap:
-    bytes of a body. clock: nanoseconds.
+    bytes of a body. anew: see `Writer`. clock: nanoseconds.
     """
 
     suite: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +59,7 @@ class RecorderSettings:
     salt: bytes = b""
     wanted: Callable[[Outbound], bool] = everything
     cap: int = CAP
+    anew: frozenset[str] = frozenset()
     clock: Callable[[], int] = time.monotonic_ns
 
 
@@ -81,7 +82,7 @@ class Recorder:
             canonical=self._canonicaliser.described(),
             redaction=Redaction(salt=salt.hex()),
         )
-        self._writer = Writer(directory, manifest)
+        self._writer = Writer(directory, manifest, settings.anew)
         self._taker = Taker(self.redactor, settings.clock, settings.cap, self._take)
         self._trials: dict[str, _Trial] = {}
         self._open: dict[Taking, None] = {}
@@ -99,6 +100,10 @@ class Recorder:
             raise
         taking.head(answer)
         return Tee(answer, taking)
+
+    def keeps(self, call: Outbound) -> bool:
+        """Nothing: all goes out."""
+        return False
 
     def copy(self, call: Outbound, channel: Channel, exchange: Exchange, body: bytes) -> None:
         """Take a replayed exchange over as it was, for the request that it now answers."""

@@ -15,17 +15,19 @@ Rules:
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 import re
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from proofrig.cassettes.asked import TOKEN_TAG
+from proofrig.cassettes.encoding import decoded
 
+_SHORTEST_CODED = 10
 SHORTEST = 8  # characters of a named secret; shorter ones would shred every text
 
 _KEPT_HEADERS = frozenset(
@@ -72,7 +74,8 @@ _HINTED = tuple(
     (hint, name, re.compile(text, re.DOTALL)) for name, hints, text in _KINDS for hint in hints
 )
 _IN_QUERY = re.compile(
-    r"(?<=[?&])((?:api[_-]?key|key|token|access_token|password|secret|sig|signature)=)([^&#]+)",
+    r"(?<=[?&])((?:[\w-]*(?:key|token|password|passwd|secret|signature|credential|session[_-]?id)"
+    r"|sig|code|auth)=)([^&#\s\"\\]+)",
     re.IGNORECASE,
 )
 _IGNORED = re.compile(rb"\\+[nr]|[\s\\]")  # how a key is broken into lines, in JSON or not
@@ -131,7 +134,7 @@ class Redactor:
         return applied(data, found).decode("utf-8", "surrogatepass") if found else text
 
     def path(self, path: str) -> str:
-        """A path without secrets: none in its text, and none as a query's `key=`."""
+        """A path or URL without secrets: none in its text, and none as a query's `key=`."""
 
         def hidden(match: re.Match[str]) -> str:
             if match[2].startswith("[redacted:"):
@@ -146,20 +149,16 @@ class Redactor:
         for name, value in headers.items():
             low = name.lower()
             if low in _KEPT_HEADERS or low.startswith(_KEPT_PREFIXES):
-                data = value.encode("utf-8", "surrogateescape")
-                kept[low] = self.body(data, token).decode("utf-8", "replace")
+                data = self.body(value.encode("utf-8", "surrogateescape"), token)
+                kept[low] = self.path(data.decode("utf-8", "replace"))
             elif low not in ("content-length", "transfer-encoding", "connection", "date"):
                 self.counts["headers"] += 1
         return kept
 
     def unpacked(self, data: bytes, encoding: str, token: str = "") -> bytes | None:
         """What a compressed body holds, if a secret is in it; None when it may stay as it is."""
-        if encoding not in ("gzip", "x-gzip", "deflate"):
-            self.counts["unread"] += 1
-            return None
-        try:
-            plain = zlib.decompress(data, wbits=47 if "gzip" in encoding else 15)
-        except zlib.error:
+        plain = decoded(data, encoding)
+        if plain is None:
             self.counts["unread"] += 1
             return None
         return plain if self.edits(plain, token) else None
@@ -223,7 +222,22 @@ def _all(secret: bytes, data: bytes) -> list[tuple[int, int]]:
 
 
 def _forms(value: str) -> list[bytes]:
-    """A secret as it may be written: plain, in JSON, in JSON within JSON, in a URL."""
+    """A secret as it may be written: plain, in JSON, in JSON within JSON, in a URL, in base64."""
     once = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
-    forms = {value, *once, *(json.dumps(text)[1:-1] for text in once), quote(value, safe="")}
-    return sorted({form.encode("utf-8", "surrogateescape") for form in forms}, key=len)[::-1]
+    forms = {value, *once, *(json.dumps(text)[1:-1] for text in once)}
+    forms |= {quote(value, safe=""), quote(value), quote_plus(value)}
+    data = value.encode("utf-8", "surrogateescape")
+    found = {form.encode("utf-8", "surrogateescape") for form in forms} | _in_base64(data)
+    return sorted(found, key=lambda form: (-len(form), form))
+
+
+def _in_base64(secret: bytes) -> set[bytes]:
+    """A secret within base64, wherever it begins there: the digits that are its own alone."""
+    found = set[bytes]()
+    for before in range(3):
+        for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
+            digits = encode(bytes(before) + secret).rstrip(b"=")
+            own = digits[(before * 8 + 5) // 6 : (before + len(secret)) * 8 // 6]
+            if len(own) >= _SHORTEST_CODED:
+                found.add(own)
+    return found

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from proofrig.errors import UsageError
 
@@ -25,16 +26,25 @@ _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d+)?"
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule. hints: the pattern matches only texts that hold one of these. put: what takes
-    the match's place; None for the number of the id."""
+    the match's place; None for the number of the id. own: what it does in the agent's own values
+    (tools' arguments, addresses), where a time may be the matter itself: `same`, find `ids`, or
+    nothing."""
 
     name: str
     pattern: re.Pattern[str]
     hints: tuple[str, ...] = ("",)
     put: str | None = None
+    own: Literal["same", "ids", ""] = "same"
 
 
-def _rule(name: str, pattern: str, hints: tuple[str, ...], put: str | None) -> Rule:
-    return Rule(name, re.compile(pattern, re.IGNORECASE | re.DOTALL), hints, put)
+def _rule(
+    name: str,
+    pattern: str,
+    hints: tuple[str, ...],
+    put: str | None,
+    own: Literal["same", "ids", ""] = "",
+) -> Rule:
+    return Rule(name, re.compile(pattern, re.IGNORECASE | re.DOTALL), hints, put, own)
 
 
 OWN = (
@@ -47,7 +57,7 @@ OWN = (
         ),
         ("call", "toolu", "fc", "msg", "resp", "rs", "chatcmpl"),
     ),
-    _rule("uuid", r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", ("-",), None),
+    _rule("uuid", r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", ("-",), None, own="same"),
     _rule(
         "timestamp",
         rf"\b(?:\d{{4}}-\d\d-\d\d[T ]{_CLOCK}(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
@@ -69,6 +79,7 @@ OWN = (
         r"(?:/private)?/(?:tmp|var/folders/[^/\s]+/[^/\s]+|dev/shm)/[^/\s\"'`<>:,;()\[\]\\]+",
         ("/tmp/", "/var/folders/", "/dev/shm/"),
         "<tmp>",
+        own="ids",
     ),
     # What test runners and tools say of their own time: "Ran 2 tests in 0.026s", "took 12 ms".
     _rule(
@@ -81,7 +92,13 @@ OWN = (
         (" in ", "took ", "elapsed: ", "uration: "),
         "<elapsed>",
     ),
-    _rule("loopback-port", r"(?<=127\.0\.0\.1:)\d{4,5}|(?<=localhost:)\d{4,5}", (":",), "<port>"),
+    _rule(
+        "loopback-port",
+        r"(?<=127\.0\.0\.1:)\d{4,5}|(?<=localhost:)\d{4,5}",
+        (":",),
+        "<port>",
+        own="ids",
+    ),
     _rule(
         "token-count",
         r"\b\d[\d,]*(?=\s+(?:\w+\s+)?tokens?\s+(?:left|remain|used))"

@@ -6,9 +6,12 @@ Rules:
 2. An exchange is served once. Asked again it is a miss, so that loops are seen; but one whose
    answer was not taken to its end is free again, and a client that says it tries again
    (`x-stainless-retry-count`) and finds no further attempt gets the last one.
-3. Each trial of a run has a shelf of its own. A further attempt at a trial (`case:1~2`) that the
-   cassette does not have gets the exchanges of the first.
-4. Canonical forms are made when the very bytes were not found in a trial for the first time.
+3. Each trial of a run has a shelf of its own. Attempts at a trial (`case:1`, `case:1~2`) get those
+   that were recorded, in their order: the first may be a later one, where a run was resumed. An
+   attempt beyond them gets the first.
+4. Ids that were others when it was recorded are others everywhere in the trial, each for one: an
+   answer that is of another id than the one asked for is not its answer.
+5. Canonical forms are made when the very bytes were not found in a trial for the first time.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from proofrig.cassettes.lineage import Lineages
 from proofrig.cassettes.miss import Known, Miss, miss_of, nearest
 from proofrig.wire.outbound import Outbound
 
+_NONE = (True, 0, 0)
+_LONG = 8  # bytes of an id that stands nowhere by chance
 _RETRY = "x-stainless-retry-count"
 
 
@@ -50,6 +55,9 @@ class Shelf:
             kept = self._recorded.setdefault(exchange.trial, [])
             if wanted(exchange):
                 kept.append(exchange)
+        self._attempts: dict[str, list[str]] = {}
+        for name in sorted(self._recorded, key=_attempt):
+            self._attempts.setdefault(name.partition("~")[0], []).append(name)
         self._trials: dict[str, _Trial] = {}
 
     def find(self, call: Outbound, channel: Channel) -> Exchange | Miss | Live:
@@ -84,9 +92,11 @@ class Shelf:
     def _trial(self, name: str) -> _Trial | None:
         found = self._trials.get(name)
         if found is None:
-            recorded = self._recorded.get(name) or self._recorded.get(name.partition("~")[0])
-            if recorded is None:
+            attempts = self._attempts.get(name.partition("~")[0])
+            if attempts is None:
                 return None
+            place = _attempt(name) - 1
+            recorded = self._recorded[attempts[place if place < len(attempts) else 0]]
             found = self._trials[name] = _Trial(self.cassette, self._canonicaliser, recorded)
         return found
 
@@ -127,7 +137,7 @@ class _Trial:
             form = self._canonicaliser.form(asked)
         found = self._of_hash(index, form)
         if found is not None:
-            return self._serve(found, raw)
+            return self._serve(found, raw, form)
         near = nearest(asked, form, self._known(index))
         last = -1
         if near:
@@ -147,17 +157,20 @@ class _Trial:
     def _of_hash(self, index: _Index, form: Canonical) -> Exchange | None:
         """The exchange of this canonical form: of the same lineage first."""
         numbers = index.by_hash.get(form.hash)
-        if (number := self._free(numbers)) is None or numbers is None:
+        if self._free(numbers) is None or numbers is None:
             return None
         lineage = index.lineages.of(form)
-        same = [n for n in numbers if n not in self.served and self._is_of(n, lineage)]
-        return self.recorded[min(same, default=number)]
+        free = {n for n in numbers if n not in self.served}
+        fitting = [(differing, n) for n in free if (differing := index.differing(n, form)) >= 0]
+        # Of the same lineage, then with the most ids as they were, then the first recorded.
+        _, _, number = min(((not self._is_of(n, lineage), d, n) for d, n in fitting), default=_NONE)
+        return self.recorded.get(number)
 
-    def _serve(self, exchange: Exchange, raw: str) -> Exchange:
+    def _serve(self, exchange: Exchange, raw: str, form: Canonical | None = None) -> Exchange:
         self.served[exchange.n] = None
         self._last[raw] = exchange
         if self._index is not None:
-            self._index.served(exchange, self._cassette.response(exchange))
+            self._index.served(exchange, self._cassette.response(exchange), form)
         return exchange
 
     def _free(self, numbers: list[int] | None) -> int | None:
@@ -193,15 +206,50 @@ class _Index:
         self.asked: dict[int, Asked] = {}
         self.forms: dict[int, Canonical] = {}
         self.by_hash: dict[str, list[int]] = {}
+        self._now: dict[str, str] = {}  # recorded id -> the id in this run
+        self._was: dict[str, str] = {}
+        self._answers: list[bytes] = []  # that were served
         self.lineages = Lineages(exchange.lineage for exchange in recorded.values())
         for n, exchange in recorded.items():
             asked = self.asked[n] = exchange.asked(cassette.request(exchange))
             form = self.forms[n] = canonicaliser.form(asked)
             self.by_hash.setdefault(form.hash, []).append(n)
 
-    def served(self, exchange: Exchange, answer: bytes) -> None:
-        self.lineages.at(exchange.lineage, self.forms[exchange.n])
+    def served(self, exchange: Exchange, answer: bytes, form: Canonical | None = None) -> None:
+        """An exchange was served; `form`: what was asked, where it was not the very bytes."""
+        recorded = self.forms[exchange.n]
+        for was, now in zip(recorded.ids, (form or recorded).ids, strict=True):
+            self._now.setdefault(was, now)
+            self._was.setdefault(now, was)
+        self._answers.append(answer)
+        self.lineages.at(exchange.lineage, recorded)
         self.lineages.replied(exchange.lineage, answer)
+
+    def differing(self, number: int, form: Canonical) -> int:
+        """How many ids of a request are others than in a recorded one of the same form; -1 when
+        they cannot stand for each other."""
+        count = 0
+        for was, now in zip(self.forms[number].ids, form.ids, strict=True):
+            if was != now:
+                count += 1
+                if was in self._now or now in self._was:
+                    fits = self._now.get(was) == now and self._was.get(now) == was
+                else:
+                    fits = not (self._told(was) or self._told(now))
+                if not fits:
+                    return -1
+        return count
+
+    def _told(self, id: str) -> bool:
+        """An id that came with an answer is the same in every run."""
+        told = id.encode("utf-8", "surrogatepass")
+        return len(told) >= _LONG and any(told in answer for answer in self._answers)
+
+
+def _attempt(trial: str) -> int:
+    """Which attempt a trial's name says that it is."""
+    number = trial.partition("~")[2]
+    return int(number) if number.isdecimal() else 1
 
 
 def _tries_again(call: Outbound) -> bool:

@@ -3,7 +3,8 @@
 Rules:
 1. A line is written whole, in one go, and never again; a big body is there before the line that
    names it. So whatever moment a recording is killed at, all but a last torn line can be read.
-2. A recording that was cut off can go on: the torn line is taken away first.
+2. A recording that was cut off can go on, and so can that of the same run: the torn line is taken
+   away first, and with it the trials that are run anew.
 3. The manifest is put in its place at the beginning and, with the seal, at the end.
 """
 
@@ -25,13 +26,21 @@ from proofrig.errors import InfraError, SuiteError, UsageError
 _encode = msgspec.json.Encoder().encode
 
 
-class Writer:
-    """Appends exchanges to a cassette. Raises UsageError when there is a finished one already, and
-    InfraError when it cannot be written."""
+class _Numbered(msgspec.Struct):
+    n: int
 
-    def __init__(self, directory: Path, manifest: Manifest) -> None:
+
+class Writer:
+    """Appends exchanges to a cassette. anew: trials that are run anew, whose exchanges are taken
+    out, whichever attempt they were of. Raises UsageError when there is a finished one already,
+    unless it is of the same run, and InfraError when it cannot be written."""
+
+    def __init__(
+        self, directory: Path, manifest: Manifest, anew: frozenset[str] = frozenset()
+    ) -> None:
         self.directory = directory
         self.manifest = manifest
+        self._anew = anew
         self.next = 1  # the number of the next exchange
         self._seals: list[str] = []
         self._counts: Counter[str] = Counter()
@@ -104,19 +113,33 @@ class Writer:
         before, problems = examine(self.directory)
         if problems:
             raise SuiteError(problems)
-        if before.finished:
+        if before.finished and not (
+            before.manifest.run and before.manifest.run == self.manifest.run
+        ):
             raise UsageError(
                 f"{self.directory}: expected a new directory, found a finished recording. Record "
                 "into another one, or remove it."
             )
-        for name in (EXCHANGES, SEALS):
-            whole = sum(len(line) + 1 for line in lines_of(self.directory / name)[0])
-            with (self.directory / name).open("ab") as file:
-                file.truncate(whole)
+        if before.finished:  # no longer: a kill from here on leaves one that was cut off
+            before.manifest.seal = None
+            write(self.directory, before.manifest)
+        kept = {one.n for one in before.exchanges if one.trial.partition("~")[0] not in self._anew}
+        for name in (SEALS, EXCHANGES):
+            self._keep(self.directory / name, kept)
         self._seals = [seal_of(line) or "" for line in lines_of(path)[0]]
         for exchange in before.exchanges:
-            self._count(exchange)
             self.next = exchange.n + 1
+            if exchange.n in kept:
+                self._count(exchange)
+
+    def _keep(self, path: Path, kept: set[int]) -> None:
+        """Leave the whole lines of these exchanges."""
+        lines, torn = lines_of(path)
+        left = [line for line in lines if msgspec.json.decode(line, type=_Numbered).n in kept]
+        if torn or len(left) < len(lines):
+            fresh = path.with_suffix(".tmp")
+            fresh.write_bytes(b"".join(line + b"\n" for line in left))
+            fresh.replace(path)
 
 
 def reseal(directory: Path) -> int:

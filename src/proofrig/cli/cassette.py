@@ -36,8 +36,8 @@ def check(cassette: str, root: Path, store: str) -> int:
     manifest = read(folder)
     counts = ", ".join(f"{count} {name}" for name, count in manifest.counts.items())
     taken = ", ".join(f"{count} {kind}" for kind, count in manifest.redaction.taken.items())
-    click.echo(f"{folder}: as it was recorded\n  holds   {counts}")
-    click.echo(f"  redacted {taken or 'nothing'}")
+    click.echo(f"{folder}: unchanged since it was sealed")
+    click.echo(f"  holds     {counts}\n  left out  {taken or 'nothing'}")
     return 0
 
 

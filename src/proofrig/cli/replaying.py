@@ -18,12 +18,18 @@ _SAME = ("repeats", "concurrency", "seed", "agents", "tenants")
 def replayed(options: Options, run: str, asked: dict[str, Any]) -> Options:
     """The options of a replay of `run`: a run, or the folder of a cassette. What they leave open is
     as it was in that run. asked: `mode`, `timing`, `tools`. Raises UsageError."""
-    from proofrig.providers.recorded import replay_of
+    from proofrig.providers.recorded import RecordedSettings
 
     if options.scenarios:
         raise UsageError("--replay replays a plain run; leave --scenario out")
     cassette, options = _cassette(options, run)
-    return replace(options, replay=replay_of(cassette, **asked))
+    try:
+        settings = RecordedSettings(cassette=str(cassette.absolute()), **asked)
+    except ValueError:  # the modes and the tools are choices of the command line
+        raise UsageError(
+            f"--timing: expected instant, recorded, or a factor such as 0.5, got {asked['timing']}"
+        ) from None
+    return replace(options, replay=settings)
 
 
 def folder_of_cassette(run: str, options: Options) -> Path:

@@ -19,9 +19,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import msgspec
 from pydantic import Field, model_validator
 
-from proofrig.faults._forms import all_of
 from proofrig.faults.fault import Fault, Hit, Onward
-from proofrig.wire.answer import Answer, Cut, How, Made, rechunked, streams
+from proofrig.wire.answer import Answer, Cut, How, Made, read, rechunked, streams
 from proofrig.wire.sse import EventSplitter, parse_event
 
 Chunks = AsyncIterator[bytes]
@@ -244,7 +243,7 @@ class Breaking(Midway):
             return self.midway(hit, answer, cut)
         if self.executed:
             answer = await onward()
-            await all_of(answer)
+            await read(answer)
             answer.close()
         hit.struck(where="before", executed=self.executed)
         raise Cut(self.how)

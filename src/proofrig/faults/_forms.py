@@ -46,15 +46,6 @@ def codec_of(form: str) -> Codec | None:
     return _CODECS.get(form)
 
 
-async def all_of(answer: Answer) -> bytes:
-    """The rest of a body; the answer is closed when that fails. Raises what reading raises."""
-    try:
-        return await read(answer)
-    except BaseException:
-        answer.close()
-        raise
-
-
 async def with_turn(hit: Hit, onward: Onward, change: ChangeTurn, **facts: Any) -> Answer:
     """The call carried out, with the model's turn as `change` makes it."""
     codec = codec_of(hit.call.form)
@@ -100,7 +91,7 @@ async def _remade(hit: Hit, onward: Onward, rewrite: _Rewrite, facts: Facts) -> 
     answer = await onward()
     if answer.status >= 300 or (hit.call.form == "plain" and streams(answer)):
         return answer
-    body = await all_of(answer)
+    body = await read(answer)
     plain = decompressed(body, answer.headers.get("content-encoding", ""))
     made = None if plain is None else rewrite(answer, plain)
     if made is None:

@@ -12,7 +12,8 @@ from proofrig.wire.outbound import Surface
 
 
 class CacheFlush(Fault):
-    """Empties the service before the call is passed on, for everyone."""
+    """Empties the service before the call is passed on, for everyone. One that holds nothing is not
+    struck."""
 
     surfaces: ClassVar[tuple[Surface, ...]] = ("service", "llm", "tool", "egress")
     summary: ClassVar[str] = "a memory or a cache forgets everything"
@@ -22,6 +23,6 @@ class CacheFlush(Fault):
 
     async def strike(self, hit: Hit, onward: Onward) -> Answer:
         flush = getattr(hit.around.services.get(self.service), "flush", None)
-        if flush is not None:
-            hit.struck(service=self.service, entries=flush())
+        if flush is not None and (entries := flush()):
+            hit.struck(service=self.service, entries=entries)
         return await onward()

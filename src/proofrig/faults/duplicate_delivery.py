@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from proofrig.errors import ProviderError
 from proofrig.faults.fault import Fault, Hit, Onward
-from proofrig.wire.answer import Answer, read, rebodied
+from proofrig.wire.answer import Answer, Cut, read, rebodied
 from proofrig.wire.outbound import Surface
 
 
@@ -29,11 +31,12 @@ class DuplicateDelivery(Fault):
         answer = await onward()
         first = rebodied(answer, await read(answer))
         hit.struck(what=self.what)
-        again = await onward()
-        try:
-            await read(again)  # to its end: what hears only half of it may do only half
-        finally:
-            again.close()
+        with suppress(Cut, ProviderError):  # how that ends is nobody's business
+            again = await onward()
+            try:
+                await read(again)  # to its end: what hears only half of it may do only half
+            finally:
+                again.close()
         return first
 
     async def _result(self, hit: Hit, onward: Onward) -> Answer:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from pydantic import Field
 
-from proofrig.faults._forms import JSON, Facts, all_of, codec_of, with_turn, with_value
+from proofrig.faults._forms import JSON, Facts, as_it_came, codec_of, with_turn, with_value
 from proofrig.faults.fault import Fault, Hit, Onward
-from proofrig.wire.answer import Answer, rebodied, streams
+from proofrig.wire.answer import Answer, read, rebodied, streams
 from proofrig.wire.outbound import Surface
 from proofrig.wire.turn import Turn
 
@@ -36,11 +36,12 @@ class EmptyResult(Fault):
         answer = await onward()
         if answer.status >= 300 or (hit.call.form == "plain" and streams(answer)):
             return answer
-        await all_of(answer)
+        body = await read(answer)
+        empty = b"" if self.form == "empty_body" else b"{}"
+        if body == empty:
+            return as_it_came(answer, body)
         hit.struck(form=self.form)
-        if self.form == "empty_body":
-            return rebodied(answer, b"")
-        return rebodied(answer, b"{}", content_type=JSON)
+        return rebodied(answer, empty, content_type=JSON if empty else "")
 
 
 def _silent(turn: Turn) -> tuple[Turn, Facts]:

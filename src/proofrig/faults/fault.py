@@ -12,15 +12,18 @@ Rules:
    end of the trial, or of the rig, whichever comes first, and once.
 4. Its region in a plot begins with its entry and lasts `lasts_ns`, or until the action's end.
 5. Faults compose: each passes on what lies behind it (`onward`), the first declared outermost.
-6. All chance comes from `hit.rng`, all waiting goes through `hit.sleep`.
+6. All chance comes from `hit.rng`, all waiting goes through `hit.sleep`, which ends with the trial.
+7. A fault that `watches` also sees the calls that fit and were not drawn: their hits are `idle`. It
+   passes them on as they are, and may look.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
+from fnmatch import translate
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -35,6 +38,8 @@ Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Globs = str | tuple[str, ...]
+Test = Callable[[str], object]
+_GLOB = re.compile(r"[*?[]")
 
 
 class Settings(BaseModel):
@@ -83,11 +88,19 @@ class Target(Settings):
 
     def fits(self, call: Outbound) -> bool:
         """True when the call is one that it names, whichever in number."""
-        if self.at is not None:
-            wanted = (self.at,) if isinstance(self.at, str) else self.at
-            if call.surface not in wanted:
-                return False
-        return all(_fits(getattr(self, part), getattr(call, part)) for part in self._named_parts)
+        if call.surface not in (self.surfaces or (call.surface,)):
+            return False
+        return all(test(getattr(call, part)) for part, test in self.tests())
+
+    @property
+    def surfaces(self) -> tuple[Surface, ...]:
+        """The surfaces that it names."""
+        return () if self.at is None else (self.at,) if isinstance(self.at, str) else self.at
+
+    def tests(self) -> list[tuple[str, Test]]:
+        """What a call's parts must hold, besides its surface."""
+        given = ((part, getattr(self, part)) for part in PARTS)
+        return [(part, _test(wanted)) for part, wanted in given if wanted is not None]
 
     def meant(self, nth: int) -> bool:
         """True when the `nth` call that fits is one of those."""
@@ -98,10 +111,6 @@ class Target(Settings):
             return wanted.has(nth)
         return nth == wanted if isinstance(wanted, int) else nth in wanted
 
-    @property
-    def _named_parts(self) -> tuple[str, ...]:
-        return tuple(part for part in PARTS if getattr(self, part) is not None)
-
 
 PARTS = (
     *("tenant", "agent", "case", "scenario", "tool", "server"),
@@ -109,12 +118,12 @@ PARTS = (
 )
 
 
-def _fits(wanted: Globs | None, value: str) -> bool:
-    if wanted is None:
-        return True
-    if isinstance(wanted, str):
-        return fnmatchcase(value, wanted)
-    return any(fnmatchcase(value, one) for one in wanted)
+def _test(wanted: Globs) -> Test:
+    """What is true of a text that one of the globs means."""
+    globs = (wanted,) if isinstance(wanted, str) else wanted
+    if not any(_GLOB.search(one) for one in globs):
+        return frozenset(globs).__contains__
+    return re.compile("|".join(map(translate, globs))).match
 
 
 class When(Settings):
@@ -175,7 +184,7 @@ class Surroundings(Protocol):
 class Hit:
     """One fault upon one call. title: what the fault is called. nth: the number of the call among
     those that fit, in its trial. memory: what the fault keeps between the calls of a trial, gone
-    with it."""
+    with it. idle: it may look, and not strike. sleep: raises Cut when the trial ends meanwhile."""
 
     title: str
     call: Outbound
@@ -187,16 +196,28 @@ class Hit:
     memory: dict[str, Any]
     write: Callable[[dict[str, Any]], None]
     later: Callable[[float, Callable[[], None]], None]
+    idle: bool = False
     fired: bool = False
-    facts: dict[str, Any] = field(default_factory=dict)
+    unreserve: Callable[[], None] | None = None  # of `times`, what was kept for this call
 
     def struck(self, *, lasts_s: float | None = None, **facts: Any) -> None:
-        """It takes effect now: written down once, with what it did."""
+        """It takes effect now: written down once, with what it did. Raises RuntimeError where it
+        may not."""
         if self.fired:
             return
+        if self.idle:
+            raise RuntimeError(f"the fault {self.title} struck a call at which it may only look")
         self.fired = True
         lasts = {} if lasts_s is None else {"lasts_ns": round(lasts_s * 1e9)}
         self.write(facts | lasts)
+
+    def spare(self) -> None:
+        """It lets this call pass, for good: of its `times`, other calls may have this one."""
+        if not self.fired:
+            self.idle = True
+            back, self.unreserve = self.unreserve, None
+            if back is not None:
+                back()
 
     def undo(self, after_s: float, how: Callable[[], None]) -> None:
         """What takes it back: after so many seconds, or at the end of the trial or the rig."""
@@ -209,6 +230,7 @@ class Fault(Settings):
 
     surfaces: ClassVar[tuple[Surface, ...]] = ("llm", "tool", "egress")
     summary: ClassVar[str] = ""  # what it does, in a line, for people
+    watches: ClassVar[bool] = False  # it also sees the calls that fit and were not drawn
 
     kind: str
     name: Name | None = Field(default=None, description="In reports; default: the kind.")
@@ -225,8 +247,7 @@ class Fault(Settings):
 
     @model_validator(mode="after")
     def _can_act(self) -> Self:
-        at = self.on.at
-        wanted: tuple[str, ...] = () if at is None else (at,) if isinstance(at, str) else at
+        wanted: tuple[str, ...] = self.on.surfaces
         wanted += ("tool",) * (self.on.tool is not None) + ("llm",) * (self.on.model is not None)
         wanted += ("egress",) * (self.on.host is not None)
         wanted += ("service",) * (self.on.service is not None)

@@ -6,9 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from proofrig.faults._forms import all_of
 from proofrig.faults.fault import Fault, Hit, Onward
-from proofrig.wire.answer import Answer, Made
+from proofrig.wire.answer import Answer, Made, read
 from proofrig.wire.outbound import Surface
 
 PAGES = {
@@ -41,7 +40,7 @@ class HtmlPage(Fault):
     async def strike(self, hit: Hit, onward: Onward) -> Answer:
         if self.executed:
             answer = await onward()
-            await all_of(answer)
+            await read(answer)
             answer.close()
         hit.struck(status=200, executed=self.executed)
         title, inside = PAGES[self.page]

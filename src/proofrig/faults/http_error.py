@@ -6,10 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from proofrig.faults._forms import all_of
 from proofrig.faults._forms_errors import HUGE_S, RetryAfter, error_answer, retry_headers
 from proofrig.faults.fault import Fault, Hit, Onward, Seconds
-from proofrig.wire.answer import Answer
+from proofrig.wire.answer import Answer, read
 from proofrig.wire.outbound import Surface
 
 
@@ -39,7 +38,7 @@ class HttpError(Fault):
             answer = await onward()
             if answer.status >= 400:
                 return answer
-            await all_of(answer)
+            await read(answer)
             answer.close()
         wait_s = HUGE_S if self.retry_after == "huge" else 1.0
         if self.wait_s is not None:

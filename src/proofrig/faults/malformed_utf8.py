@@ -10,9 +10,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from proofrig.faults._events import Amount, each_event, has_events, is_text, resized, role_of
-from proofrig.faults._forms import all_of, as_it_came
+from proofrig.faults._forms import as_it_came
 from proofrig.faults.fault import Fault, Hit, Onward
-from proofrig.wire.answer import Answer
+from proofrig.wire.answer import Answer, read
 
 _BAD = b"\xff"
 _STRING = rb'"((?:[^"\\]|\\.)+)"'
@@ -42,7 +42,7 @@ class MalformedUtf8(Fault):
             return resized(answer, partial(each_event, self._in_an_event(hit)))
         if not is_text(answer):
             return answer
-        body = await all_of(answer)
+        body = await read(answer)
         at = _inside(body)
         if at is None and "json" not in answer.headers.get("content-type", "") and body:
             at = len(body) // 2

@@ -13,7 +13,8 @@ from proofrig.wire.outbound import Surface
 
 class PoolHold(Fault):
     """Takes up to so many `connections` that are free for `for_s`; everyone else shares the rest.
-    The call itself is passed on. A provider without a cap of connections cannot be struck."""
+    The call itself is passed on. A provider without a cap of connections cannot be struck, nor can
+    one of which none is free."""
 
     surfaces: ClassVar[tuple[Surface, ...]] = ("llm",)
     summary: ClassVar[str] = "connections of the provider's pool are held"
@@ -23,8 +24,13 @@ class PoolHold(Fault):
     for_s: Seconds = Field(default=10.0, description="Seconds.")
 
     async def strike(self, hit: Hit, onward: Onward) -> Answer:
-        give_back = hit.around.hold(hit.call, self.connections)
-        if give_back is not None:
-            hit.struck(lasts_s=self.for_s, connections=self.connections)
+        held = 0
+        while held < self.connections:
+            give_back = hit.around.hold(hit.call, 1)
+            if give_back is None:  # no cap, or none is free
+                break
+            held += 1
             hit.undo(self.for_s, give_back)
+        if held:
+            hit.struck(lasts_s=self.for_s, connections=held)
         return await onward()

@@ -1,7 +1,8 @@
 """Too many calls: 429, by a limit that calls share, or always.
 
 Rules:
-1. A limit counts the calls that pass. One that is refused is not carried out, and costs nothing.
+1. A limit counts the calls that pass, also those that cannot be struck. One that is refused is not
+   carried out, and costs nothing.
 2. `bucket`: `burst` calls at once, then `rate` per second. `window`: `calls` in any stretch of
    `seconds`. `concurrency`: so many whose answers have not ended.
 3. What a client is told to wait is `wait_s`, or else how long it really is until the next may pass.
@@ -74,6 +75,7 @@ class RateLimit(Fault):
 
     surfaces: ClassVar[tuple[Surface, ...]] = ("llm", "tool", "egress")
     summary: ClassVar[str] = "429 where calls are too many"
+    watches: ClassVar[bool] = True
 
     kind: Literal["rate_limit"] = "rate_limit"
     limit: Literal["always"] | Limit = Field(default="always", description="Which calls pass.")
@@ -94,8 +96,9 @@ class RateLimit(Fault):
     async def strike(self, hit: Hit, onward: Onward) -> Answer:
         limiter = self._limiter(hit)
         wait_s = _SHORT_S if limiter is None else limiter.take(hit.clock())
-        if wait_s is None:
-            return await _passed(limiter, onward)
+        if wait_s is None or hit.idle:
+            hit.spare()
+            return await _passed(limiter if wait_s is None else None, onward)
         if self.wait_s is not None:
             wait_s = self.wait_s
         elif self.retry_after == "huge":

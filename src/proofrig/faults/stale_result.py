@@ -5,37 +5,26 @@ Rules:
    path, arguments) gets it again; else, unless only `equal` calls match, another call of the same
    name, host and path does.
 2. A trial's first call has no earlier one, and is not struck.
-3. Calls are remembered from the first on, also where `nth` means only later ones to be struck. What
-   `probability` and `when` leave out is not seen here.
+3. Every call that fits is remembered, also those that `nth`, `probability`, `when` and `times`
+   leave out; of a trial, 64 MiB at most.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from typing import Annotated, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from proofrig.faults._forms import all_of, unaddressed
-from proofrig.faults.fault import Fault, Hit, Onward, Target
-from proofrig.wire.answer import Answer, Made, rechunked
+from proofrig.faults._forms import unaddressed
+from proofrig.faults.fault import Fault, Hit, Onward
+from proofrig.wire.answer import Answer, Made, read, rechunked
 from proofrig.wire.outbound import Outbound, Surface
 
 _LARGEST = 4 << 20  # bytes of an answer that is remembered
-
-
-class _FromTheFirst(Target):
-    """A target that means all calls that fit, so that they are seen; which of them are struck,
-    `Target.meant` says."""
-
-    def meant(self, nth: int) -> bool:
-        return True
-
-
-def _from_the_first(given: Target) -> Target:
-    return _FromTheFirst.model_validate(given.model_dump(exclude_none=True, by_alias=True))
+_MOST = 64 << 20  # bytes of all that are, in a trial
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -53,11 +42,9 @@ class StaleResult(Fault):
 
     surfaces: ClassVar[tuple[Surface, ...]] = ("llm", "tool", "egress")
     summary: ClassVar[str] = "the answer of an earlier call is given again"
+    watches: ClassVar[bool] = True
 
     kind: Literal["stale_result"] = "stale_result"
-    on: Annotated[Target, AfterValidator(_from_the_first)] = Field(
-        default=_FromTheFirst(), description="What it strikes; default: whatever it can."
-    )
     match: Literal["same", "equal"] = Field(
         default="same", description="Whose: of the same tool or place, or an equal call's only."
     )
@@ -65,13 +52,15 @@ class StaleResult(Fault):
 
     async def strike(self, hit: Hit, onward: Onward) -> Answer:
         place, exact = _keys(hit.call)
-        kept: dict[str, _Kept] = hit.memory
+        kept: dict[str, _Kept] = hit.memory.setdefault("kept", {})
         found = kept.get(exact) or (kept.get(place) if self.match == "same" else None)
-        if found is None or not Target.meant(self.on, hit.nth):
-            return _remembered(await onward(), kept, (place, exact), hit.nth)
+        if found is None:
+            hit.spare()
+        if found is None or hit.idle:
+            return _remembered(await onward(), hit, kept, (place, exact))
         if self.executed:
             answer = await onward()
-            await all_of(answer)
+            await read(answer)
             answer.close()
         hit.struck(of=found.nth, equal=exact in kept, executed=self.executed)
         body = unaddressed(found.body) if hit.call.form == "mcp" else found.body
@@ -84,10 +73,11 @@ def _keys(call: Outbound) -> tuple[str, str]:
     return place, f"{place}\0{hashlib.blake2b(call.body, digest_size=16).hexdigest()}"
 
 
-def _remembered(answer: Answer, kept: dict[str, _Kept], keys: tuple[str, str], nth: int) -> Answer:
+def _remembered(answer: Answer, hit: Hit, kept: dict[str, _Kept], keys: tuple[str, str]) -> Answer:
     """The answer; what it was is kept once it has ended."""
     if answer.status >= 300 or all(key in kept for key in keys):
         return answer
+    memory: dict[str, Any] = hit.memory
 
     async def seen(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         parts, size = [], 0
@@ -96,8 +86,9 @@ def _remembered(answer: Answer, kept: dict[str, _Kept], keys: tuple[str, str], n
             if size <= _LARGEST:
                 parts.append(chunk)
             yield chunk
-        if size <= _LARGEST:
-            one = _Kept(dict(answer.headers), b"".join(parts), answer.status, nth)
+        if size <= _LARGEST and memory.get("bytes", 0) + size <= _MOST:
+            memory["bytes"] = memory.get("bytes", 0) + size
+            one = _Kept(dict(answer.headers), b"".join(parts), answer.status, hit.nth)
             for key in keys:
                 kept.setdefault(key, one)
 

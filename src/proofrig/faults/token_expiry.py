@@ -4,7 +4,8 @@ Rules:
 1. A key lives for `calls` calls, or `after_s` seconds: the first from the beginning of its trial,
    each later one from its first use. Then, and once it was renewed, each call with it gets a 401.
 2. A call without a key carries the trial's own token. One that gets a 401 is not carried out.
-3. `POST $PROOFRIG_REFRESH_URL` gives a fresh key (see `gateways/auth.py`), which lives as long.
+3. Every call that fits uses its key, also those that cannot be struck.
+4. `POST $PROOFRIG_REFRESH_URL` gives a fresh key (see `gateways/auth.py`), which lives as long.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class TokenExpiry(Fault):
 
     surfaces: ClassVar[tuple[Surface, ...]] = ("llm", "tool", "egress")
     summary: ClassVar[str] = "401 once the key has expired, until the agent renews it"
+    watches: ClassVar[bool] = True
 
     kind: Literal["token_expiry"] = "token_expiry"
     calls: Count | None = Field(default=None, description="Calls that a key is good for.")
@@ -42,7 +44,8 @@ class TokenExpiry(Fault):
     async def strike(self, hit: Hit, onward: Onward) -> Answer:
         key = hit.call.key or hit.call.token
         why = "renewed" if hit.around.expired(hit.call.token, key) else self._use(hit, key)
-        if not why:
+        if not why or hit.idle:
+            hit.spare()
             return await onward()
         hit.struck(status=401, why=why)
         return error_answer(hit.call, 401, {"www-authenticate": CHALLENGE})

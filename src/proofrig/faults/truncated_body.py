@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from proofrig.faults._events import Amount, Chunks, Part, events, has_events, resized, role_of
-from proofrig.faults._forms import all_of, as_it_came
+from proofrig.faults._forms import as_it_came
 from proofrig.faults.fault import Fault, Hit, Onward
-from proofrig.wire.answer import Answer
+from proofrig.wire.answer import Answer, read
 from proofrig.wire.sse import parse_event
 
 
@@ -33,7 +33,7 @@ class TruncatedBody(Fault):
         answer = await onward()
         if has_events(answer):
             return resized(answer, partial(self._in_an_event, hit))
-        body = await all_of(answer)
+        body = await read(answer)
         kept = self._kept(len(body))
         if kept >= len(body):
             return as_it_came(answer, body)

@@ -28,9 +28,11 @@ from proofrig.gateways.charges import (
     believed,
     bound_of,
     seen,
+    usage_of,
 )
 from proofrig.gateways.gateway import Binding, Channel
-from proofrig.gateways.leg import Leg, stayed, told
+from proofrig.gateways.leg import stayed, told
+from proofrig.gateways.llm_leg import LlmLeg
 from proofrig.gateways.permission import amend, ask, watched
 from proofrig.gateways.retries import FIRST, Attempt, Failed, count_said
 from proofrig.gateways.upstream import UpstreamError, at_fault
@@ -106,7 +108,7 @@ class Call:
         self.asked_usage = False
         self.digest = ""  # of the body, where the run is watched
         self.decoder: StreamDecoder | None = None
-        self.leg: Leg | None = None  # where something stands in the way
+        self.leg: LlmLeg | None = None  # where something stands in the way
         self.patience: Patience | None = None  # where the vendor has ceilings
         self.settled = False
         self.status = self.received = self.assumed = 0
@@ -181,23 +183,21 @@ class Call:
         """The provider's answer is whole, or its stream ended, with or without a terminal event.
         model_failed: the suite's own simulated model raised."""
         turn = believed(turn)
-        usage = turn.usage
-        source: Source = "measured"
-        if status >= 300 or stayed(self.leg):
-            usage = usage or Usage()
-        elif usage is None or not turn.complete:
-            broken = turn.finish == "error" and not turn.text and not turn.tool_calls
-            source = "estimated" if broken and usage is None else "partial"
-            usage = None if source == "estimated" else seen(turn, self.bound, self._reasoning())
-        good = status < 300 and turn.complete and not turn.error
-        outcome: Outcome = "ok" if good else "fail"
         self.status = status
-        nonsense = status < 300 and not good
+        said_status, said = self._said(status, turn)
+        source, usage = usage_of(said_status, said, self.bound, self._reasoning())
+        good = _good(status, turn)
+        outcome: Outcome = "ok" if good else "fail"
+        nonsense = said_status < 300 and not _good(said_status, said)
+        if nonsense and said is not turn and self.leg is not None:
+            nonsense = self.leg.whole  # else the fault did not hear it out
         endpoint = self.desk.settings.endpoints[self.codec.api]
-        fault = {"infra": True} if nonsense else at_fault(endpoint, status)
+        fault = {"infra": True} if nonsense else at_fault(endpoint, said_status)
+        if stayed(self.leg):
+            source, usage, fault = "measured", Usage(), {}
         if model_failed and endpoint.simulated:
             fault = {"harness": True}
-        self._commit(outcome, source, usage, turn, fault)
+        self._commit(outcome, source, usage, turn, told(self.leg, fault, blamed=True))
         if good:
             desk, trial = self.desk, self.binding.trial
             desk.retries.forget(trial, self.body)
@@ -224,10 +224,7 @@ class Call:
         if self._finished():
             return
         why = {"error": "a fault broke the connection", "status": self.status}
-        if stayed(self.leg):
-            self._release("never_sent", why)
-        else:
-            self._broken("fail", why)
+        self._broken("fail", why)
 
     def gone(self) -> None:
         """The agent went away before the end: nobody knows what the provider went on to do, unless
@@ -295,8 +292,16 @@ class Call:
             self.answered(self.status, turn)
         return self.settled
 
+    def _said(self, status: int, turn: Turn) -> tuple[int, Turn]:
+        """What the provider said; where faults struck, its agent got something else."""
+        if self.leg is None or (said := self.leg.said) is None:
+            return status, turn
+        return self.leg.status, believed(said)
+
     def _reasoning(self) -> int:
-        return 0 if self.decoder is None else self.decoder.reasoning_bytes
+        heard = None if self.leg is None or self.leg.said is None else self.leg.decoder
+        decoder = heard or self.decoder
+        return 0 if decoder is None else decoder.reasoning_bytes
 
     def _broken(self, outcome: Outcome, facts: dict[str, Any]) -> None:
         if self.settled:
@@ -306,12 +311,18 @@ class Call:
             return
         turn = self.decoder.turn() if self.decoder is not None else Turn(self.codec.api)
         turn = msgspec.structs.replace(believed(turn), complete=False)
-        if not self.sent_ns or (self.patience is not None and self.patience.held):
+        held = self.patience is not None and self.patience.held
+        if not self.sent_ns or held or stayed(self.leg):
             self._release("never_sent", facts)
             return
-        began = self.decoder is not None
-        usage = seen(turn, self.bound, self._reasoning()) if began else None
-        self._commit(outcome, "partial" if began else "estimated", usage, turn, facts)
+        status, said = self._said(0, turn)
+        if status:
+            source, usage = usage_of(status, said, self.bound, self._reasoning())
+        elif self.decoder is not None:
+            source, usage = "partial", seen(turn, self.bound, self._reasoning())
+        else:
+            source, usage = "estimated", None
+        self._commit(outcome, source, usage, turn, told(self.leg, facts))
 
     def _release(self, reason: str, facts: dict[str, Any]) -> None:
         """Nothing can have happened: give the hold back."""
@@ -329,7 +340,7 @@ class Call:
         source: Source,
         usage: Usage | None,
         turn: Turn,
-        facts: dict[str, Any] | None = None,
+        facts: dict[str, Any],
     ) -> None:
         """Charge and write down. `usage` None charges tokens and money as held: nobody knows."""
         self.settled = True
@@ -346,7 +357,7 @@ class Call:
             charged = context.authority.commit(self.id, cost, source, outcome, price=price)
         except LedgerError as error:  # its hold had run out, and was charged
             charged, source = self.held, "estimated"
-            facts = {"error": str(error)} | (facts or {})
+            facts = {"error": str(error)} | facts
         attrs: dict[str, Any] = {
             "outcome": outcome,
             "status": self.status,
@@ -368,7 +379,7 @@ class Call:
             attrs["ttft_ns"] = self.ttft_ns
         if turn.error:
             attrs["error"] = turn.error
-        attrs |= told(self.leg, facts or {})
+        attrs |= facts
         if self.patience is not None:
             attrs |= self.patience.settle(charged.get("tokens", 0))
         ended = self._write("commit", attrs)
@@ -395,3 +406,7 @@ class Call:
         return self.desk.context.admission.write(
             kind, name or self.name, self.binding, self.id, attrs
         )
+
+
+def _good(status: int, turn: Turn) -> bool:
+    return status < 300 and turn.complete and not turn.error

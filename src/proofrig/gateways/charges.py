@@ -21,6 +21,7 @@ import msgspec
 
 from proofrig.authority.budget import MAX_AMOUNT, one_call, opening
 from proofrig.authority.prices import PriceTable, input_token_bound
+from proofrig.authority.transition import Source
 from proofrig.wire.turn import Request, Turn, Usage
 
 _MOST = 1_000_000_000_000  # tokens of one call; their cost fits an amount at any price there is
@@ -139,6 +140,19 @@ def at_most(turn: Turn, bound: Bound, reasoning: int) -> Usage:
     """Bounds, in input tokens, what going on from a turn adds whose usage nobody told: what bounded
     its input, and every byte it said. reasoning: as of `seen`."""
     return Usage(bound.input, reasoning + len(_encode(turn)))
+
+
+def usage_of(status: int, turn: Turn, bound: Bound, reasoning: int) -> tuple[Source, Usage | None]:
+    """The usage of an answer, and how it is known; None where it is not: then what was held is
+    charged. reasoning: as of `seen`."""
+    usage = turn.usage
+    if status >= 300:
+        return "measured", usage or Usage()
+    if usage is not None and turn.complete:
+        return "measured", usage
+    if usage is None and turn.finish == "error" and not turn.text and not turn.tool_calls:
+        return "estimated", None
+    return "partial", seen(turn, bound, reasoning)
 
 
 def seen(turn: Turn, bound: Bound, reasoning: int = 0) -> Usage:

@@ -18,7 +18,6 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-import msgspec
 from aiohttp import web
 
 from proofrig.errors import ProofrigError
@@ -29,12 +28,12 @@ from proofrig.gateways.decoding import reader_of
 from proofrig.gateways.headers import downstream_headers, upstream_headers
 from proofrig.gateways.identity import key_of
 from proofrig.gateways.leg import Leg, clear, outbound
+from proofrig.gateways.llm_leg import LlmLeg, turn_of
 from proofrig.gateways.throttle import Patience
 from proofrig.gateways.upstream import LiveAnswer, Upstream, UpstreamError, path_of
 from proofrig.providers.provider import MODEL_FAILED
 from proofrig.wire.answer import Answer, Cut, length_of, streams
 from proofrig.wire.codec import WireError
-from proofrig.wire.turn import Turn
 
 if TYPE_CHECKING:
     from proofrig.gateways.desk import Desk
@@ -142,7 +141,7 @@ async def _send(desk: Desk, request: web.Request, call: Call, upstream: Upstream
 
 
 def _leg(desk: Desk, request: web.Request, call: Call) -> Leg:
-    call.leg = Leg(
+    call.leg = LlmLeg(
         desk.context,
         outbound(
             call.binding,
@@ -158,6 +157,7 @@ def _leg(desk: Desk, request: web.Request, call: Call) -> Leg:
             body=call.body,
             stream=call.asked.stream,
         ),
+        call.codec,
     )
     return call.leg
 
@@ -186,7 +186,7 @@ def _whole(call: Call, answer: Answer, body: bytes) -> None:
     call.received = len(body)
     call.ttft_ns = call.clock() - call.sent_ns
     plain = reader_of(answer.headers.get("content-encoding", ""))
-    turn = _read(call, answer.status, plain(body) if plain else body)
+    turn = turn_of(call.codec, answer.status, plain(body) if plain else body)
     call.answered(answer.status, turn, MODEL_FAILED[0] in answer.headers)
 
 
@@ -214,19 +214,6 @@ async def _relay_pieces(request: web.Request, call: Call, answer: Answer) -> web
     elif not call.settled:
         _whole(call, answer, bytes(came))
     return response
-
-
-def _read(call: Call, status: int, body: bytes) -> Turn:
-    """The turn in a body; of an error or of nonsense, a turn that says so."""
-    try:
-        turn = call.codec.decode_response(body)
-    except WireError as error:
-        text = body[:500].decode("utf-8", "replace") if status >= 300 else str(error)
-        return Turn(call.codec.api, finish="error", complete=status >= 300, error=text)
-    if status >= 300 and not turn.error:
-        text = body[:500].decode("utf-8", "replace")
-        return msgspec.structs.replace(turn, finish="error", error=text)
-    return turn
 
 
 async def _relay_stream(request: web.Request, call: Call, answer: Answer) -> web.StreamResponse:

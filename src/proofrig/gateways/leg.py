@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from proofrig.errors import ProofrigError
 from proofrig.faults.fault import Hit
 from proofrig.faults.injector import carry
 from proofrig.wire.answer import Answer
@@ -31,21 +32,25 @@ class Tape(Protocol):
     async def carry(self, call: Outbound, send: Send) -> Answer:
         """The answer to a call. Raises what `send` raises."""
 
+    def keeps(self, call: Outbound) -> bool:
+        """True when such a call never leaves: it is answered from here, or not at all."""
+
     def close(self) -> None:
         """End it. Raises InfraError when it could not be written."""
 
 
 class Leg:
     """The leg of one call; `send` may be awaited again when the gateway tries again. carried: it
-    went out (or was replayed), however its answer fared."""
+    went out (or was replayed), however its answer fared. unanswered: what it went out to gave no
+    answer, which is no fault's doing."""
 
-    __slots__ = ("_context", "call", "carried", "hits")
+    __slots__ = ("_context", "call", "carried", "hits", "unanswered")
 
     def __init__(self, context: Context, call: Outbound) -> None:
         self._context = context
         self.call = call
         self.hits: list[Hit] = []
-        self.carried = False
+        self.carried = self.unanswered = False
 
     async def send(self, send: Send) -> Answer:
         """Carry the call out. Raises Cut where the connection is to break before any answer, and
@@ -53,7 +58,14 @@ class Leg:
         faults = self._context.faults
         strikes = faults.upon(self.call) if faults is not None and self.call.faulted else []
         self.hits += [hit for _, hit in strikes]
-        return await carry(strikes, lambda: self.outside(send))
+        return await carry(strikes, lambda: self._out(send))
+
+    async def _out(self, send: Send) -> Answer:
+        try:
+            return await self.outside(send)
+        except ProofrigError:
+            self.unanswered = True
+            raise
 
     async def outside(self, send: Send) -> Answer:
         """What lies behind all faults: the answer as it comes from outside, or from the tape."""
@@ -82,12 +94,15 @@ def stayed(leg: Leg | None) -> bool:
     return leg is not None and not leg.carried
 
 
-def told(leg: Leg | None, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of the end of a call. What fails where a fault struck was asked for, and is nobody
-    else's failure: how the agent takes it is what is measured."""
+def told(leg: Leg | None, facts: Mapping[str, Any], *, blamed: bool = False) -> dict[str, Any]:
+    """The facts of the end of a call. What fails because a fault struck was asked for, and nobody
+    else's failure: how the agent takes it is what is measured. `blamed`: it came from outside all
+    the same."""
     if leg is None or not leg.struck:
         return dict(facts)
-    kept = {name: fact for name, fact in facts.items() if name not in _BLAME}
+    kept = {
+        name: fact for name, fact in facts.items() if blamed or leg.unanswered or name not in _BLAME
+    }
     return kept | {"struck": leg.struck}
 
 

@@ -7,7 +7,8 @@ Rules:
 2. Both protocol eras pass: sessions (`Mcp-Session-Id`) and stateless requests. A call of a session
    may be answered on a later stream; a call without one ends with its response.
 3. When either end hangs up, so does the other: since 2026-07-28 that is how a call is cancelled.
-4. A trial's token and baggage stay here; the server gets the headers its settings name.
+4. Where a recording answers for a server, nothing reaches it: no stream, no end of a session.
+5. A trial's token and baggage stay here; the server gets the headers its settings name.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from proofrig.gateways.breaking import break_off, broken, relay_pieces
 from proofrig.gateways.gateway import Binding, Context
 from proofrig.gateways.headers import downstream_headers
 from proofrig.gateways.identity import Identity, key_of, without_trial
-from proofrig.gateways.leg import clear
+from proofrig.gateways.leg import clear, outbound
 from proofrig.gateways.mcp_leg import McpLeg, data_of, with_data
 from proofrig.gateways.mcp_messages import Exchange, messages_of, refusal
 from proofrig.gateways.tool_action import Calls
@@ -119,6 +120,8 @@ class McpHttpGateway:
             return _answer(404, refusal(body, text))
         if identity.state in ("unknown", "late") and identity.channel != "key":
             return _answer(401, refusal(body, self._calls.note_stranger(identity, None, name)))
+        if request.method != "POST" and self._is_replayed(identity, name):
+            return _beside(request.method)
         exchange = self._exchange(request, identity, name)
         try:
             if body:
@@ -131,6 +134,15 @@ class McpHttpGateway:
             return await self._forward(request, server, exchange, body, leg)
         finally:
             self._settle(request, identity, name, exchange)
+
+    def _is_replayed(self, identity: Identity, server: str) -> bool:
+        """True when nothing of this trial may reach the server: a recording answers for it."""
+        tape, binding = self._context.tape, identity.binding
+        return (
+            tape is not None
+            and binding is not None
+            and tape.keeps(outbound(binding, "tool", "mcp", "", "mcp", server=server))
+        )
 
     def _leg(self, request: web.Request, exchange: Exchange, body: bytes) -> McpLeg | None:
         """The leg of a POST of a live trial, where there is anything on it."""
@@ -364,6 +376,14 @@ def _upstream_headers(
     if server.own:
         out[TOKEN] = ours
     return out
+
+
+def _beside(method: str) -> web.Response:
+    """The answer to what is no message, where a recording answers: there is no stream of the
+    server's own to listen to, and a session ends."""
+    if method == "DELETE":
+        return web.Response(status=200)
+    return web.Response(status=405, headers={"allow": "POST, DELETE"})
 
 
 def _owner(identity: Identity) -> str:

@@ -185,6 +185,7 @@ class Aside:
             name_of(self.path),
             method=request.method,
             path=self.path,
+            query=request.rel_url.raw_query_string,
             key=key_of(request.headers),
             headers=request.headers,
             body=body,

@@ -25,5 +25,5 @@ def make_provider(
     if isinstance(settings, SimulatedSettings):
         return SimulatedProvider(settings, suite_dir, seed)
     if isinstance(settings, RecordedSettings):
-        return RecordedProvider(settings, suite_dir)
+        return RecordedProvider()
     return UpstreamProvider(settings)

@@ -1,19 +1,16 @@
 """A recording in the place of a provider: nothing is started, nothing leaves.
 
 Rules:
-1. What a cassette holds is checked before the first trial: one that was changed by hand is refused,
-   with the field named.
-2. A recording of a simulated provider is judged as that one was: its limits were declared.
+1. A recording of a simulated provider is judged as that one was: its limits were declared.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from proofrig.errors import UsageError
 from proofrig.providers.provider import Endpoint
 from proofrig.wire.turn import Api
 
@@ -23,13 +20,21 @@ _APIS: tuple[Api, ...] = ("chat_completions", "responses", "messages")
 _NOWHERE = "http://127.0.0.1:1/v1"  # no request is ever sent there
 
 
-def _timing(written: str) -> str:
-    from proofrig.cassettes.player import pace_of
-
+def pace_of(written: str) -> float:
+    """`instant`, `recorded`, or a factor of the recorded times such as `0.5`. Raises ValueError."""
+    if written in ("instant", "recorded"):
+        return float(written == "recorded")
     try:
-        pace_of(written)
-    except UsageError as error:
-        raise ValueError(str(error).removeprefix("timing: ")) from None
+        factor = float(written)
+    except ValueError:
+        factor = -1.0
+    if not 0 <= factor <= 1000:
+        raise ValueError(f"expected instant, recorded, or a factor such as 0.5, got {written!r}")
+    return factor
+
+
+def _timing(written: str) -> str:
+    pace_of(written)
     return written
 
 
@@ -66,22 +71,15 @@ class RecordedSettings(BaseModel):
 
 
 class RecordedProvider:
-    """The endpoints of a cassette, which the rig's tape answers for. Raises UsageError for a folder
-    that holds none, SuiteError for one that was changed."""
+    """The endpoints of a cassette, which the rig's tape answers for. simulated: they were those of
+    a simulated provider."""
 
-    def __init__(self, settings: RecordedSettings, suite_dir: Path) -> None:
-        self._cassette = settings.at(suite_dir)
+    def __init__(self, simulated: bool = False) -> None:
+        self._simulated = simulated
 
     async def start(self) -> dict[Api, Endpoint]:
-        """Check the cassette."""
-        from proofrig.cassettes.cassette import load
-
-        found = load(self._cassette)
-        try:
-            simulated = found.manifest.suite.get(SIMULATED, "") != ""
-        finally:
-            found.close()
-        return dict.fromkeys(_APIS, Endpoint(_NOWHERE, simulated=simulated))
+        """Nothing is started."""
+        return dict.fromkeys(_APIS, Endpoint(_NOWHERE, simulated=self._simulated))
 
     def lost(self) -> str:
         """A folder does not go away."""
@@ -89,8 +87,3 @@ class RecordedProvider:
 
     async def close(self) -> None:
         """Nothing was begun."""
-
-
-def replay_of(cassette: Path, **more: Any) -> RecordedSettings:
-    """The settings of a replay from the command line. Raises ValidationError."""
-    return RecordedSettings(cassette=str(cassette.absolute()), **more)

@@ -69,12 +69,16 @@ def limited(attrs: Mapping[str, Any]) -> bool:
 
 
 def about(action: Action) -> str:
-    """What a shared action touched, on one line; "" for calls to models and tools."""
-    if action.name.partition(".")[0] not in _SHARED:
+    """What a shared action touched, or which address was called, on one line; "" for calls to
+    models and tools."""
+    family = action.name.partition(".")[0]
+    if family not in _SHARED and family != "egress":
         return ""
     known: dict[str, Any] = {}
     for entry in (action.reserve, action.start, action.end):
         known |= entry.attrs if entry is not None else {}
+    if family == "egress":
+        return _called(known)
     said = [
         f"{word} {line(str(known[name]), 120)}".strip()
         for name, word in _SAID
@@ -87,6 +91,18 @@ def about(action: Action) -> str:
         said.append("miss")
     if wait := known.get("retry_after_ns"):
         said.append(f"retry after {duration(wait)}")
+    return " · ".join(said)
+
+
+def _called(known: Mapping[str, Any]) -> str:
+    """`GET shop.example:8080/price · plain · 107 bytes up, 125 down`."""
+    port = known.get("port")
+    place = f"{known.get('host', '')}{f':{port}' if port not in (None, 80, 443) else ''}"
+    said = [line(f"{known.get('method', '')} {place}{known.get('path', '')}", 200)]
+    said += [str(known["seen"])] if known.get("seen") else []
+    if "bytes_up" in known:
+        said.append(f"{known['bytes_up']:,} bytes up, {known.get('bytes_down', 0):,} down")
+        said += ["cut: `egress.max_bytes` used up"] if known.get("blocked") == "byte_cap" else []
     return " · ".join(said)
 
 

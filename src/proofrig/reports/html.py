@@ -18,7 +18,7 @@ import msgspec
 from markupsafe import Markup
 
 from proofrig.places import run_name
-from proofrig.reports import authority, charts, contention, faults, reading, words
+from proofrig.reports import authority, charts, contention, faults, reading, taping, words
 from proofrig.reports.embedding import embed
 from proofrig.reports.report import RunReport
 from proofrig.results import UNMEASURED, case_of
@@ -154,6 +154,7 @@ def _facts(report: RunReport) -> list[tuple[str, str]]:
         ("proofrig", str(where.get("versions", {}).get("proofrig", ""))),
         ("Started", started(report)),
         ("Took", words.duration(report.duration_ns)),
+        ("Recording", taping.said(report)),
     ]
     return [(name, words.clean(value)) for name, value in facts if value]
 

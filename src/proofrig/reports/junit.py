@@ -15,7 +15,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
-from proofrig.reports import junit_contention
+from proofrig.reports import junit_contention, taping
 from proofrig.reports.authority import headline
 from proofrig.reports.contention import kinds_of
 from proofrig.reports.faults import faults_of, outcome, strikes
@@ -75,6 +75,8 @@ def _suite_properties(report: RunReport) -> dict[str, object]:
     }
     if said := headline(report):
         found["authority"] = said
+    if said := taping.said(report):
+        found["recording"] = said
     for one in faults_of(report):
         struck = f": {outcome(one.struck)}" if one.struck is not None else ""
         found[f"fault: {one.fault.label}"] = f"{strikes(one)}{struck}"

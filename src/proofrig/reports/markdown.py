@@ -8,6 +8,7 @@ Rules:
 from __future__ import annotations
 
 from proofrig.places import run_name
+from proofrig.reports import taping
 from proofrig.reports.markdown_authority import authority
 from proofrig.reports.markdown_contention import scenarios
 from proofrig.reports.markdown_faults import faults
@@ -36,7 +37,8 @@ def render(report: RunReport) -> bytes:
     """The report as GitHub-flavoured Markdown, UTF-8."""
     verdict = verdict_of(report)
     head = [f"## {_MARKS[verdict.tone]} {verdict.word}: {escaped(verdict.says, 400)}", ""]
-    head += [f"Suite {code(report.suite)}, run {code(report.run)}", ""]
+    taped = f", {escaped(said)}" if (said := taping.said(report)) else ""
+    head += [f"Suite {code(report.suite)}, run {code(report.run)}{taped}", ""]
     if len(report.gates) > 1:
         head += [
             f"- {_GATES[g.state]} {escaped(g.rule)}: {escaped(g.message)}" for g in report.gates

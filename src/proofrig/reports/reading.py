@@ -19,7 +19,7 @@ from typing import Any, Literal
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
 from proofrig.places import root_option, run_name, shortest
-from proofrig.reports import faults
+from proofrig.reports import faults, taping
 from proofrig.reports.contention import (
     SEQUENTIAL,
     agents_of,
@@ -177,8 +177,7 @@ def cautions(report: RunReport) -> list[str]:
             "about the agent. `proofrig resume` runs them again; fewer meet those limits with a "
             "lower `concurrency`, or with `requests_per_minute` and `max_wait_s` of the `model`."
         )
-    if unfired := faults.caution(report):
-        found.append(unfired)
+    found += [text for text in (taping.caution(report), faults.caution(report)) if text]
     if report.summary.unattributed:
         text = plural(report.summary.unattributed, "request")
         found.append(f"{text} could not be attributed to a trial; see notes on the history.")
@@ -276,13 +275,17 @@ def baseline(passed: int | None, trials: int) -> str:
     return "did not run" if passed is None else f"{passed} of {trials} ({percent(passed / trials)})"
 
 
+def suite_of(report: RunReport) -> str:
+    """What to write for the suite; quoted for a shell."""
+    path = report.manifest.get("suite_path")
+    return shlex.quote(shortest(Path(path)) if path else report.suite or "SUITE")
+
+
 def reproduce(report: RunReport, case: str = "", scenario: ScenarioResult | None = None) -> str:
     """The command that runs a case, or a scenario over the same cases, again with the run's
     seed; quoted for a shell."""
     manifest = report.manifest
-    path = manifest.get("suite_path")
-    words = ["proofrig run", shlex.quote(shortest(Path(path)) if path else report.suite or "SUITE")]
-    words[1] += root_option(report.run_dir)
+    words = ["proofrig run", suite_of(report) + root_option(report.run_dir), *taping.again(report)]
     if scenario is not None:
         words.append(f"--scenario {shlex.quote(scenario.name)} --agents {agents_of(scenario)}")
         words += [f"--tenants {count}" for count in [tenants_of(scenario)] if count]

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proofrig.places import run_name
+from proofrig.reports import taping
 from proofrig.reports.console import STYLES, Glyphs, glyphs_of
 from proofrig.reports.reading import (
     CaseResult,
@@ -29,6 +30,7 @@ from proofrig.reports.reading import (
     find_case,
     reproduce,
     state_of,
+    suite_of,
     verdict_of,
     why,
     worst_first,
@@ -58,7 +60,8 @@ def print_summary(
     sign = {"good": signs.passed, "bad": signs.failed, "plain": signs.passed}.get(verdict.tone, "!")
     console.print(Text.assemble((f"{sign} {verdict.word}", tone), "  ", clean(verdict.says)))
     size = f"{plural(overall.cases, 'case')} {signs.times} {plural(overall.k or 1, 'repeat')}"
-    console.print(Text(f"  {line(report.suite)}, {size}, {duration(report.duration_ns)}", "dim"))
+    parts = [line(report.suite), size, duration(report.duration_ns), taping.said(report)]
+    console.print(Text("  " + ", ".join(filter(None, parts)), "dim"))
     console.print()
     _pairs(console, [*_gates(report, signs), *_numbers(report, signs)])
     print_contention(console, report, everything=everything)
@@ -68,6 +71,7 @@ def print_summary(
     _worst(console, report, signs)
     console.print()
     reads = [("Report", str(path)) for path in written]
+    reads += taping.commands(report, suite_of(report))
     _commands(console, [*reads, ("Look into", f"proofrig show {run_name(report.run_dir)}")])
 
 

@@ -25,6 +25,7 @@ from proofrig.reports.faults import facts
 from proofrig.reports.reading import told
 from proofrig.reports.words import cut
 
+_BODY = 1_000  # characters
 GONE = "(the payload is not kept: redacted, or lost with the writer)"
 
 
@@ -250,6 +251,11 @@ class _Reading:
 
     def _read(self, step: Step, action: Action) -> None:
         limit = self._text
+        if action.name.startswith("egress."):
+            step.arguments, step.result = (
+                self._body(action.attr(name)) for name in ("request", "response")
+            )
+            return
         if digest := action.attr("request"):
             data = self._payloads.get(digest)
             step.heard = [Said("request", GONE)] if data is None else excerpts.asked(data, limit)
@@ -264,6 +270,15 @@ class _Reading:
         if digest := action.attr("result"):
             data = self._payloads.get(digest)
             step.result = GONE if data is None else excerpts.result(data, limit)
+
+    def _body(self, digest: str | None) -> str:
+        """What was sent to another host, or came from there: any bytes, so only their beginning."""
+        if not digest:
+            return ""
+        data = self._payloads.get(digest)
+        if data is None:
+            return GONE
+        return cut(data.decode("utf-8", "replace"), min(self._text, _BODY))
 
 
 def _met(fault: Entry, at: int) -> Met:

@@ -27,7 +27,8 @@ from proofrig.wire.turn import Api
 class Taping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What stands between the gateways and the world. record: the folder to record into, "" for
     none. replay: the cassette to replay, "" for none; `mode`, `pace`, `tools`, `ignore`, `scrub`
-    say how. suite: what the recording is of. secrets: variable -> value that must not be written.
+    say how. suite: what the recording is of. secrets: name -> value that must not be written. anew:
+    trials that were recorded in part by an earlier process, and are run anew.
     """
 
     record: str = ""
@@ -39,6 +40,7 @@ class Taping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scrub: dict[str, str] = {}
     suite: dict[str, str] = {}
     secrets: dict[str, str] = {}
+    anew: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

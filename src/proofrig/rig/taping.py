@@ -51,6 +51,9 @@ class Placeless:
             call = msgspec.structs.replace(call, body=body)
         return await self._tape.carry(call, send)
 
+    def keeps(self, call: Outbound) -> bool:
+        return self._tape.keeps(call)
+
     def close(self) -> None:
         self._tape.close()
 
@@ -95,8 +98,15 @@ def _recorder(plan: Plan, taping: Taping, canonical: CanonicalSettings, salt: by
         canonical=canonical,
         secrets=taping.secrets,
         salt=salt,
+        anew=frozenset(taping.anew),
+        wanted=_recorded,
     )
     return Recorder(Path(taping.record), settings)
+
+
+def _recorded(call: Outbound) -> bool:
+    """What goes through a tunnel nobody can read, so that there is nothing to replay."""
+    return call.name != "egress.connect"
 
 
 class Replayed:

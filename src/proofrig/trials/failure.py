@@ -106,5 +106,7 @@ def _mistake(action: Action) -> str:
 def _over_limit(action: Action) -> bool:
     if action.denied:
         return action.attr("code") not in ("invalid_request", "price_unknown")
+    if action.attr("blocked") == "byte_cap":  # the gateway cut it in the middle
+        return True
     over = action.attr("status") in (429, 529) and not action.attr("infra")
     return over and not action.attr("struck")

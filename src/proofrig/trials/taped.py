@@ -2,8 +2,8 @@
 
 Rules:
 1. A run's own recording lies below it, in `CASSETTE`; replays of a run look there.
-2. Keys are never written: the values of the variables that providers read them from are named to
-   the recorder, which takes them out wherever they stand.
+2. Keys are never written: all that `secretive` finds is named to the recorder, which takes it out
+   wherever it stands.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proofrig.cassettes.cassette import load
 from proofrig.providers import make_provider
 from proofrig.providers.provider import Provider
-from proofrig.providers.recorded import SIMULATED, RecordedProvider, RecordedSettings
+from proofrig.providers.recorded import SIMULATED, RecordedProvider, RecordedSettings, pace_of
 from proofrig.providers.simulated import SimulatedSettings
 from proofrig.rig.protocol import Taping
+from proofrig.trials.rundir import finished_trials
+from proofrig.trials.secretive import secrets_of
 
 if TYPE_CHECKING:
     from proofrig.suites import Suite
@@ -41,8 +44,6 @@ def taping_of(setting: StageSetting) -> Taping | None:
         return None
     said: dict[str, Any] = {}
     if replayed is not None:
-        from proofrig.cassettes.player import pace_of
-
         said = {
             "replay": str(replayed.at(setting.suite.dir).absolute()),
             "mode": replayed.mode,
@@ -53,18 +54,28 @@ def taping_of(setting: StageSetting) -> Taping | None:
         }
     if setting.record or anew:
         said["record"] = str((setting.run_dir / CASSETTE).absolute())
-    return Taping(suite=_told(setting.suite), secrets=_secrets(setting.suite), **said)
+        said["anew"] = _anew(setting.run_dir)
+    return Taping(suite=_told(setting.suite), secrets=secrets_of(setting.suite, os.environ), **said)
 
 
 def provider_of(setting: StageSetting) -> Provider | None:
-    """The run's provider, not yet started; None where the suite has none. A strict replay starts no
-    other. Raises SuiteError."""
+    """The run's provider, not yet started; None where the suite has none. A strict replay starts
+    none. Raises SuiteError: a cassette that was changed by hand is refused before the first trial,
+    with the field named."""
     suite, replayed = setting.suite, recorded_of(setting)
     if replayed is not None and replayed.mode == "strict":
-        return RecordedProvider(replayed, suite.dir)
+        return RecordedProvider(_simulated(replayed.at(suite.dir)))
     if suite.model is None:
         return None
     return make_provider(suite.model, suite.dir, setting.seed)
+
+
+def _simulated(cassette: Path) -> bool:
+    found = load(cassette)
+    try:
+        return bool(found.manifest.suite.get(SIMULATED))
+    finally:
+        found.close()
 
 
 def _told(suite: Suite) -> dict[str, str]:
@@ -73,11 +84,12 @@ def _told(suite: Suite) -> dict[str, str]:
     return told | ({SIMULATED: "true"} if isinstance(suite.model, SimulatedSettings) else {})
 
 
-def _secrets(suite: Suite) -> dict[str, str]:
-    """Variable -> key, for every vendor of the suite."""
-    vendors = (getattr(suite.model, name, None) for name in ("openai", "anthropic"))
-    names = [vendor.key_env for vendor in vendors if vendor is not None]
-    return {name: os.environ[name] for name in names if os.environ.get(name)}
+def _anew(run_dir: Path) -> tuple[str, ...]:
+    """The trials of a resumed run that began and are run anew."""
+    if not cassette_of(run_dir).is_dir():
+        return ()
+    before = finished_trials(run_dir)
+    return tuple(trial for trial in before.attempts if trial not in before.done)
 
 
 def cassette_of(run_dir: Path) -> Path:

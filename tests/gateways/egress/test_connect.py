@@ -162,6 +162,17 @@ async def test_an_agent_that_hangs_up_while_the_host_is_connected_to(tmp_path: P
     assert "agent closed" in action.attr("error")
 
 
+async def test_a_trials_end_gives_up_what_is_being_connected(tmp_path: Path) -> None:
+    async with egress_rig(tmp_path, faults=[Latency(ms=30_000)]) as rig:
+        asking = asyncio.create_task(connect(rig, "localhost:9"))
+        await rig.until("fault", "latency")
+        rig.context.bindings.end(TOKEN)
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await asking
+        (action,) = rig.actions()
+    assert (action.outcome, action.attr("error")) == ("unknown", "the trial ended")
+
+
 async def test_a_trials_end_closes_its_tunnels_and_no_others(tmp_path: Path) -> None:
     async with egress_rig(tmp_path) as rig, wire(echo) as port:
         reader, writer, _ = await connect(rig, f"localhost:{port}")

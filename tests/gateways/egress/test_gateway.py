@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import ssl
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,7 +109,7 @@ async def test_a_client_finds_the_gateway_and_trusts_it(tmp_path: Path, client: 
 async def says_hello(request: web.Request) -> web.StreamResponse:
     codec = CODECS["responses" if request.path.endswith("responses") else "chat_completions"]
     if b'"stream":true' in (await request.read()).replace(b": ", b":"):
-        return await stream(request, codec.encode_stream(turn()))
+        return await stream(request, [event for event, _ in codec.encode_stream(turn())])
     return answer(codec.encode_response(turn(codec.api)))
 
 
@@ -120,8 +121,6 @@ async def test_the_openai_sdk_at_its_default_url_reaches_the_rigs_models(tmp_pat
     async with rig(tmp_path / "llm", says_hello) as llm:
         settings = {"intercept": ["api.openai.com"], "allow": [], "rig_port": served_by(llm)}
         async with egress_rig(tmp_path / "run", bindings=(LLM_BINDING,), **settings) as egress:
-            import ssl
-
             trust = ssl.create_default_context(cafile=egress.gateway.bundle)
             http = httpx2.AsyncClient(proxy=egress.proxy_of(LLM_BINDING.token), verify=trust)
             # the rig behind knows the same trial by its own bindings
@@ -152,7 +151,7 @@ async def test_a_model_that_breaks_off_breaks_the_agents_connection(tmp_path: Pa
     async def breaks(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        await response.write(CODECS["chat_completions"].encode_stream(turn())[0])
+        await response.write(next(CODECS["chat_completions"].encode_stream(turn()))[0])
         await asyncio.sleep(0.05)
         assert request.transport is not None
         request.transport.abort()
@@ -161,8 +160,6 @@ async def test_a_model_that_breaks_off_breaks_the_agents_connection(tmp_path: Pa
     async with rig(tmp_path / "llm", breaks) as llm:
         settings = {"intercept": ["api.openai.com"], "rig_port": served_by(llm)}
         async with egress_rig(tmp_path / "run", bindings=(LLM_BINDING,), **settings) as egress:
-            import ssl
-
             trust = ssl.create_default_context(cafile=egress.gateway.bundle)
             proxy = egress.proxy_of(LLM_BINDING.token)
             async with httpx.AsyncClient(proxy=proxy, verify=trust) as client:

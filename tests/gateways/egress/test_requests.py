@@ -93,6 +93,48 @@ async def test_a_request_passes_and_is_an_action(tmp_path: Path, seen: str) -> N
 
 
 @both
+async def test_a_body_of_a_known_length_passes_in_its_pieces(tmp_path: Path, seen: str) -> None:
+    go = asyncio.Event()
+
+    async def pieces(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"content-length": "10"})
+        await answer.prepare(request)
+        await answer.write(b"first")
+        await go.wait()  # the agent has it
+        await answer.write(b"other")
+        return answer
+
+    async with served(tmp_path, pieces, seen) as web_:
+        async with web_.client.stream("GET", web_.url) as answer:
+            assert answer.headers["content-length"] == "10"
+            came = []
+            async for chunk in answer.aiter_raw():
+                came.append(chunk)
+                go.set()
+        (action,) = await web_.rig.ended(1)
+        assert b"".join(came) == web_.rig.payload(action.attr("response")) == b"firstother"
+        assert action.outcome == "ok"
+
+
+@pytest.mark.parametrize("limit", range(180, 400, 20))
+async def test_wherever_the_bytes_run_out_no_more_pass(tmp_path: Path, limit: int) -> None:
+    async def short(request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 50)
+
+    async with served(tmp_path, short, max_bytes=limit) as web_:
+        try:
+            answer = await web_.client.get(web_.url)
+        except httpx.RemoteProtocolError:
+            passed = False
+        else:
+            passed = answer.status_code == 200
+        (action,) = await web_.rig.ended(1)
+        moved = action.attr("bytes_up") + action.attr("bytes_down")
+        assert moved <= limit
+        assert passed == (action.outcome == "ok") == (action.attr("blocked") is None)
+
+
+@both
 async def test_a_stream_passes_chunk_for_chunk(tmp_path: Path, seen: str) -> None:
     go = asyncio.Event()
 

@@ -81,6 +81,7 @@ class Connect:
             front.refuse(error.status, error.code or "unreachable", f"proofrig: {error}")
         except asyncio.CancelledError:
             passage.give_up("agent", "the agent closed the connection")
+            front.transport.abort()
             raise
         except ProofrigError as error:
             passage.fail(str(error))
@@ -142,7 +143,6 @@ class Connect:
         assert desk.certificates is not None
         context = desk.certificates.context_for(asked.where.host)
         reading = self._reading(asked)
-        front.leave()
         front.transport.write(ESTABLISHED)
         try:
             inside = await asyncio.get_running_loop().start_tls(
@@ -158,6 +158,8 @@ class Connect:
             desk.note("tls_refused", binding, host=asked.where.host, error=said)
             front.transport.abort()
             return
+        finally:
+            front.leave()
         if inside is not None and not reading.lost:
             reading.connection_made(inside)
 

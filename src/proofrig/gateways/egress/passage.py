@@ -116,7 +116,7 @@ class Passage:
         self.down += taken
         return taken
 
-    def outbound(self, headers: Any, body: bytes = b"") -> Leg:
+    def outbound(self, headers: Any, body: bytes = b"", query: str = "") -> Leg:
         """The leg on which faults strike, and recordings are made."""
         self.leg = Leg(
             self.context,
@@ -128,7 +128,9 @@ class Passage:
                 self.name,
                 method=self.method,
                 host=self.where.host,
+                port=self.where.port,
                 path=self.path,
+                query=query,
                 headers=headers,
                 body=body,
             ),

@@ -23,6 +23,7 @@ from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 from yarl import URL
 
+from proofrig.cassettes.encoding import readable
 from proofrig.errors import ProofrigError, UsageError
 from proofrig.gateways.breaking import break_off, broken, relay_pieces
 from proofrig.gateways.egress.access import why
@@ -155,6 +156,8 @@ class Requests(web.Server):
         self, request: web.Request, passage: Passage, url: URL, body: bytes
     ) -> web.StreamResponse:
         desk, headers = self._desk, passing(request.headers)
+        if desk.context.tape is not None and "accept-encoding" in headers:
+            headers["accept-encoding"] = readable(headers["accept-encoding"])
         first = f"{request.method} {url.raw_path_qs} HTTP/1.1"
         size = size_of(first, headers) + len(body)
         if passage.send(size) < size:
@@ -163,7 +166,7 @@ class Requests(web.Server):
         if clear(desk.context):
             answer: Answer = await once()
         else:
-            answer = await passage.outbound(request.headers, body).send(once)
+            answer = await passage.outbound(request.headers, body, url.raw_query_string).send(once)
         try:
             return await _relay(request, passage, answer)
         finally:
@@ -219,8 +222,26 @@ class _Metered:
         self._answer = answer
         self._passage = passage
         self.cut = False
+        self._first: bytes | None = None
+        self._broke: Exception | None = None
+
+    async def whole(self) -> bytes | None:
+        """The body, when all of it is here already: it then leaves with its head."""
+        if not isinstance(self._answer, HostAnswer) or self.length < 0:
+            return None
+        try:
+            self._first = await self.readany()
+        except (Cut, Unreachable) as broke:
+            self._broke = broke  # after the head, as it came
+            return None
+        return self._first if len(self._first) == self.length else None
 
     async def readany(self) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        if self._broke is not None:
+            raise self._broke
         if self.cut:
             raise Cut("close")
         chunk = await self._answer.readany()
@@ -255,6 +276,9 @@ async def _relay(request: web.Request, passage: Passage, answer: Answer) -> web.
 
     headers = downstream_headers(answer.headers)
     try:
+        if (body := await metered.whole()) is not None:
+            seen(body)
+            return web.Response(status=status, reason=answer.reason, body=body, headers=headers)
         response, cut = await relay_pieces(request, metered, headers, seen)
     except Unreachable as error:
         passage.settle("fail", status=status, error=str(error))

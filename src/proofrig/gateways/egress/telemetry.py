@@ -92,11 +92,17 @@ class Reporters:
     """All places that are reported to. more: the suite's own; wanted: what its `allow` names."""
 
     def __init__(self, more: Iterable[str] = (), wanted: Iterable[Pattern] = ()) -> None:
-        self._known = tuple(map(reporter, (*DEFAULTS, *more)))
+        known = [reporter(one) for one in (*DEFAULTS, *more)]
+        self._wild = [one for one in known if not one.where.exact]
+        self._exact: dict[str, list[Reporter]] = {}
+        for one in known:
+            if one.where.exact:
+                self._exact.setdefault(one.where.host, []).append(one)
         self._wanted = tuple(one for one in wanted if one.names)
 
     def meant(self, where: Place, path: str | None = None) -> bool:
         """True when a request is telemetry. path: None where it is not seen."""
-        if not any(one.meant(where, path) for one in self._known):
+        known = (*self._exact.get(where.host, ()), *self._wild)
+        if not any(one.meant(where, path) for one in known):
             return False
         return not any(one.fits(where) for one in self._wanted)
