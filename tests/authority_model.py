@@ -244,9 +244,16 @@ class Model:
         for scope in lane:
             if code := self.short(scope, wanted):
                 retry = self.retry(scope, wanted) if code == "rate_exceeded" else 0
-                return Expected("deny", code, "", scope, self.remaining(scope), retry)
+                left = self.remaining(scope)
+                cap = "few" if self.capped(left, wanted) else ""
+                return Expected("deny", code, cap, scope, left, retry)
         rule = {"tool.refund": "asks", "tool.search": "few"}.get(request.name, "")
         return Expected("ask" if rule == "asks" else "allow", rule=rule)
+
+    def capped(self, left: dict[str, int], wanted: dict[str, int]) -> bool:
+        """True when the cap of a rule is used up, which the denial is then laid to."""
+        unit = "calls:rule.few"
+        return unit in left and wanted.get(unit, 0) > left[unit]
 
     def short(self, scope: str, wanted: dict[str, int]) -> str:
         for unit, amount in wanted.items():
