@@ -130,7 +130,8 @@ async def test_the_rig_sends_a_line_of_its_own_and_sees_the_answer() -> None:
         asked.append((way, message["id"]))
         if way == "s":
             return b"drop\n" if message["id"] == "again" else b"pass\n"
-        return [b"1 pass\n", b"0 send\n" + json.dumps({**call(1, "a"), "id": "again"}).encode()]
+        # First, since the server is told that nothing more comes once all that was asked has passed.
+        return [b"0 send\n" + json.dumps({**call(1, "a"), "id": "again"}).encode(), b"1 pass\n"]
 
     async with rig(judge) as argv:
         assert await converse(argv, call(1, "a")) == [{"id": 1, "result": "a"}]
