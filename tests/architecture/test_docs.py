@@ -55,7 +55,7 @@ SPOKEN = (
     "requirements.lock",
     ".ci/run",
 )
-FOLDERS = ("docs", "changes", "examples", "frameworks", "benchmarks", "src", "tests")
+FOLDERS = ("docs", "changes", "examples", "frameworks", "reactions", "benchmarks", "src", "tests")
 TEXT = {".md", ".py", ".yaml", ".yml", ".txt", ".sql", ".html", ".toml", ".in", ".lock", ".json"}
 
 

@@ -51,8 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--mode",
     type=click.Choice(["strict", "record-missing", "live"]),
-    help="What is not recorded: fails its trial (default), goes out and is recorded anew; or "
-    "everything goes out.",
+    help="What is not recorded fails its trial (default), is recorded anew; or all goes out.",
 )
 @click.option("--timing", metavar="PACE", help="Of a replay: instant (default), recorded, 0.5, ...")
 @click.option(
