@@ -21,10 +21,10 @@ Key = tuple[str, str]  # a row's title, a column's name
 HEAD = """# What unmodified clients do about faults
 
 Every fault of proofrig against the `openai` and `anthropic` SDKs and three agent frameworks, as
-they come: base URL and key from the environment, everything else by default, so two retries and a
-timeout of ten minutes (LangGraph: none). Each cell is one run through a real gateway before a
-scripted model; attempts are counted at the gateway. Regenerate this page with
-`make fault-reactions`; `make test` holds a part of it, drawn by a seed, against what happens.
+they come: base URL and key from the environment, everything else by default. Each cell is one run
+through a real gateway before a scripted model, unless it says *or*; attempts are counted at the
+gateway. Regenerate this page with `make fault-reactions`; `make test` holds a part of it, drawn by
+a seed, against what happens.
 
 {versions}
 
@@ -45,8 +45,9 @@ scripted model; attempts are counted at the gateway. Regenerate this page with
 - **waits**, **sleeps**, **busy**: nothing came back within {limit:g} s; it waits for the answer,
   sleeps before it tries again, or works on what it has. **asks the model again**: the agent goes on
   with a further turn.
-- **or**: the same run ends now so, now so; it was repeated.
-- **client timeout**: set on the client, for rows that would otherwise take ten minutes.
+- **or**: the same run ends now so, now so. Only cells that were seen to do so are repeated; others
+  may, too.
+- **client timeout**: set on the client, for rows that would otherwise outlast the observation.
 """
 
 
@@ -144,7 +145,7 @@ def _lesson(what: str, why: str, upon: Sequence[Reaction]) -> str:
         mine = _of(group, tuple(_COLUMN.values()))
         met = [column.title for column in mine if str(column) in by]
         if met:
-            some = "all" if len(met) == len(mine) else ", ".join(met)
+            some = "all" if len(met) == len(mine) else "; ".join(met)
             clients.append(f"  - {title}: {some}.")
     return "\n".join([f"- **{what}.** {why}", f"  Upon: {faults}.", *clients])
 
@@ -153,7 +154,7 @@ _Fits = Callable[[Reaction], bool]
 _DANGERS: tuple[tuple[str, str, _Fits], ...] = (
     (
         "Partial text as a whole answer",
-        "An end without its terminal event looks like any other: look at the finish reason.",
+        "An end without its terminal event passed for any other.",
         lambda one: one.silent and one.text == "partial",
     ),
     (
@@ -171,20 +172,24 @@ _DANGERS: tuple[tuple[str, str, _Fits], ...] = (
         "Partial JSON was completed, and defaults stood in for what was lost.",
         lambda one: one.tool == "cut",
     ),
-    ("A tool run twice", "It has to tell by itself that it was.", lambda one: one.tool == "twice"),
+    (
+        "A tool run twice",
+        "The delivery was doubled, and no client saw it.",
+        lambda one: one.tool == "twice",
+    ),
     (
         "A tool call lost without a word",
         "The run ends as if the model had asked for nothing.",
         lambda one: one.silent and one.tool == "never",
     ),
     (
-        "Sleeps as long as it is told",
-        "A server's `retry-after` is obeyed, however long.",
+        "Sleeps when told to",
+        "Told to wait an hour, it was still asleep when the observation ended.",
         lambda one: one.ended == "sleeps",
     ),
     (
-        "Waits without end",
-        "Only a deadline of the caller's own ends it.",
+        "Still waits",
+        "Nothing had ended it when the observation did.",
         lambda one: one.ended == "waits",
     ),
     (

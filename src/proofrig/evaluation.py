@@ -245,7 +245,8 @@ def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
     history, fold = History(held.dir), RowsFold()
     against = held.options.against
     signature = None if against is None else signature_of_run(History(against))
-    faults = declared_of(held.manifest.what.get("faults", ()))
+    what = held.manifest.what
+    faults = declared_of(what.get("faults", ()), what.get("scenario_faults", {}))
     known = Setting(faults=faults, changes=_changes_of(held.suite))
     judge = Judge(PayloadReader(held.dir).get, all_checkers(), signature, known)
     rulings, injected = RulingsFold(_policy_of(held.suite)), Injected(faults)

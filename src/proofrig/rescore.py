@@ -44,6 +44,8 @@ from proofrig.trials.work import clock_of
 from proofrig.verifiers.expectations import Tried, judged
 from proofrig.verifiers.verifier import judge
 
+_NOTES = ("tool_state", "miss")  # that say something of a trial's outcome
+
 
 def rescore(suite: Suite, run_dir: Path, options: Options) -> Conclusion:
     """Judge every finished trial of the run with the suite's verifiers as they are now.
@@ -86,7 +88,7 @@ def ended_trials(history: History) -> Iterator[tuple[Entry, list[Entry]]]:
     for entry in history.entries():
         if entry.kind == "trial" and entry.name == "end":
             yield entry, waiting.pop(entry.trial, [])
-        elif entry.trial and (entry.id or entry.name == "tool_state"):
+        elif entry.trial and (entry.id or entry.name in _NOTES):
             waiting.setdefault(entry.trial, []).append(entry)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 from msgspec.structs import replace
 
 from cassette_tapes import TOKEN, call, chat
@@ -42,3 +44,21 @@ def test_channels_and_child_scopes() -> None:
     assert channel_of(call(form="plain", surface="service")) is None
     assert asked_of(call(scope="a/b/c/run/helper/inner"), "llm").child == "helper/inner"
     assert asked_of(call(scope="a/b/c/run"), "llm").child == ""
+
+
+def test_a_compressed_request_is_what_it_holds() -> None:
+    headers = {"content-encoding": "gzip"}
+    coded = [gzip.compress(TOKEN.encode() + b" hi", mtime=time) for time in (1, 2)]
+    asked = [
+        asked_of(call(body, form="plain", surface="egress", headers=headers), "egress")
+        for body in coded
+    ]
+    assert asked[0].raw() == asked[1].raw()
+    assert asked[0].body == TOKEN_TAG.encode() + b" hi"
+
+
+def test_an_address_is_host_and_port_path_and_query() -> None:
+    told = {"form": "plain", "surface": "egress", "host": "h.example", "path": "/x"}
+    asked = asked_of(call(**told, port=8080, query=f"a=1&t={TOKEN}"), "egress")
+    assert (asked.host, asked.path) == ("h.example:8080", f"/x?a=1&t={TOKEN_TAG}")
+    assert asked_of(call(**told, port=443), "egress").host == "h.example"

@@ -196,3 +196,43 @@ def test_a_conversation_that_is_none_is_still_compared() -> None:
     assert not same({"messages": "one"}, {"messages": "two"})
     assert not same({"messages": 7}, {"messages": 8})
     assert not same({"messages": [1]}, {"messages": [2]})
+
+
+def test_a_number_is_one_number_however_it_is_written() -> None:
+    assert same(chat("hi", temperature=1.0), chat("hi", temperature=1))
+    assert same({"amount": 20.0}, {"amount": 20}, form="tool", tool="refund")
+    assert not same(chat("hi", n=1), chat("hi", n=True))
+    assert not same(chat("hi", n=1), chat("hi", n="1"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("2026-11-21T09:00:00Z", "2026-12-24T09:00:00Z"),
+        ("Today is 2026-11-21", "Today is 2026-11-22"),
+        ("took 3 ms", "took 4 ms"),
+    ],
+)
+def test_a_time_that_a_tool_is_told_matters(one: str, other: str) -> None:
+    assert not same({"at": one}, {"at": other}, form="tool", tool="book")
+    assert not same(chat("hi", asks("c", at=one)), chat("hi", asks("c", at=other)))
+    assert not same({"at": one}, {"at": other}, form="plain", surface="egress", host="h")
+
+
+def test_a_stored_prompt_is_another_prompt() -> None:
+    one, other = ({"model": "m", "input": "hi", "prompt": {"id": id}} for id in ("a", "b"))
+    assert not same(one, other, form="responses")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":1e400,"messages":[]}',
+        b'{"messages":[{"content":"\xff"}]}',
+        b'{"messages":[' + b"[" * 900 + b"]" * 900 + b"]}",
+        b'{"messages":[{"role":"user","content":"\\u00007\\u0000"}]}',
+    ],
+)
+def test_what_cannot_be_read_is_compared_by_its_bytes(body: bytes) -> None:
+    assert form(body).hash == form(body).hash != form(body + b" x").hash
+    assert form(body).value()

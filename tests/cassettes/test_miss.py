@@ -8,6 +8,7 @@ import msgspec
 
 from cassette_tapes import asks, call, chat, played, player, recorded, result, says
 from proofrig.cassettes.miss import SHOWN, Miss
+from proofrig.wire.outbound import Outbound
 
 HISTORY = ["hi", asks("c1", q="x"), result("c1", "42")]
 
@@ -101,3 +102,15 @@ async def test_another_address_is_named(tmp_path: Path) -> None:
     await played(player(cassette, on_miss=lambda _, miss: found.append(miss)), get("b.example"))
     assert found[0].path == "the address"
     assert (found[0].recorded, found[0].asked) == ('"GET a.example/x"', '"GET b.example/x"')
+
+
+async def test_an_address_is_shown_without_its_keys(tmp_path: Path) -> None:
+    def get(host: str) -> Outbound:
+        told = {"form": "plain", "surface": "egress", "path": "/x", "query": "api_key=hidden-one"}
+        return call(b"", **told, host=host, method="GET")
+
+    cassette = await recorded(tmp_path, [(get("a.example"), says())])
+    found: list[Miss] = []
+    await played(player(cassette, on_miss=lambda _, miss: found.append(miss)), get("b.example"))
+    assert found[0].asked.startswith('"GET b.example/x?api_key=[redacted:')
+    assert "hidden-one" not in found[0].text() + found[0].message

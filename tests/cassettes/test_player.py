@@ -73,7 +73,8 @@ async def test_what_never_came_comes_never_again(tmp_path: Path) -> None:
     assert raised.value.definite
     made: list[Any] = []
 
-    def failure(told: Any) -> Exception:
+    def failure(exchange: Exchange, told: Any) -> Exception:
+        assert exchange.channel == "llm"
         made.append(told)
         return TimeoutError(told.message)
 

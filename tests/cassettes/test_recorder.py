@@ -176,9 +176,11 @@ async def test_a_body_above_the_cap_breaks_off_there(tmp_path: Path) -> None:
     given = [
         (call(chat("hi")), streamed([b"abcd", b"efgh", b"ijkl"])),
         (call(chat("ho")), streamed([b"abcdef"])),
+        (call(chat("hm")), streamed([b"abc", b"def", b"g"])),
     ]
     cassette = await recorded(tmp_path, given, cap=6)
-    long, fits = cassette.exchanges
+    long, fits, full = cassette.exchanges
+    assert (cassette.response(full), full.end) == (b"abcdef", "error")
     assert (cassette.response(long), long.end) == (b"abcdef", "error")
     assert long.failure is not None
     assert "only 6 bytes" in long.failure.message

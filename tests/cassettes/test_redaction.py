@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import os
+import re
 
 import pytest
 
@@ -88,6 +91,9 @@ def test_paths_lose_keys_in_their_query() -> None:
     assert path.startswith("/v1/x?q=1&api_key=[redacted:query:")
     assert path.endswith("]&page=2")
     assert redactor.path(path) == path
+    for name in ("token", "X-Amz-Signature", "refresh_token", "client_secret", "sig", "code"):
+        assert "hidden-one" not in redactor.path(f"https://h.example/x?a=1&{name}=hidden-one")
+    assert redactor.path("/x?monkey_business=1&keyword=a") == "/x?monkey_business=1&keyword=a"
 
 
 def test_only_listed_headers_are_kept() -> None:
@@ -104,12 +110,26 @@ def test_only_listed_headers_are_kept() -> None:
     assert sorted(kept) == ["content-type", "location", "x-ratelimit-remaining"]
     assert "[redacted:openai-key:" in kept["location"]
     assert redactor.counts["headers"] == 1
+    again = redactor.headers({"location": "https://h.example/cb?access_token=any-thing"})
+    assert "any-thing" not in again["location"]
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "user:"])
+def test_named_secrets_and_tokens_are_found_in_base64(before: str) -> None:
+    redactor = Redactor(b"salt", {"NAME": "a?named>secret-value"})
+    for secret in ("a?named>secret-value", "token-of-the-trial"):
+        for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
+            coded = encode(f"{before}{secret}:x".encode())
+            clean = redactor.body(b"Basic " + coded, "token-of-the-trial")
+            left = re.sub(rb"\[redacted:[^]]*\]", b"", clean)
+            assert len(left) <= len(b"Basic ") + len(coded) - len(secret) * 4 // 3 + 3
 
 
 def test_a_compressed_body_is_searched() -> None:
     redactor = Redactor(b"salt")
     secret = KEYS["openai-key"].encode()
     assert redactor.unpacked(gzip.compress(secret), "gzip") == secret
+    assert redactor.unpacked(gzip.compress(secret + os.urandom(99))[:-20], "gzip")
     assert redactor.unpacked(gzip.compress(b"nothing"), "gzip") is None
     assert redactor.counts["unread"] == 0
     assert redactor.unpacked(b"?", "br") is None

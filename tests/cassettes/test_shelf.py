@@ -34,7 +34,7 @@ async def texts(tape: Player, *calls: Outbound) -> list[str]:
     for one in calls:
         chunks, _ = await played(tape, one)
         body = b"".join(chunks)
-        found.append("miss" if b"replay_miss" in body else body.decode())
+        found.append("miss" if b"replay miss" in body else body.decode())
     return found
 
 
@@ -178,3 +178,78 @@ async def test_what_was_cut_when_it_was_recorded_is_cut_again_and_used_up(tmp_pa
     tape = player(cassette)
     assert await cut_after_one(tape, never) == live
     assert tape.left("case:1") == 0
+
+
+UUIDS = [f"{n}23e4567-e89b-12d3-a456-426614174000" for n in range(4)]
+
+
+async def test_ids_that_were_others_are_others_everywhere(tmp_path: Path) -> None:
+    first, _, new, more = UUIDS
+    tape = player(await tape_of(tmp_path, chat(f"for {first}"), chat(f"then {first}")))
+    assert await texts(tape, call(chat(f"for {new}")), call(chat(f"then {more}"))) == ["0", "miss"]
+    tape = player(await tape_of(tmp_path / "b", chat(f"for {first}"), chat(f"then {first}")))
+    assert await texts(tape, call(chat(f"for {new}")), call(chat(f"then {new}"))) == ["0", "1"]
+
+
+async def test_the_answer_of_another_id_is_no_answer(tmp_path: Path) -> None:
+    first, second, new, _ = UUIDS
+
+    def look(id: str, **more: str) -> Outbound:
+        return call({"id": id, **more}, form="tool", tool="look")
+
+    asked = call(chat("which?")), says({"text": f"{first} or {second}"})
+    given = [asked, (look(first), says("first")), (look(second), says("second"))]
+    tape = player(await recorded(tmp_path, given))
+    await texts(tape, call(chat("which?")))
+    assert await texts(tape, look(new), look(second), look(second)) == ["miss", '"second"', "miss"]
+
+
+async def test_of_equals_that_differ_in_ids_the_one_with_its_own_comes_first(
+    tmp_path: Path,
+) -> None:
+    one, other, *_ = UUIDS
+    tape = player(await tape_of(tmp_path, chat(f"for {one}"), chat(f"for {other}")))
+    changed = [call(chat(f"for {id}", prompt_cache_key="x")) for id in (other, one)]
+    assert await texts(tape, *changed) == ["1", "0"]
+
+
+async def test_a_reply_is_gone_on_from_by_its_own_branch_alone(tmp_path: Path) -> None:
+    def ask(text: str, before: str = "", **more: Any) -> Outbound:
+        told = {"previous_response_id": before} if before else {}
+        return call({"model": "m", "input": text, **told, **more}, form="responses")
+
+    given = [
+        (ask("one"), says({"id": "resp_aaaaaaaa1"})),
+        (ask("two"), says({"id": "resp_bbbbbbbb2"})),
+        (ask("go on", "resp_bbbbbbbb2"), says({"id": "resp_cccccccc3"})),
+    ]
+    tape = player(await recorded(tmp_path, given))
+    await texts(tape, ask("one"), ask("two"))
+    changed = {"prompt_cache_key": "x"}
+    found = await texts(
+        tape,
+        ask("go on", "resp_aaaaaaaa1", **changed),
+        ask("go on", "resp_bbbbbbbb2", **changed),
+    )
+    assert found[0] == "miss"
+    assert "resp_cccccccc3" in found[1]
+
+
+async def test_requests_for_pages_and_ports_are_apart(tmp_path: Path) -> None:
+    def get(query: str, port: int = 443, path: str = "/orders") -> Outbound:
+        told = {"form": "plain", "surface": "egress", "method": "GET", "host": "127.0.0.1"}
+        return call(b"", **told, path=path, query=query, port=port)
+
+    given = [(get("page=1"), says(1)), (get("page=2"), says(2)), (get("page=1", 8080), says(3))]
+    tape = player(await recorded(tmp_path, given))
+    asked = [get("page=2"), get("page=1", 8080), get("page=3"), get("page=1", 9090), get("page=1")]
+    assert await texts(tape, *asked) == ["2", "3", "miss", "miss", "1"]
+
+
+async def test_attempts_get_the_recorded_ones_in_their_order(tmp_path: Path) -> None:
+    given = [
+        (call(chat("hi"), trial=trial), says(trial)) for trial in ("case:1~3", "case:1~2", "b:1~4")
+    ]
+    tape = player(await recorded(tmp_path, given))
+    asked = [call(chat("hi"), trial=trial) for trial in ("case:1", "case:1~2", "case:1~3", "b:1")]
+    assert await texts(tape, *asked) == ['"case:1~2"', '"case:1~3"', '"case:1~2"', '"b:1~4"']

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
+from cassette_tapes import call, chat, recorded, streamed
 from proofrig.cassettes.redaction import Redactor, applied
 from proofrig.cassettes.streams import told_in_pieces
 
@@ -69,3 +72,12 @@ def test_events_without_secrets_keep_their_bytes() -> None:
         + chat_event("b")
     )
     assert cleaned(body)[0] == body
+
+
+async def test_half_a_key_in_one_event_is_no_whole_one(tmp_path: Path) -> None:
+    parts = ["it is sk-proj-abcdEFGH123456", "7890tail-of-it and on"]
+    given = [(call(chat("stream")), streamed(map(chat_event, parts)))]
+    cassette = await recorded(tmp_path, given)
+    body = cassette.response(cassette.exchanges[0])
+    assert texts(body).endswith("]| and on")
+    assert b"tail-of-it" not in body

@@ -13,6 +13,8 @@ from proofrig.cassettes.manifest import EXCHANGES
 from proofrig.cassettes.recorder import Recorder, RecorderSettings
 from proofrig.cassettes.writer import reseal
 from proofrig.errors import InfraError, UsageError
+from proofrig.wire.answer import Made
+from proofrig.wire.outbound import Outbound
 
 
 async def test_a_killed_recording_is_read_up_to_its_last_whole_line(tmp_path: Path) -> None:
@@ -112,3 +114,32 @@ async def test_equal_big_bodies_are_kept_once(tmp_path: Path) -> None:
 
 async def _never() -> None:  # type: ignore[misc]
     raise AssertionError
+
+
+async def test_the_recording_of_a_run_that_goes_on_loses_what_is_run_anew(tmp_path: Path) -> None:
+    def one(trial: str, text: str) -> Outbound:
+        return call(chat(text), trial=trial)
+
+    settings = RecorderSettings(run="r1")
+    first = Recorder(tmp_path, settings)
+    for trial, text in (("a:1", "one"), ("b:1", "half"), ("b:1~2", "half"), ("c:1", "two")):
+        await carried(first, one(trial, text), says())
+    first.close()
+    again = Recorder(tmp_path, RecorderSettings(run="r1", anew=frozenset({"b:1"})))
+    await carried(again, one("b:1~3", "whole"), says())
+    again.close()
+    cassette = load(tmp_path)
+    assert [(e.n, e.trial) for e in cassette.exchanges] == [(1, "a:1"), (4, "c:1"), (5, "b:1~3")]
+    assert cassette.manifest.counts["exchanges"] == 3
+    assert check(tmp_path) == []
+    with pytest.raises(UsageError, match="finished recording"):
+        Recorder(tmp_path, RecorderSettings(run="r2"))
+
+
+async def test_a_body_that_is_text_has_its_fields_named(tmp_path: Path) -> None:
+    body = b'{"result": {"total": 41, "ok": true}}\n'  # with spaces, as json.dumps writes it
+    await recorded(tmp_path, [(call(form="tool", tool="sum"), Made(200, body))])
+    path = tmp_path / EXCHANGES
+    path.write_bytes(path.read_bytes().replace(b"41", b"42"))
+    (problem,) = check(tmp_path)
+    assert "response.result.total is not as it was recorded" in str(problem)

@@ -40,3 +40,18 @@ def test_without_faults_nothing_can_be_said() -> None:
     found = checked([])
     assert (found.verdict, found.findings) == ("unknown", [])
     assert "no fault was declared" in found.says
+
+
+PACK = [{"kind": "reset", "pack": "flaky"}, {"kind": "stall", "pack": "flaky"}]
+
+
+def test_of_a_pack_that_struck_the_rest_is_named_and_nothing_is_unknown() -> None:
+    found = checked(PACK, "reset")
+    assert (found.verdict, found.measures["faults_never_fired"]) == ("valid", 0)
+    assert found.says == "1 strikes in 1 trials: reset 1; of packs that struck, not: stall"
+
+
+def test_a_pack_of_which_nothing_struck_is_one() -> None:
+    found = checked([{"kind": "latency"}, *PACK], "latency")
+    assert found.verdict == "unknown"
+    assert found.says.startswith("1 of 2 faults never fired: the pack flaky; raise")

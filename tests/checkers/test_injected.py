@@ -72,3 +72,41 @@ def test_baselines_meet_no_faults() -> None:
 def test_what_struck_without_being_declared_is_shown_too() -> None:
     [declared, other] = counted([{"kind": "reset"}], fault("a:1", 7, "pause"))
     assert (declared.count, other.fault.title, other.fault.number) == (0, "pause", -1)
+
+
+def test_of_a_pack_that_struck_no_fault_has_failed_to() -> None:
+    pack = [{"kind": "reset", "pack": "flaky"}, {"kind": "stall", "pack": "flaky"}]
+    written = [{"kind": "latency"}, *pack, *pack]
+    found = counted(written, begin("a:1"), fault("a:1", 1, "reset"))
+    assert [(one.fault.unit, one.missed) for one in found] == [
+        (0, True),
+        (1, False),
+        (1, False),
+        (3, True),
+        (3, True),
+    ]
+
+
+def test_faults_of_scenarios_are_told_apart_by_the_scenario() -> None:
+    on = {"on": {"scenario": "burst"}}, {"on": {"scenario": "ramp"}}
+    declared = declared_of(
+        [{"kind": "latency"}],
+        {
+            "burst": [{"kind": "reset", "number": 1} | on[0]],
+            "ramp": [{"kind": "reset", "number": 1} | on[1]],
+        },
+    )
+    injected = Injected(declared)
+    for entry in (
+        begin("a@burst:1", scenario="burst"),
+        begin("a@ramp:1", scenario="ramp"),
+        fault("a@ramp:1", 1, "reset"),
+    ):
+        injected.step(entry)
+    found = [(one.fault.label, one.count, one.missed) for one in injected.result()]
+    assert found == [
+        ("latency", 0, True),
+        ("reset #2 of burst", 0, True),
+        ("reset #2 of ramp", 1, False),
+    ]
+    assert "number" not in declared[1].written

@@ -11,13 +11,14 @@ import msgspec
 import psutil
 import pytest
 
-from end_to_end.suites import case, command, ends, run_suite, write_suite
+from end_to_end.suites import case, command, ends, options, run_suite, write_suite
 from end_to_end.test_examples import EXAMPLES, Ran, put_through
 from end_to_end.test_upstream import KEY, PRICES, Vendor, serving
 from proofrig.errors import SuiteError, UsageError
 from proofrig.history.action import Entry
 from proofrig.history.history import History
 from proofrig.providers.recorded import RecordedSettings
+from proofrig.rescore import rescore
 from proofrig.trials.taped import cassette_of
 
 TOOLS = [{"type": "python", "target": "e2e_tools:add"}]
@@ -113,6 +114,8 @@ async def test_a_miss_fails_its_trial_and_names_the_first_field_that_differs(
     )
     error = ends(again_dir)["b:1"].attrs["error"]
     assert "$.messages[0].content differs" in error
+    judged = rescore(suite, again_dir, options(tmp_path))
+    assert judged.summary.overall.failures == {"diverged": 1}
 
 
 async def test_an_agent_that_asks_less_than_was_recorded_says_so(tmp_path: Path) -> None:

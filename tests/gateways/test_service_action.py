@@ -335,3 +335,24 @@ async def test_a_kill_in_a_write_that_a_suite_declares_is_with_the_action(tmp_pa
         rig.context.bindings.add(binding)
         await call(rig, "memory.put", Asker(binding), key="a", value=1)
         assert rig.actions()[0].attr("struck") == ["torn"]
+
+
+async def test_what_struck_stands_on_a_release_and_on_what_a_trial_left(tmp_path: Path) -> None:
+    async with service_rig(tmp_path, [MEMORY]) as rig:
+        disturbed(rig, Latency(on={"name": "kv.get"}, ms=60_000), waits=True)
+        asking = asyncio.create_task(call(rig, "memory.get", key="a"))
+        await until(rig, "fault", "latency")
+        rig.context.bindings.end(BINDING.token)
+        with pytest.raises(ProofrigError):
+            await asking
+        (get,) = rig.actions()
+        assert (get.outcome, get.attr("struck")) == ("fail", ["latency"])
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    async with service_rig(killed, [MEMORY]) as rig:
+        disturbed(rig, Kill(on={"name": "kv.put"}))
+        with pytest.raises(ProofrigError):
+            await call(rig, "memory.put", key="a", value=1)
+        (put,) = rig.actions()
+        assert put.end is not None
+        assert (put.end.kind, put.attr("struck")) == ("release", ["kill"])

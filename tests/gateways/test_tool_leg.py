@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 
 from fault_rig import Around, Got, fetch
+from proofrig.anomalies.effects import carried_out
 from proofrig.faults.duplicate_delivery import DuplicateDelivery
 from proofrig.faults.error_object import ErrorObject
 from proofrig.faults.fault import Fault
+from proofrig.faults.html_page import HtmlPage
 from proofrig.faults.http_error import HttpError
 from proofrig.faults.kill import Kill
 from proofrig.faults.late_result import LateResult
 from proofrig.faults.latency import Latency
 from proofrig.faults.reset import Reset
+from proofrig.faults.stall import Stall
 from proofrig.faults.token_expiry import TokenExpiry
 from proofrig.faults.trickle import Trickle
 from proofrig.faults.truncated_body import TruncatedBody
@@ -245,3 +248,49 @@ async def test_a_tape_answers_in_the_tools_place(tmp_path: Path, struck: bool, n
         assert [end["outcome"] for end in ends] == [outcome] * 2
         assert len({end["result"] for end in ends}) == 1
         assert not any("executed" in end or "undelivered" in end for end in ends)
+
+
+async def test_a_tool_whose_failure_was_hidden_still_failed(tmp_path: Path) -> None:
+    async with faulted(tmp_path, HtmlPage(executed=True)) as (rig, _):
+        assert b"<html>" in (await call(rig, "fails")).body
+        said = commit(rig)
+        assert (said["outcome"], said["undelivered"]) == ("fail", True)
+        assert "no such order" in said["error"]
+        assert carried_out(said) == 0
+
+
+@pytest.mark.parametrize("fault", [Latency(ms=1), Reset(executed=True)])
+async def test_a_tool_that_is_not_there_is_missing_though_a_fault_struck(
+    tmp_path: Path, fault: Fault
+) -> None:
+    away = {"type": "http", "name": "away", "url": "http://127.0.0.1:9/x", "method": "POST"}
+    async with tool_rig(tmp_path, [away]) as rig:
+        disturb(rig.context, [fault])
+        await fetch(f"{rig.base}/tools/away", b"{}")
+        await rig.until("commit")
+        said = commit(rig)
+        assert (said["infra"], said["struck"]) == (True, [fault.kind])
+
+
+async def test_a_call_that_waits_when_its_trial_ends_never_reaches_its_tool(tmp_path: Path) -> None:
+    async with faulted(tmp_path, Latency(ms=60_000), waits=True) as (rig, _):
+        calling = asyncio.create_task(call(rig))
+        await rig.until("fault")
+        rig.context.bindings.end(TOKEN)
+        got = await calling
+        assert (got.status, got.ended) == (0, "reset")
+        said = commit(rig)
+        assert (said["outcome"], said["executed"], said["struck"]) == ("fail", False, ["latency"])
+
+
+async def test_many_answers_that_stand_still_end_with_their_trial(tmp_path: Path) -> None:
+    async with faulted(tmp_path, Stall(after_bytes=5, for_s=600), waits=True) as (rig, _):
+        calls = [asyncio.create_task(call(rig)) for _ in range(100)]
+        for _ in range(1000):
+            if len(rig.entries("fault")) == 100:
+                break
+            await asyncio.sleep(0.01)
+        rig.context.bindings.end(TOKEN)
+        assert {got.ended for got in await asyncio.gather(*calls)} == {"reset"}
+        said = [entry.attrs for entry in rig.entries("commit")]
+        assert {one["undelivered"] for one in said} == {True} and len(said) == 100

@@ -94,3 +94,23 @@ def test_pairing_tells_of_each_action_as_it_ends_and_of_the_open_ones_when_asked
     assert ids == ["", "", "", "", "a", "c", "lost"]
     [left] = pairing.unfinished()
     assert (left.id, left.outcome, len(left.faults)) == ("b", "unknown", 1)
+
+
+def test_a_fault_behind_the_end_of_its_action_is_known_where_all_entries_are() -> None:
+    entries = [
+        entry("reserve", 1, "a", decision="allow"),
+        entry("commit", 2, "a", outcome="ok"),
+        entry("fault", 3, "a", fault="torn"),
+    ]
+    (whole,) = pair(entries)
+    assert [fault.attrs["fault"] for fault in whole.faults] == ["torn"]
+    (streamed,) = pair(iter(entries))
+    assert streamed.faults == ()
+
+
+def test_what_comes_behind_the_end_of_an_action_is_not_kept() -> None:
+    pairing = Pairing()
+    pairing.step(entry("fault", 3, "a"))
+    pairing.step(entry("reserve", 4, "a", decision="allow"))
+    (open_one,) = pairing.unfinished()
+    assert open_one.faults == ()

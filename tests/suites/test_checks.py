@@ -47,6 +47,16 @@ def test_a_reference_does_not_replace_a_verifier(tmp_path: Path) -> None:
     assert "verifies nothing" in problem[1]
 
 
+def test_a_recording_is_there_and_lets_nothing_out(tmp_path: Path) -> None:
+    (tmp_path / "tape").mkdir()
+    model = "model: {provider: recorded, cassette: "
+    assert of_suite(f"{model}tape}}", tmp_path) == []
+    (gone,) = of_suite(f"{model}tapes}}", tmp_path)
+    assert gone == (3, "model: expected the folder of a recording, found no 'tapes'")
+    (out,) = of_suite(f"{model}tape, mode: live}}", tmp_path)
+    assert out[1].startswith("model: expected mode strict, got live")
+
+
 def test_ids_are_unique(tmp_path: Path) -> None:
     text = "".join(f"- {{id: {id}, task: t, {VERIFY}}}\n" for id in ("a", "b", "a"))
     assert of_cases(text, tmp_path) == [(3, "the id 'a' is taken by f:1")]

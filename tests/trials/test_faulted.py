@@ -12,9 +12,10 @@ from proofrig.faults.fault import Fault
 from proofrig.faults.kill import Kill
 from proofrig.faults.late_result import LateResult
 from proofrig.faults.latency import Latency
+from proofrig.faults.written import packs_of, unfolded
 from proofrig.scenarios.scenario import Start
-from proofrig.suites import Planned
-from proofrig.trials.faulted import disorder, kill_of, written_faults
+from proofrig.suites import Planned, Suite
+from proofrig.trials.faulted import disorder, kill_of, scenario_faults, written_faults
 
 SCOPE = "acme/desk/clerk/a"
 
@@ -65,3 +66,25 @@ def test_faults_are_kept_as_they_were_written() -> None:
         {"kind": "latency", "ms": 5.0, "on": {"nth": {"from": 2}}},
         {"kind": "duplicate_delivery"},
     ]
+
+
+def test_faults_of_packs_keep_the_pack() -> None:
+    kept = written_faults(unfolded(packs_of(["auth-expiry"])))
+    assert {one["pack"] for one in kept} == {"auth-expiry"}
+
+
+def test_faults_of_scenarios_keep_their_numbers_and_not_what_a_scenario_is_made_of() -> None:
+    suite = Suite.model_validate(
+        {
+            "suite": "s",
+            "agent": {"type": "command", "argv": ["x"]},
+            "faults": [{"kind": "latency"}],
+            "cases": [{"id": "a", "task": "x"}],
+            "scenarios": {"out_of_order": {"faults": [{"kind": "reset"}]}},
+        }
+    )
+    mixed = suite.scenarios.of("out_of_order")
+    assert [one.kind for one in mixed.all_faults()][-1] == "reset"
+    (kept,) = scenario_faults(suite)["out_of_order"]
+    number = 1 + len(mixed.disturbances())
+    assert kept == {"kind": "reset", "on": {"scenario": "out_of_order"}, "number": number}

@@ -23,6 +23,7 @@ from proofrig.cassettes.seal import LeafSeals, chained, changed, seal_of
 from proofrig.errors import Problem, SuiteError
 
 _ACCEPT = "Undo the edit, or accept it with `proofrig cassette seal {dir}`."
+_ROOM = 64 << 20
 _exchange = msgspec.json.Decoder(Exchange)
 _leaf_seals = msgspec.json.Decoder(LeafSeals)
 
@@ -59,11 +60,13 @@ class Cassette:
 
 
 class Blobs(Mapping[str, bytes]):
-    """The big bodies of a cassette by digest, read when they are asked for."""
+    """The big bodies of a cassette by digest, read when they are asked for. The last ones are kept,
+    `_ROOM` bytes of them."""
 
     def __init__(self, directory: Path) -> None:
         self._folder = directory / BLOBS
         self._read: dict[str, bytes] = {}
+        self._size = 0
 
     def __getitem__(self, digest: str) -> bytes:
         found = self._read.get(digest)
@@ -71,9 +74,14 @@ class Blobs(Mapping[str, bytes]):
             if not digest.isalnum():  # a name, never a path
                 raise KeyError(digest)
             try:
-                found = self._read[digest] = (self._folder / digest).read_bytes()
+                found = (self._folder / digest).read_bytes()
             except OSError:
                 raise KeyError(digest) from None
+            self._read[digest] = found
+            self._size += len(found)
+            while self._size > _ROOM:
+                oldest = next(iter(self._read))
+                self._size -= len(self._read.pop(oldest))
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -84,6 +92,7 @@ class Blobs(Mapping[str, bytes]):
 
     def clear(self) -> None:
         self._read.clear()
+        self._size = 0
 
 
 def load(directory: Path) -> Cassette:

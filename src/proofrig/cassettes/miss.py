@@ -7,6 +7,7 @@ Rules:
    character that differs.
 3. What was asked again though it was recorded once is a repeat: the agent loops, or tries again
    where it did not when it was recorded.
+4. A tunnel is never recorded: its miss says what to do.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from proofrig.cassettes.exchange import Exchange
 from proofrig.cassettes.leaves import MISSING, Part, parting
 from proofrig.cassettes.lineage import Place
 
-Kind = Literal["differs", "repeat", "nothing", "unknown_trial"]
+Kind = Literal["differs", "repeat", "nothing", "unknown_trial", "tunnel"]
 SHOWN = 200  # characters of a value
 _NEAREST = 3
 _WHERE = "the address"
@@ -71,6 +72,11 @@ class Miss(msgspec.Struct, frozen=True):
         if self.kind == "unknown_trial":
             shown = ", ".join(self.known[:5]) + (", ..." if len(self.known) > 5 else "")
             return f"replay miss: {where}: the cassette has no such trial; it has {shown or 'none'}"
+        if self.kind == "tunnel":
+            return (
+                f"replay miss: {where}: a tunnel to {self.asked} is on no recording, since nobody "
+                "can read it. Name the host in the suite's `egress.intercept`, and record again"
+            )
         if self.kind == "nothing":
             return f"replay miss: {where}: nothing was recorded for it in this trial"
         place = f"turn {self.turn} of lineage {self.lineage}"

@@ -43,7 +43,7 @@ def unheard(call: Outbound, miss: Miss) -> None:
     """Nobody is told of a miss."""
 
 
-def provider_error(failure: Failure) -> Exception:
+def provider_error(exchange: Exchange, failure: Failure) -> Exception:
     """A recorded failure as the error that every gateway knows."""
     return ProviderError(failure.message, definite=failure.definite)
 
@@ -55,8 +55,8 @@ class PlayerSettings:
     pace: see `pace_of`. canonical, secrets: as for recording; the rules that the recording was
     made with are in its manifest, and these are in force. replayed: which calls, and kept: which
     exchanges, for the two must be the same; all others go out. on_miss: told of each miss, in
-    strict mode and in record_missing. failure: makes the error of a recorded failure, in the terms
-    of the gateways. clock: nanoseconds; sleep: seconds.
+    strict mode and in record_missing. failure: makes the error of an exchange that failed, in the
+    terms of the gateways. clock: nanoseconds; sleep: seconds.
     """
 
     mode: Mode = "strict"
@@ -66,7 +66,7 @@ class PlayerSettings:
     replayed: Callable[[Outbound], bool] = everything
     kept: Callable[[Exchange], bool] = lambda exchange: True
     on_miss: Callable[[Outbound, Miss], None] = unheard
-    failure: Callable[[Failure], Exception] = provider_error
+    failure: Callable[[Exchange, Failure], Exception] = provider_error
     clock: Callable[[], int] = time.monotonic_ns
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -145,7 +145,7 @@ class Player:
 
     def _broke(self, exchange: Exchange) -> Exception:
         if exchange.failure is not None:
-            return self.settings.failure(exchange.failure)
+            return self.settings.failure(exchange, exchange.failure)
         return Cut("reset" if exchange.end == "reset" else "close")
 
 

@@ -21,6 +21,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
@@ -107,8 +108,10 @@ class Redactor:
     def edits(self, data: bytes, token: str = "") -> list[Edit]:
         """Where secrets stand in a text, and their tags; in order, none within another."""
         found: list[Edit] = []
-        if token and (secret := token.encode()) in data:
-            found += (Edit(*span, TOKEN_TAG.encode(), "trial-token") for span in _all(secret, data))
+        for form in _forms_of_token(token) if token else ():
+            if form in data:
+                tag = TOKEN_TAG.encode()
+                found += (Edit(*span, tag, "trial-token") for span in _all(form, data))
         for kind, secret, form in self._named:
             if form in data:
                 tag = self._tag(kind, secret)
@@ -229,6 +232,12 @@ def _forms(value: str) -> list[bytes]:
     data = value.encode("utf-8", "surrogateescape")
     found = {form.encode("utf-8", "surrogateescape") for form in forms} | _in_base64(data)
     return sorted(found, key=lambda form: (-len(form), form))
+
+
+@lru_cache(1 << 12)
+def _forms_of_token(token: str) -> tuple[bytes, ...]:
+    data = token.encode()
+    return (data, *sorted(_in_base64(data)))
 
 
 def _in_base64(secret: bytes) -> set[bytes]:

@@ -208,7 +208,8 @@ class _Index:
         self.by_hash: dict[str, list[int]] = {}
         self._now: dict[str, str] = {}  # recorded id -> the id in this run
         self._was: dict[str, str] = {}
-        self._answers: list[bytes] = []  # that were served
+        self._answers: list[Exchange] = []  # that were served
+        self._cassette = cassette
         self.lineages = Lineages(exchange.lineage for exchange in recorded.values())
         for n, exchange in recorded.items():
             asked = self.asked[n] = exchange.asked(cassette.request(exchange))
@@ -221,7 +222,7 @@ class _Index:
         for was, now in zip(recorded.ids, (form or recorded).ids, strict=True):
             self._now.setdefault(was, now)
             self._was.setdefault(now, was)
-        self._answers.append(answer)
+        self._answers.append(exchange)
         self.lineages.at(exchange.lineage, recorded)
         self.lineages.replied(exchange.lineage, answer)
 
@@ -243,7 +244,9 @@ class _Index:
     def _told(self, id: str) -> bool:
         """An id that came with an answer is the same in every run."""
         told = id.encode("utf-8", "surrogatepass")
-        return len(told) >= _LONG and any(told in answer for answer in self._answers)
+        if len(told) < _LONG:
+            return False
+        return any(told in self._cassette.response(exchange) for exchange in self._answers)
 
 
 def _attempt(trial: str) -> int:

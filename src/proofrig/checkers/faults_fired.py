@@ -1,7 +1,8 @@
 """Whether the faults that the run declares struck anything.
 
 Rules:
-1. A fault that never struck tested nothing: the verdict is unknown, and names it.
+1. A fault that never struck tested nothing: the verdict is unknown, and names it. A pack is one:
+   of a pack of which something struck, the faults that did not are named, and no more.
 2. A fault that is aimed at cases, scenarios or tenants of which no trial ran is not waited for.
 """
 
@@ -38,10 +39,13 @@ class FaultsFired:
         every = self._injected.result()
         meant = [one for one in every if one.count or one.spared]
         fired = [one for one in every if one.count]
-        missed = [one for one in every if one.missed]
+        missed = list(dict.fromkeys(_of_unit(one) for one in every if one.missed))
+        quiet = [one.fault.label for one in meant if not one.count and not one.missed]
         strikes = sum(one.count for one in fired)
         trials = len({trial for one in fired for trial in one.trials})
         told = f"{strikes:,} strikes in {trials:,} trials: {_listed(fired)}"
+        if quiet and fired:
+            told += f"; of packs that struck, not: {_some(quiet)}"
         checked = conclude(
             self.name,
             Findings(),
@@ -54,15 +58,20 @@ class FaultsFired:
         )
         if missed:
             checked.verdict = "unknown"
-            names = ", ".join(one.fault.label for one in missed[:_SHOWN])
-            more = f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else ""
-            checked.says = (
-                f"{len(missed)} of {len(meant)} faults never fired: {names}{more}; {TODO}"
-            )
+            units = len({one.fault.unit for one in meant})
+            checked.says = f"{len(missed)} of {units} faults never fired: {_some(missed)}; {TODO}"
             checked.says += f". {told}" if fired else ""
         return checked
 
 
 def _listed(fired: list[Struck]) -> str:
-    said = [f"{one.fault.label} {one.count:,}" for one in fired[:_SHOWN]]
-    return ", ".join(said) + (f" and {len(fired) - _SHOWN} more" if len(fired) > _SHOWN else "")
+    return _some([f"{one.fault.label} {one.count:,}" for one in fired])
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _of_unit(one: Struck) -> str:
+    return f"the pack {one.fault.pack}" if one.fault.pack else one.fault.label

@@ -135,7 +135,7 @@ class Injector:
         )
         if not drawn and not fault.watches:
             return None
-        hit = self._hit(kept, number, fault, call, nth, rng)
+        hit = self._hit(kept, number, call, nth=nth, rng=rng)
         if not drawn:
             hit.idle = True
         elif fault.times is not None:
@@ -148,8 +148,10 @@ class Injector:
         return hit
 
     def _hit(
-        self, kept: _Trial, number: int, fault: Fault, call: Outbound, nth: int, rng: random.Random
+        self, kept: _Trial, number: int, call: Outbound, *, nth: int, rng: random.Random
     ) -> Hit:
+        fault = self.faults[number]
+
         def write(facts: dict[str, Any]) -> None:
             attrs = {"fault": fault.title, "number": number, "at": call.surface, "nth": nth}
             self._write(call, fault.kind, attrs | facts)

@@ -27,7 +27,6 @@ from proofrig.gateways.charges import (
     at_most,
     believed,
     bound_of,
-    seen,
     usage_of,
 )
 from proofrig.gateways.gateway import Binding, Channel
@@ -53,36 +52,10 @@ class Call:
     answer so far, as they came; `assumed` the input tokens of a conversation nothing is held of."""
 
     __slots__ = (
-        "__weakref__",
-        "amended",
-        "asked",
-        "asked_usage",
-        "assumed",
-        "attempt",
-        "backoff_ns",
-        "binding",
-        "body",
-        "bound",
-        "channel",
-        "clock",
-        "codec",
-        "decoder",
-        "desk",
-        "digest",
-        "held",
-        "id",
-        "leg",
-        "patience",
-        "queue_ns",
-        "received",
-        "said",
-        "sent_ns",
-        "settled",
-        "status",
-        "task",
-        "trace",
-        "ttft_ns",
-        "upstream_body",
+        *("__weakref__", "amended", "asked", "asked_usage", "assumed", "attempt", "backoff_ns"),
+        *("binding", "body", "bound", "channel", "clock", "codec", "decoder", "desk", "digest"),
+        *("held", "id", "leg", "patience", "queue_ns", "received", "said", "sent_ns", "settled"),
+        *("status", "task", "trace", "ttft_ns", "upstream_body"),
     )
 
     asked: Request
@@ -189,15 +162,13 @@ class Call:
         good = _good(status, turn)
         outcome: Outcome = "ok" if good else "fail"
         nonsense = said_status < 300 and not _good(said_status, said)
-        if nonsense and said is not turn and self.leg is not None:
-            nonsense = self.leg.whole  # else the fault did not hear it out
         endpoint = self.desk.settings.endpoints[self.codec.api]
         fault = {"infra": True} if nonsense else at_fault(endpoint, said_status)
         if stayed(self.leg):
             source, usage, fault = "measured", Usage(), {}
         if model_failed and endpoint.simulated:
             fault = {"harness": True}
-        self._commit(outcome, source, usage, turn, told(self.leg, fault, blamed=True))
+        self._commit(outcome, source, usage, turn, told(self.leg, fault, blamed=said is not turn))
         if good:
             desk, trial = self.desk, self.binding.trial
             desk.retries.forget(trial, self.body)
@@ -221,10 +192,9 @@ class Call:
 
     def cut_off(self) -> None:
         """A fault has broken the connection, perhaps before the request left."""
-        if self._finished():
-            return
-        why = {"error": "a fault broke the connection", "status": self.status}
-        self._broken("fail", why)
+        if not self._finished():
+            why = {"error": "a fault broke the connection", "status": self.status}
+            self._broken("fail", why)
 
     def gone(self) -> None:
         """The agent went away before the end: nobody knows what the provider went on to do, unless
@@ -299,8 +269,8 @@ class Call:
         return self.leg.status, believed(said)
 
     def _reasoning(self) -> int:
-        heard = None if self.leg is None or self.leg.said is None else self.leg.decoder
-        decoder = heard or self.decoder
+        heard = self.leg is not None and self.leg.said is not None
+        decoder = self.leg.decoder if heard and self.leg is not None else self.decoder
         return 0 if decoder is None else decoder.reasoning_bytes
 
     def _broken(self, outcome: Outcome, facts: dict[str, Any]) -> None:
@@ -316,12 +286,9 @@ class Call:
             self._release("never_sent", facts)
             return
         status, said = self._said(0, turn)
-        if status:
-            source, usage = usage_of(status, said, self.bound, self._reasoning())
-        elif self.decoder is not None:
-            source, usage = "partial", seen(turn, self.bound, self._reasoning())
-        else:
-            source, usage = "estimated", None
+        heard = said is not turn or self.decoder is not None
+        known = usage_of(status, said, self.bound, self._reasoning())
+        source, usage = known if heard else ("estimated", None)
         self._commit(outcome, source, usage, turn, told(self.leg, facts))
 
     def _release(self, reason: str, facts: dict[str, Any]) -> None:

@@ -4,7 +4,8 @@ Rules:
 1. `{name}` in the path is filled from the arguments, which are then used up. The others are the
    query of a GET or DELETE, else the JSON body.
 2. A status of 400 or above is a failure that carries the endpoint's own words.
-3. A failure is certain only when no connection was made; later, nobody can know.
+3. What a failure says names no key: neither a query nor a user of the URL.
+4. A failure is certain only when no connection was made; later, nobody can know.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
 import jsonschema
@@ -52,6 +53,7 @@ class HttpTool:
         if wrong:
             raise ToolFailure("bad_arguments", f"tool {self.name}: {'; '.join(wrong)}")
         url, rest = self._fill(arguments)
+        shown = _without_keys(url)
         reads = self._settings.method in ("GET", "DELETE")
         # identity: the client that gateways share leaves bodies as they come
         headers = {"accept": "application/json", "accept-encoding": "identity"}
@@ -72,18 +74,18 @@ class HttpTool:
         except TimeoutError as error:
             raise ToolFailure(
                 "tool_timeout",
-                f"tool {self.name}: expected an answer from {url} within "
+                f"tool {self.name}: expected an answer from {shown} within "
                 f"{self._settings.timeout_s:g} s, got none; it may have had its effect",
                 outcome="unknown",
             ) from error
         except aiohttp.ClientConnectorError as error:
             raise ToolFailure(
-                "tool_unreachable", f"tool {self.name}: no connection to {url}: {error.strerror}"
+                "tool_unreachable", f"tool {self.name}: no connection to {shown}: {error.strerror}"
             ) from error
         except aiohttp.ClientError as error:
             raise ToolFailure(
                 "tool_unreachable",
-                f"tool {self.name}: {url} broke off: {error!s}; it may have had its effect",
+                f"tool {self.name}: {shown} broke off: {error!s}; it may have had its effect",
                 outcome="unknown",
             ) from error
         if response.status >= 300:
@@ -128,6 +130,12 @@ class HttpTool:
                     "bad_result", f"tool {self.name}: expected JSON, got {body[:80]!r}: {error}"
                 ) from error
         return json_result(self.name, body.decode("utf-8", "replace"), limit)
+
+
+def _without_keys(url: str) -> str:
+    """A URL for people: its query and its user may be keys."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _query(value: Any) -> str:

@@ -3,20 +3,22 @@
     agent ── faults ── [the provider is heard here] ── tape ── provider
 
 Rules:
-1. The provider is heard where faults stand in the way of a call, and only there.
+1. The provider is heard where faults stand in the way of a call, and only there. What was not
+   heard to its end is not known: how much of it had come by then is chance.
 2. What it said is charged, and tells whose failure a failure is; what the agent got is its turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import msgspec
 
 from proofrig.gateways.decoding import reader_of
 from proofrig.gateways.gateway import Context
 from proofrig.gateways.leg import Leg, Send
-from proofrig.wire.answer import Answer, rechunked, streams
+from proofrig.wire.answer import Answer, length_of, rechunked, streams
 from proofrig.wire.codec import Codec, StreamDecoder, WireError
 from proofrig.wire.outbound import Outbound
 from proofrig.wire.turn import Turn
@@ -24,42 +26,44 @@ from proofrig.wire.turn import Turn
 
 class LlmLeg(Leg):
     """The leg of one call. status: of the provider's answer, 0 until there is one. decoder: of what
-    the provider streams. whole: its answer has ended."""
+    the provider streams."""
 
-    __slots__ = ("_body", "_codec", "_plain", "decoder", "status", "whole")
+    __slots__ = ("_body", "_codec", "_plain", "_whole", "decoder", "status")
 
     def __init__(self, context: Context, call: Outbound, codec: Codec) -> None:
         super().__init__(context, call)
         self.status = 0
-        self.whole = False
+        self._whole = False
         self.decoder: StreamDecoder | None = None
         self._codec = codec
         self._plain: Callable[[bytes], bytes] = bytes
         self._body = b""
 
     async def outside(self, send: Send) -> Answer:
-        self.status, self.decoder, self._body, self.whole = 0, None, b"", False
+        self.status, self.decoder, self._body, self._whole = 0, None, b"", False
         answer = await super().outside(send)
         if not self.hits:
             return answer
         self.status = answer.status
         self.decoder = self._codec.stream_decoder() if streams(answer) else None
         self._plain = reader_of(answer.headers.get("content-encoding", "")) or bytes
-        return rechunked(answer, self._hearing)
+        return rechunked(answer, partial(self._hearing, length_of(answer)))
 
-    async def _hearing(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _hearing(self, left: int, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:
+            left -= len(chunk)
+            self._whole = left == 0  # before the agent can know it
             if self.decoder is None:
                 self._body += self._plain(chunk)
             else:
                 self.decoder.feed(self._plain(chunk))
             yield chunk
-        self.whole = True
+        self._whole = True
 
     @property
     def said(self) -> Turn | None:
-        """The provider's turn so far; None where no fault took effect, or nothing was heard."""
-        if not self.status or not self.struck:
+        """The provider's turn; None where no fault took effect, or it was not heard to its end."""
+        if not self._whole or not self.struck:
             return None
         if self.decoder is not None:
             return self.decoder.turn()

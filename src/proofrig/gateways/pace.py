@@ -69,9 +69,10 @@ class Pace:
         self, sent: float, now: float, headers: Mapping[str, str], unix_time: float
     ) -> None:
         """A call that left at `sent` was let through. Headers that say that nothing remains close
-        the endpoint until there is room for one."""
+        the endpoint until there is room for one; not for longer than vendors count, since it was
+        no refusal."""
         if wait := drained(headers, unix_time):
-            self._closed_until = max(self._closed_until, now + wait)
+            self._closed_until = max(self._closed_until, now + min(wait, _WINDOW_S))
         if sent < self._lowered_at or self._rate >= self._ceiling:
             return
         since = min(_LONGEST_GAP_S, now - max(self._raised_at, self._lowered_at))

@@ -62,7 +62,7 @@ def _until(said: str, now: float) -> float:
         return sum(float(number) * _SECONDS[unit] for number, unit in parts)
     try:
         return max(0.0, datetime.fromisoformat(said).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
 
 
@@ -74,7 +74,7 @@ def _now(headers: Mapping[str, str], now: float) -> float:
 def _date(said: str) -> float | None:
     try:
         return parsedate_to_datetime(said).timestamp() if said else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

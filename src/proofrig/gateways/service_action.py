@@ -67,7 +67,13 @@ class OpenOperation(msgspec.Struct, gc=False):
     started: int  # nanoseconds since the run began
     done: Done = NOT_YET
     applied: bool = False
-    struck: list[str] = []  # the faults that took effect
+    leg: Leg | None = None  # on which faults stand in its way
+    killed: list[str] = []  # the faults that killed its trial
+
+    @property
+    def struck(self) -> list[str]:
+        """The faults that took effect so far."""
+        return self.killed + (self.leg.struck if self.leg is not None else [])
 
 
 class _Leg(Leg):
@@ -157,7 +163,7 @@ class ServiceCalls:
         out = outbound(
             binding, "service", "plain", opened.id, name, service=service.name, body=body
         )
-        leg = _Leg(self._context, out)
+        opened.leg = leg = _Leg(self._context, out)
 
         async def carry_out() -> Answer:
             await self._carry_out(service, opened)
@@ -170,8 +176,6 @@ class ServiceCalls:
             if not opened.applied:
                 self._release(opened, why)
             raise ProofrigError(why, definite=not opened.applied) from cut
-        finally:
-            opened.struck += leg.struck
 
     async def _carry_out(self, service: Service, opened: OpenOperation) -> None:
         if self._kill("before_write", opened):
@@ -196,7 +200,7 @@ class ServiceCalls:
         binding = opened.asker.binding
         killed = bool(self.kills(point, binding, opened.id))
         if killed and binding.kill is not None and binding.kill.fault:
-            opened.struck.append(binding.kill.fault)
+            opened.killed.append(binding.kill.fault)
         return killed
 
     async def _begin(
@@ -265,7 +269,9 @@ class ServiceCalls:
     def _release(self, opened: OpenOperation, why: str) -> None:
         if self._open.pop(opened.id, None) is not None:
             self._context.authority.release(opened.id, why)
-            name, attrs = opened.ask.operation.action, {"reason": why}
+            name, attrs = opened.ask.operation.action, dict[str, Any](reason=why)
+            if opened.struck:
+                attrs["struck"] = opened.struck
             self._context.admission.write("release", name, opened.asker.binding, opened.id, attrs)
 
     def _give_up(self, opened: OpenOperation, why: str) -> None:

@@ -56,14 +56,16 @@ class Paced(Protocol):
 @dataclass(slots=True, eq=False)
 class Patience:
     """One call in its wait for the vendor. tokens: what it may come to, at most. note: writes the
-    note `throttle` on the history. held: it waits now, and nothing of it is under way. handed_on:
-    the vendor refused it for good. waited_ns: what it has waited in all."""
+    note `throttle` on the history. held: it waits now, and nothing of it is under way. taken: its
+    tokens were taken from the pace. handed_on: the vendor refused it for good. waited_ns: what it
+    has waited in all."""
 
     throttle: Throttle
     call: Paced
     tokens: int
     note: Callable[[dict[str, Any]], object]
     held: bool = False
+    taken: bool = False
     handed_on: bool = False
     waited_ns: int = 0
     refused: int = 0
@@ -81,10 +83,20 @@ class Patience:
         else:
             self.call.queue_ns += waited
 
+    def take(self, now: float) -> None:
+        """Its turn has come."""
+        self.throttle.pace.take(now, self.tokens)
+        self.taken = True
+
+    def give_back(self, used: int = 0) -> None:
+        """It has come to so many tokens: what was taken above that is given back."""
+        if self.taken:
+            self.throttle.pace.give_back(self.tokens - used)
+        self.taken = False
+
     def settle(self, tokens: int) -> dict[str, Any]:
-        """The call has come to so many tokens: what was taken above that is given back. Returns
-        what the end of the call says of its waits."""
-        self.throttle.pace.give_back(self.tokens - tokens)
+        """The call has come to so many tokens. Returns what its end says of its waits."""
+        self.give_back(tokens)
         found: dict[str, Any] = {"throttle_ns": self.waited_ns} if self.waited_ns else {}
         throttled = self.held or self.handed_on
         return found | {"infra": True, "throttled": True} if throttled else found
@@ -92,7 +104,7 @@ class Patience:
 
 @dataclass(slots=True, eq=False)
 class _Turn:
-    tokens: int
+    patience: Patience
     until: float
     granted: asyncio.Future[bool] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -149,6 +161,7 @@ class Throttle:
             if pause is None:
                 return answer
             patience.handed_on = False
+            patience.give_back()
             refusal = answer  # read to its end: it holds no connection
             since, not_before = now, self._clock() + pause
 
@@ -184,9 +197,9 @@ class Throttle:
         if (pause := not_before - self._clock()) > 0:
             await self._sleep(pause)
         if not self._lines and self.pace.opens() <= self._clock():
-            self.pace.take(self._clock(), patience.tokens)
+            patience.take(self._clock())
             return again
-        turn = _Turn(patience.tokens, until)
+        turn = _Turn(patience, until)
         line = self._lines.setdefault(patience.call.binding.trial, deque())
         if again:
             line.appendleft(turn)
@@ -209,7 +222,7 @@ class Throttle:
                     await self._sleep(min(_NAP_S, max(0.0, min(opens, first) - now)))
                     continue
                 if (turn := self._next()) is not None:
-                    self.pace.take(now, turn.tokens)
+                    turn.patience.take(now)
                     turn.granted.set_result(True)
         finally:
             self._granting = None

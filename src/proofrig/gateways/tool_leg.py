@@ -7,6 +7,7 @@ Rules:
 2. A tool that was never called because a fault answered in its place failed: nothing happened.
 3. A tool that was called and of which nobody heard how it ended is unknown.
 4. A call that no fault struck ends as it would without a leg.
+5. What serves the tool is to blame for what it did itself, and for nothing that a fault made of it.
 """
 
 from __future__ import annotations
@@ -56,12 +57,15 @@ class ToolLeg(Leg):
             got = truth  # it knows more than can be read out of an answer
         if not struck:
             return got
-        told = replace(got, struck=struck, infra=False)
+        blamed = got.infra if self.unanswered else truth is not None and truth.infra
+        told = replace(got, struck=struck, infra=blamed)
         if not self.carried:
             error = got.error or (INSTEAD if got.result is not None else BROKE)
             return replace(told, outcome="fail", executed=False, error=error)
-        outcome = "unknown" if truth is None else truth.outcome
-        return replace(told, outcome=outcome, undelivered=truth is not None and not whole)
+        if truth is None:
+            return replace(told, outcome="unknown")
+        error = got.error or truth.error
+        return replace(told, outcome=truth.outcome, error=error, undelivered=not whole)
 
 
 def arguments_of(value: object) -> bytes:

@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -88,8 +88,12 @@ class History:
 
 
 def pair(entries: Iterable[Entry]) -> Iterator[Action]:
-    """Actions from entries: each as it ends, then the unfinished in the order they began."""
+    """Actions from entries: each as it ends, then the unfinished in the order they began. Of
+    entries that are all here, an action also has the faults that struck it behind its end."""
     pairing = Pairing()
+    if isinstance(entries, Sequence):
+        pairing.foresee(entry for entry in entries if entry.kind == "fault" and entry.id)
+        entries = (entry for entry in entries if entry.kind != "fault")
     for entry in entries:
         action = pairing.step(entry)
         if action is not None:
@@ -98,7 +102,8 @@ def pair(entries: Iterable[Entry]) -> Iterator[Action]:
 
 
 class Pairing:
-    """Pairs entries that are handed in one by one. Entries without an id are passed over."""
+    """Pairs entries that are handed in one by one. Entries without an id are passed over, and so is
+    a fault behind the end of its action (an agent killed once it has its answer)."""
 
     def __init__(self) -> None:
         self._open: dict[str, dict[str, Entry]] = {}
@@ -115,13 +120,18 @@ class Pairing:
             self._open[id] = {"reserve": entry}
         elif kind == "start":
             self._open.setdefault(id, {})["start"] = entry
-        elif kind == "fault":
+        elif kind == "fault" and id in self._open:
             self._faults.setdefault(id, []).append(entry)
         elif kind in ("commit", "release"):
             parts = self._open.pop(id, {})
             parts["end"] = entry
             return _action(parts, self._faults.pop(id, ()) if self._faults else ())
         return None
+
+    def foresee(self, faults: Iterable[Entry]) -> None:
+        """Faults of actions that are still to come."""
+        for fault in faults:
+            self._faults.setdefault(fault.id, []).append(fault)
 
     def unfinished(self) -> Iterator[Action]:
         """The actions that never ended, in the order they began."""

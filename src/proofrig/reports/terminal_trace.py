@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.console import Console
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from proofrig.reports.console import STYLES, glyphs_of
@@ -83,9 +85,19 @@ def _step(console: Console, step: Step, known: set[str]) -> None:
     _block(console, "arguments", step.arguments)
     _block(console, "error result" if step.is_error else "result", step.result)
     known.add(step.result)
-    _block(console, "recorded", step.expected)
-    _block(console, "asked now", step.got)
+    _beside(console, step)
     _block(console, "", step.other, "red" if wrong else "")
+
+
+def _beside(console: Console, step: Step) -> None:
+    """What the recording holds beside what was asked now."""
+    if not (step.expected or step.got):
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for title, ratio in (("recorded", 1), ("asked now", 1)):
+        table.add_column(title, ratio=ratio, overflow="fold")
+    table.add_row(*(clean(text or "(nothing)") for text in (step.expected, step.got)))
+    console.print(Padding(table, (0, 0, 0, 4)))
 
 
 def _faults(console: Console, step: Step) -> None:

@@ -6,11 +6,12 @@ Rules:
 3. A trial that asked for less than was recorded says so when it ends.
 4. Where the run lies is no part of a request: paths into its folder, which tools' errors and agents
    like to quote, are the same in every run of the suite.
+5. A tunnel is on no tape: nobody can read what goes through it. In a strict replay none is opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from proofrig.cassettes.canonical import Settings as CanonicalSettings
 from proofrig.cassettes.cassette import load
 from proofrig.cassettes.exchange import Exchange, Failure
 from proofrig.cassettes.miss import Miss
-from proofrig.cassettes.player import Player, PlayerSettings
+from proofrig.cassettes.player import KIND, Player, PlayerSettings, refused
 from proofrig.cassettes.recorder import Recorder, RecorderSettings
+from proofrig.gateways.egress.heads import BLOCKED, told
+from proofrig.gateways.egress.outside import Unreachable
 from proofrig.gateways.gateway import Binding, Context
 from proofrig.gateways.leg import Send, Tape
 from proofrig.gateways.tool_settings import HttpToolSettings, McpServerSettings
@@ -32,17 +35,27 @@ from proofrig.wire.answer import Answer
 from proofrig.wire.outbound import Outbound
 
 RUN = b"[run]"
+TUNNEL = "egress.connect"
 
 
 class Placeless:
-    """A tape to which the folder of the run has no name of its own."""
+    """A tape to which the folder of the run has no name of its own, and which no tunnel reaches.
+    no_tunnel: the answer to one that must not be opened."""
 
-    def __init__(self, tape: Player | Recorder, run_dir: Path) -> None:
+    def __init__(
+        self,
+        tape: Player | Recorder,
+        run_dir: Path,
+        no_tunnel: Callable[[Outbound], Answer] | None = None,
+    ) -> None:
         self._tape = tape
+        self._no_tunnel = no_tunnel
         self._names = sorted({str(run_dir).encode(), str(run_dir.resolve()).encode()}, key=len)
 
     async def carry(self, call: Outbound, send: Send) -> Answer:
         """The answer of the tape to the same call with that folder's name taken out."""
+        if call.name == TUNNEL:
+            return await send() if self._no_tunnel is None else self._no_tunnel(call)
         body = call.body
         for name in reversed(self._names):
             if name in body:
@@ -87,7 +100,8 @@ def open_tape(context: Context, plan: Plan, tools: Iterable[Any]) -> Tape | None
     )
     player = Player(cassette, settings, copying)
     context.bindings.on_end.append(partial(_ended, context, player))
-    return Placeless(player, Path(plan.run_dir))
+    no_tunnel = partial(_no_tunnel, context, taping) if taping.mode == "strict" else None
+    return Placeless(player, Path(plan.run_dir), no_tunnel)
 
 
 def _recorder(plan: Plan, taping: Taping, canonical: CanonicalSettings, salt: bytes) -> Recorder:
@@ -99,14 +113,8 @@ def _recorder(plan: Plan, taping: Taping, canonical: CanonicalSettings, salt: by
         secrets=taping.secrets,
         salt=salt,
         anew=frozenset(taping.anew),
-        wanted=_recorded,
     )
     return Recorder(Path(taping.record), settings)
-
-
-def _recorded(call: Outbound) -> bool:
-    """What goes through a tunnel nobody can read, so that there is nothing to replay."""
-    return call.name != "egress.connect"
 
 
 class Replayed:
@@ -146,6 +154,16 @@ def _missed(context: Context, taping: Taping, call: Outbound, miss: Miss) -> Non
     _note(context, name, call, attrs)
 
 
+def _no_tunnel(context: Context, taping: Taping, call: Outbound) -> Answer:
+    """The miss of a tunnel, said in its reason too: of a CONNECT, most clients show nothing else."""
+    where = f"{call.host}:{call.port}"
+    miss = Miss("tunnel", call.trial, "", 0, "egress", call.name, asked=where)
+    _missed(context, taping, call, miss)
+    answer = refused(call, miss)
+    answer.reason, answer.headers[BLOCKED] = told(KIND), KIND
+    return answer
+
+
 def _ended(context: Context, player: Player, binding: Binding) -> None:
     left = player.left(binding.trial)
     if left:
@@ -158,6 +176,9 @@ def _note(context: Context, name: str, of: Outbound | Binding, attrs: dict[str, 
     context.journal.write("note", name, **owner, attrs=attrs)
 
 
-def _failure(failure: Failure) -> Exception:
+def _failure(exchange: Exchange, failure: Failure) -> Exception:
     """A recorded failure as it was when it was no recording."""
-    return UpstreamError(failure.message, status=failure.status or 502, definite=failure.definite)
+    status = failure.status or 502
+    if exchange.channel == "egress":
+        return Unreachable(failure.message, status)
+    return UpstreamError(failure.message, status=status, definite=failure.definite)

@@ -22,6 +22,7 @@ from proofrig.canaries.canary import fill
 from proofrig.errors import Problem, SuiteError, UsageError
 from proofrig.problems import Origin, shown_path
 from proofrig.problems import Path as At
+from proofrig.providers.recorded import RecordedSettings
 from proofrig.providers.simulated import SimulatedSettings
 from proofrig.services.service import EVERYONE
 from proofrig.suites.case import Case
@@ -44,6 +45,8 @@ def check_suite(suite: Suite, origin: Origin, directory: Path) -> Iterator[Probl
     model = suite.model
     if isinstance(model, SimulatedSettings) and model.script is not None:
         yield from _file(model.script, directory, origin, ("model", "script"), _read_script)
+    if isinstance(model, RecordedSettings):
+        yield from _recording(model, origin, directory)
     if isinstance(suite.prices, str):
         yield from _file(suite.prices, directory, origin, ("prices",), _read_prices)
     yield from _policy(suite, origin, directory)
@@ -61,6 +64,25 @@ def check_suite(suite: Suite, origin: Origin, directory: Path) -> Iterator[Probl
     for place, service in enumerate(suite.services):
         seed = service.model_dump(mode="json").get("seed")
         yield from _placeholders(seed, f"services[{place}]", origin, ("services", place, "seed"))
+
+
+def _recording(model: RecordedSettings, origin: Origin, directory: Path) -> Iterator[Problem]:
+    """Of a suite whose model is a recording: it is there, and nothing is to go out."""
+    if not model.at(directory).is_dir():
+        yield origin.problem(
+            f"model: expected the folder of a recording, found no {model.cassette!r}",
+            ("model", "cassette"),
+            hint="`proofrig record` makes one, in the folder `cassette` of its run",
+        )
+    if model.mode != "strict":
+        written = model.mode.replace("_", "-")
+        yield origin.problem(
+            f"model: expected mode strict, got {model.mode}: calls would go out, and this suite "
+            "names no model that answers them",
+            ("model", "mode"),
+            hint="name that model here, and run with "
+            f"`--replay {model.cassette} --mode {written}`",
+        )
 
 
 def _services(suite: Suite, origin: Origin) -> Iterator[Problem]:

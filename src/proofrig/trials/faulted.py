@@ -8,13 +8,13 @@ from typing import Any
 from proofrig.faults._kill_points import IN_THE_AGENT, KillPoint
 from proofrig.faults.fault import Fault
 from proofrig.faults.kill import kill_point
-from proofrig.suites import Planned
+from proofrig.suites import Planned, Suite
 from proofrig.trials.baseline import role_of
 from proofrig.wire.outbound import Outbound
 
 _DISORDERS = frozenset({"late_result", "reordered_results", "duplicate_delivery"})
 
-__all__ = ["IN_THE_AGENT", "disorder", "kill_of", "written_faults"]
+__all__ = ["IN_THE_AGENT", "disorder", "kill_of", "scenario_faults", "written_faults"]
 
 
 def disorder(faults: Iterable[Fault]) -> bool:
@@ -47,6 +47,22 @@ def kill_of(faults: Sequence[Fault], seed: int, planned: Planned, scope: str) ->
 def written_faults(faults: Iterable[Fault]) -> list[dict[str, Any]]:
     """Faults as they are kept, without what is a default; their numbers are their places."""
     return [
-        fault.model_dump(mode="json", by_alias=True, exclude_defaults=True) | {"kind": fault.kind}
+        fault.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        | {"kind": fault.kind}
+        | ({"pack": fault.pack} if fault.pack else {})
         for fault in faults
     ]
+
+
+def scenario_faults(suite: Suite) -> dict[str, list[dict[str, Any]]]:
+    """What is declared for each scenario, each with its `number` on the scenario's stage; without
+    the disturbances that a scenario is made of."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    before = len(suite.all_faults())
+    for name in suite.scenarios.declared():
+        scenario = suite.scenarios.of(name)
+        own = len(scenario.disturbances())
+        declared = enumerate(written_faults(scenario.all_faults()), before)
+        if listed := [fault | {"number": number} for number, fault in declared][own:]:
+            found[name] = listed
+    return found

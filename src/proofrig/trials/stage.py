@@ -46,7 +46,7 @@ from proofrig.rig.protocol import Plan
 from proofrig.sandboxes.process import ProcessSandbox, allow_many_files, sweep
 from proofrig.suites import Case, Planned, Suite
 from proofrig.trials.baseline import role_of
-from proofrig.trials.faulted import kill_of, written_faults
+from proofrig.trials.faulted import kill_of, scenario_faults, written_faults
 from proofrig.trials.following import Following
 from proofrig.trials.planting import Planting, service_settings
 from proofrig.trials.taped import provider_of, taping_of
@@ -299,11 +299,7 @@ def what_of(suite: Suite) -> dict[str, Any]:
         "policy": written and written.model_dump(mode="json", by_alias=True, exclude_none=True),
         "authority": suite.authority.model_dump(mode="json", exclude_none=True),
         "faults": written_faults(suite.all_faults()),
-        "scenario_faults": {
-            name: written_faults(faults)
-            for name in suite.scenarios.declared()
-            if (faults := suite.scenarios.of(name).all_faults())
-        },
+        "scenario_faults": scenario_faults(suite),
         "limits": suite.limits.model_dump(mode="json"),
         "retries": suite.retries.model_dump(mode="json"),
         "isolation": ProcessSandbox.level,

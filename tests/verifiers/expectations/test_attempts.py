@@ -59,3 +59,19 @@ def test_the_budget_is_retries_over_requests() -> None:
     assert (found.passed, found.got) == (False, "1.00: 2 retries of 2 requests")
     assert retry_budget(1.0, retried(3).hits()).passed is True
     assert retry_budget(0.0, retried(1).hits()).passed is True
+
+
+def test_asking_the_same_again_after_a_late_answer_is_no_retry() -> None:
+    trial = StruckTrial()
+    for _ in range(3):
+        trial.tool("status", {"job": 1}, "running", fault="latency")
+    for _ in range(3):
+        trial.act("egress.get", {"request": "r"}, {"status": 200}, "latency")
+    assert [one.attempts for one in chains_of(trial.actions)] == [1] * 6
+
+
+def test_asking_a_host_again_whose_answer_a_fault_changed_is_one() -> None:
+    trial = StruckTrial()
+    trial.act("egress.get", {"request": "r"}, {"status": 200}, "html_page")
+    trial.act("egress.get", {"request": "r"}, {"status": 200})
+    assert [one.attempts for one in chains_of(trial.actions)] == [2]
