@@ -43,8 +43,8 @@ fuzz: setup
 crash: setup
 	PROOFRIG_SLOW=1 $(BIN)/python -m pytest -n 2 tests/end_to_end/test_killed.py
 
-# The main job on real input: what authority does, then two agents on real SDKs, offline, with their
-# reports.
+# The main job on real input, offline, with reports: what authority does, agents on real SDKs, many at
+# once, and one while others fail, recorded and replayed.
 demo: setup
 	@mkdir -p .proofrig
 	@$(BIN)/proofrig demo
@@ -56,7 +56,11 @@ demo: setup
 	@$(BIN)/proofrig run examples/contention --scenario all -o .proofrig/contention_lab.html; [ $$? -eq 1 ] || { echo "expected findings"; exit 1; }
 	@echo; echo "== examples/contention/fixed.yaml, all at once"
 	@$(BIN)/proofrig run examples/contention/fixed.yaml --scenario all -o .proofrig/contention_fixed.html || [ $$? -eq 4 ] || exit 1
-	@echo; echo "Reports: .proofrig/support_desk.html, coding_fix.html, contention.html (alone), contention_lab.html and contention_fixed.html"
+	@echo; echo "== examples/support_desk/faults.yaml, recorded"
+	@$(BIN)/proofrig record examples/support_desk/faults.yaml -o .proofrig/support_desk_faults.html
+	@echo; echo "== the same, replayed without its model"
+	@$(BIN)/proofrig run examples/support_desk/faults.yaml --replay last -q
+	@echo; echo "Reports: .proofrig/support_desk.html, support_desk_faults.html, coding_fix.html, contention.html (alone), contention_lab.html and contention_fixed.html"
 
 # Every benchmark prints its own reference from the same run.
 bench: setup

@@ -253,6 +253,8 @@ def read(tool: str, call: Any, content: str) -> Result:
         answer = json.loads(content)
     except ValueError:
         answer = None  # the agent reports errors as plain text
+    if isinstance(answer, dict) and "error" in answer:
+        answer = None
     return Result(tool, arguments if isinstance(arguments, dict) else {}, answer)
 
 

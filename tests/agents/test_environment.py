@@ -85,6 +85,16 @@ def test_mcp_servers_by_url_and_by_command() -> None:
     assert mcp_variable("order-db", "URL") == "PROOFRIG_MCP_ORDER_DB_URL"
 
 
+def test_a_proxy_of_the_users_own_is_there_in_both_cases() -> None:
+    rigs = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://rig")
+    made = env(proxy=rigs, user={"HTTPS_PROXY": "http://mine", "no_proxy": "a.example"})
+    assert (made["HTTPS_PROXY"], made["https_proxy"]) == ("http://mine", "http://mine")
+    assert (made["HTTP_PROXY"], made["http_proxy"]) == ("http://rig", "http://rig")
+    assert (made["NO_PROXY"], made["no_proxy"]) == ("a.example", "a.example")
+    apart = env(proxy=rigs, user={"HTTPS_PROXY": "http://one", "https_proxy": "http://other"})
+    assert (apart["HTTPS_PROXY"], apart["https_proxy"]) == ("http://one", "http://other")
+
+
 def test_the_users_variables_win() -> None:
     assert env(user={"OPENAI_BASE_URL": "x", "MINE": "1"})["OPENAI_BASE_URL"] == "x"
 

@@ -174,6 +174,27 @@ def test_mark(host: str | None, before: dict[str, str], after: dict[str, str]) -
     assert headers == {name: value.replace("TP", own) for name, value in after.items()}
 
 
+@pytest.mark.parametrize(
+    ("host", "marked"),
+    [
+        ("api.openai.com", True),
+        ("eu.example.org", True),
+        ("example.org", False),
+        ("other.com", False),
+        (None, False),
+    ],
+)
+def test_hosts_whose_tls_ends_at_the_rig_are_marked(
+    host: str | None, marked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "INTERCEPTED", ("api.openai.com", "*.example.org"))
+    headers: dict[str, str] = {}
+    reset = identity.IDENTITY.set(("t", "case:1"))
+    identity.mark(headers, host)
+    identity.IDENTITY.reset(reset)
+    assert ("baggage" in headers) == marked
+
+
 def test_work_without_identity_gets_no_mark() -> None:
     headers: dict[str, str] = {}
     identity.mark(headers, "127.0.0.1")

@@ -32,9 +32,10 @@ def test_raw_covers_body_address_and_tool() -> None:
         replace(asked, path="/x").raw(),
         replace(asked, host="x").raw(),
         replace(asked, tool="x").raw(),
+        replace(asked, name="mcp.ping").raw(),
         replace(asked, method="GET").raw(),
     }
-    assert len(raws) == 6
+    assert len(raws) == 7
 
 
 def test_channels_and_child_scopes() -> None:

@@ -133,13 +133,16 @@ def test_a_path_that_is_none_is_refused(path: str) -> None:
         Canonicaliser(Settings(ignore=(path,)), Redactor(b""))
 
 
-def test_a_json_rpc_message_is_what_it_asks() -> None:
-    def message(id: int, **arguments: Any) -> dict[str, Any]:
-        params = {"name": "look", "arguments": arguments, "_meta": {"progressToken": id}}
-        return {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}
+def test_a_message_to_a_server_is_what_it_asks() -> None:
+    def message(version: str, **params: Any) -> dict[str, Any]:
+        return {"_meta": {"traceparent": version}, "clientInfo": {"version": version}, **params}
 
-    assert same(message(1, q="x"), message(2, q="x"), form="mcp")
-    assert not same(message(1, q="x"), message(1, q="y"), form="mcp")
+    assert same(message("1", q="x"), message("2", q="x"), form="mcp", name="mcp.tools/list")
+    assert not same(message("1", q="x"), message("1", q="y"), form="mcp", name="mcp.tools/list")
+    one, other = (form({}, form="mcp", name=f"mcp.{name}") for name in ("ping", "tools/list"))
+    assert one.hash != other.hash
+    assert not same({"_meta": 1}, {"_meta": 2}, form="mcp", tool="look")  # its own argument
+    assert not same({"id": "A-7"}, {"id": "A-8"}, form="mcp", tool="look")
 
 
 def test_bodies_that_are_no_json_are_compared_as_texts_or_bytes() -> None:

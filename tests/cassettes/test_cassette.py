@@ -149,3 +149,10 @@ def test_without_leaf_seals_an_edit_is_still_found(directory: Path) -> None:
 def test_a_blobs_name_is_never_a_path(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"x")
     assert "../secret" not in Blobs(tmp_path)
+
+
+def test_other_ends_of_lines_change_nothing(directory: Path) -> None:
+    for name in (EXCHANGES, SEALS):
+        path = directory / name
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert check(directory) == []

@@ -27,6 +27,7 @@ from llm_rig import CHAT, turn
 from proofrig.cassettes.asked import asked_of
 from proofrig.cassettes.canonical import Settings
 from proofrig.cassettes.cassette import load
+from proofrig.cassettes.exchange import Exchange
 from proofrig.cassettes.miss import Miss
 from proofrig.cassettes.player import Player, PlayerSettings
 from proofrig.cassettes.recorder import Recorder, RecorderSettings

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from end_to_end.suites import case, command, options, write_suite
+from end_to_end.test_replay import replay
 from proofrig.cli.conclusion import report_of
 from proofrig.evaluation import run
 from proofrig.history.canonical import canonical
@@ -154,6 +155,25 @@ async def test_so_does_an_agent_on_an_sdk_with_its_tools_behind_mcp(tmp_path: Pa
     assert first.history.splitlines() == again.history.splitlines()
     assert first.results.decode() == again.results.decode()
     assert first.history.count('"asked_by"') > 4
+
+
+async def test_so_do_replays_of_one_recording(tmp_path: Path) -> None:
+    """The same recording, however many trials run at once; and they are what was recorded."""
+    suite = write(tmp_path / "suite", repeats=2)
+    recorded = await come_to(suite, tmp_path / "recorded", record=True)
+    (run_dir,) = (tmp_path / "recorded" / "kept" / "runs").iterdir()
+    found = [
+        await come_to(
+            suite, tmp_path / name, replay=replay(run_dir, tools="all"), concurrency=concurrency
+        )
+        for name, concurrency in (("one", 8), ("two", 8), ("three", 2))
+    ]
+    histories = [one.history.splitlines() for one in found]
+    assert histories[0] == histories[1]
+    assert found[0].results.decode() == found[1].results.decode()
+    assert histories[2] == histories[0]
+    assert histories[0] == recorded.history.splitlines()
+    assert recorded.history.count('"kind":"fault"') > 5
 
 
 def test_the_command_line_shows_it(tmp_path: Path) -> None:

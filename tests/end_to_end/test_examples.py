@@ -52,8 +52,8 @@ class Ran(NamedTuple):
         ]
 
 
-def put_through(suite_dir: Path, root: Path, **options: Any) -> Ran:
-    path = suite_dir / "suite.yaml"
+def put_through(suite_dir: Path, root: Path, file: str = "suite.yaml", **options: Any) -> Ran:
+    path = suite_dir / file
     given = Options(root=root, **options)
     run_dir, conclusion = asyncio.run(run(load_suite(path), path, given))
     fold = RowsFold()
@@ -92,6 +92,24 @@ def test_support_desk(tmp_path: Path) -> None:
     ]
     assert lamps and all("desk lamp" in result for result in lamps)
     check_again(ran, tmp_path, only=("refund/two-of-three", "refund/two-orders", "status/paid"))
+
+
+def test_support_desk_when_others_fail(tmp_path: Path) -> None:
+    ran = put_through(EXAMPLES / "support_desk", tmp_path, "faults.yaml", repeats=1)
+    assert (ran.conclusion.exit_code, ran.conclusion.problems) == (0, [])
+    assert {row.case: row.passed for row in ran.of("subject")} == {
+        "model/busy": True,
+        "model/unreachable-once": True,
+        "model/down": False,
+        "model/cut-short": False,
+        "orders/down": True,
+        "orders/answer-lost": False,
+    }
+    assert all(row.passed for row in ran.of("reference"))
+    assert not any(row.passed for row in ran.of("null"))
+    assert {one.fault.title: one.trials for one in ran.conclusion.summary.faults} == dict.fromkeys(
+        ("busy", "reset-once", "down", "cut-short", "orders-down", "answer-lost"), 1
+    )
 
 
 def test_coding_fix(tmp_path: Path) -> None:

@@ -67,3 +67,18 @@ def test_packs_are_named() -> None:
     assert [one.pack for one in packs_of(PACKS)] == list(PACKS)
     with pytest.raises(ValueError, match="flaky-network"):
         packs_of(["flaky"])
+
+
+def test_a_pack_is_narrowed_and_never_widened() -> None:
+    everything = {fault.title: fault.acts_at for fault in read("auth-expiry")}
+    at_tools = {
+        fault.title: fault.acts_at for fault in read({"pack": "auth-expiry", "on": {"at": "tool"}})
+    }
+    assert at_tools == {"login_page": ("tool",)} and "tool" in everything["login_page"]
+    of_one = read({"pack": "flaky-network", "on": {"tool": "search"}})
+    assert {fault.acts_at for fault in of_one} == {("tool",)}
+
+
+def test_a_pack_that_nothing_is_left_of_is_refused() -> None:
+    with pytest.raises(ValidationError, match="no fault of provider-bad-day can strike"):
+        read({"pack": "provider-bad-day", "on": {"tool": "search"}})

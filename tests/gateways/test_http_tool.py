@@ -38,7 +38,7 @@ async def test_http_endpoints_are_tools(tmp_path: Path) -> None:
         settings = [
             shared | {"name": "get", "method": "GET"},
             shared | {"name": "post", "description": "Change it."},
-            {"type": "http", "name": "away", "url": "http://127.0.0.1:1/"},
+            {"type": "http", "name": "away", "url": "http://me:hidden@127.0.0.1:1/x?key=hidden"},
         ]
         async with tool_rig(tmp_path, settings) as rig:
             assert (await call(rig, "get", {"id": 3, "full": True}))[1] == {
@@ -51,7 +51,9 @@ async def test_http_endpoints_are_tools(tmp_path: Path) -> None:
             assert status == 400 and "'three' is not of type 'integer'" in str(answer)
             status, answer = await call(rig, "get", {"id": 9})
             assert status == 500 and "HTTP 404: no such order" in str(answer)
-            assert (await call(rig, "away"))[0] == 502
+            status, answer = await call(rig, "away")
+            assert status == 502 and "no connection to http://127.0.0.1:1/x:" in str(answer)
+            assert "hidden" not in str([entry.attrs for entry in rig.entries()])
             found = [(action.outcome, action.attr("infra")) for action in rig.actions()]
             told = ("fail", None)
             assert found == [("ok", None), ("ok", None), told, told, ("fail", True)]

@@ -12,7 +12,9 @@ import pytest
 
 from fault_rig import CALL, Bench, whole
 from llm_rig import BINDING
+from proofrig.errors import ProviderError
 from proofrig.faults.fault import Fault, Hit, Onward
+from proofrig.faults.latency import Latency
 from proofrig.faults.reset import Reset
 from proofrig.gateways.leg import Leg, Send, clear, outbound, stayed, told
 from proofrig.wire.answer import Answer, Cut, Made, read, rebodied
@@ -210,3 +212,30 @@ def test_a_call_on_its_way_out_knows_its_trial() -> None:
         faulted=False,
     )
     assert call.agent == "bot"
+
+
+def test_what_belongs_to_no_trial_meets_no_fault() -> None:
+    nobody = msgspec.structs.replace(BINDING, trial="", token="")
+    assert not outbound(nobody, "llm", "messages", "a.1", "llm.messages").faulted
+    assert outbound(BINDING, "llm", "messages", "a.1", "llm.messages").faulted
+
+
+async def test_who_gives_no_answer_is_told_from_a_fault_that_gives_none() -> None:
+    async def away() -> Answer:
+        raise ProviderError("gone")
+
+    leg, _ = leg_of([Instead(probability=0), Latency(ms=0)])
+    with pytest.raises(ProviderError):
+        await leg.send(away)
+    assert leg.unanswered
+    assert told(leg, FACTS) == FACTS | {"struck": ["latency"]}
+    broken, _ = leg_of([Reset()])
+    with pytest.raises(Cut):
+        await broken.send(away)
+    assert not broken.unanswered
+
+
+async def test_what_came_from_outside_is_blamed_though_a_fault_struck() -> None:
+    leg, _ = leg_of([Instead()])
+    await leg.send(Provider())
+    assert told(leg, FACTS, blamed=True) == FACTS | {"struck": ["instead"]}

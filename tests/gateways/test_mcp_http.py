@@ -17,6 +17,9 @@ from mcp import Client
 
 from proofrig.anomalies.settings import Settings, Steps
 from proofrig.gateways.gateway import Binding
+from proofrig.gateways.leg import Send
+from proofrig.wire.answer import Answer, Made
+from proofrig.wire.outbound import Outbound
 from proofrig.wire.turn import Request, ToolCall, Turn
 from tool_rig import TOKEN, serving, tool_rig
 
@@ -445,3 +448,59 @@ async def test_an_event_that_is_told_a_warning_keeps_all_else(tmp_path: Path) ->
             assert got[:2] == [stream] * 2
             told = b'"content":[{"type":"text","text":%b}]' % says.encode()
             assert got[2] == stream.replace(b'"content":[]', told)
+
+
+class Alone:
+    """A tape that answers every message with one result; nothing leaves."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+
+    async def carry(self, call: Outbound, send: Send) -> Answer:
+        self.asked.append(call.body)
+        body = b'{"jsonrpc":"2.0","id":0,"result":{"content":[]}}'
+        return Made(200, body, {"content-type": "application/json", "mcp-session-id": "sess-1"})
+
+    def keeps(self, call: Outbound) -> bool:
+        return call.server == "up"
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+async def test_where_a_recording_answers_nothing_reaches_the_server(tmp_path: Path) -> None:
+    async with scripted() as (server, url):
+        settings = [{"type": "mcp", "name": name, "url": url} for name in ("up", "live")]
+        async with tool_rig(tmp_path, settings) as rig, ClientSession() as client:
+            rig.context.tape = Alone()
+            body = request_of("tools/call", {"name": "b"}, id=5)
+            async with client.post(f"{rig.base}/mcp/up", data=body, headers=JSON) as answer:
+                assert (await answer.json())["id"] == 5
+            statuses = []
+            for method in ("GET", "DELETE"):
+                asked = client.request(method, f"{rig.base}/mcp/up", headers=SESSION_HEADERS)
+                async with asked as answer:
+                    statuses.append(answer.status)
+            assert statuses == [405, 200]
+            assert server.got == []
+            async with client.get(f"{rig.base}/mcp/live", headers=SESSION_HEADERS) as answer:
+                await answer.read()
+            assert [method for method, _, _ in server.got] == ["GET"]
+
+
+async def test_messages_that_are_no_single_request_are_told_apart(tmp_path: Path) -> None:
+    bodies = [
+        b'[{"id":8,"method":"tools/call","params":{"name":"b"}},{"id":9,"method":"ping"}]',
+        b'[{"id":8,"method":"tools/call","params":{"name":"c"}},{"id":9,"method":"ping"}]',
+        b'{"id":44,"result":{"action":"accept"}}',
+    ]
+    async with scripted() as (_, url):
+        async with (
+            tool_rig(tmp_path, [{"type": "mcp", "name": "up", "url": url}]) as rig,
+            ClientSession() as client,
+        ):
+            rig.context.tape = tape = Alone()
+            for body in bodies:
+                async with client.post(f"{rig.base}/mcp/up", data=body, headers=JSON) as answer:
+                    await answer.read()
+            assert tape.asked == bodies

@@ -13,6 +13,7 @@ from aiohttp import web
 from mcp import Client
 
 from fault_rig import Got, fetch
+from proofrig.anomalies.settings import Settings, Steps
 from proofrig.faults.drop_terminal import DropTerminal
 from proofrig.faults.duplicate_delivery import DuplicateDelivery
 from proofrig.faults.error_object import ErrorObject
@@ -21,6 +22,7 @@ from proofrig.faults.html_page import HtmlPage
 from proofrig.faults.http_error import HttpError
 from proofrig.faults.late_result import LateResult
 from proofrig.faults.latency import Latency
+from proofrig.faults.rate_limit import RateLimit
 from proofrig.faults.reset import Reset
 from proofrig.gateways.leg import Send
 from proofrig.gateways.tool_settings import PYTHON_SERVER
@@ -229,3 +231,13 @@ async def test_the_suites_own_tools_are_struck_over_mcp_too(tmp_path: Path, mode
             {"outcome": "ok", "struck": ["duplicate_delivery"]},
             {"outcome": "ok", "struck": ["error_object"], "undelivered": True},
         ]
+
+
+async def test_a_fault_that_only_looks_takes_nothing_from_what_the_model_is_told(
+    tmp_path: Path,
+) -> None:
+    looks = RateLimit.model_validate({"probability": 0, "limit": {"concurrency": 9}})
+    async with faulted(tmp_path, [looks]) as (rig, _):
+        rig.context.admission.watch = Settings(polling=Steps(2, 9, 9))
+        results = [said(await call(rig))["result"]["content"] for _ in range(3)]
+        assert [len(content) for content in results] == [0, 0, 1]

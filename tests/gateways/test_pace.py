@@ -104,3 +104,13 @@ def test_headers_that_say_that_nothing_remains_close_it_until_one_fits() -> None
     pace.went_well(0.0, 2.0, headers, 0.0)
     assert pace.opens() == 3.0
     assert pace.per_minute is None
+
+
+def test_headers_never_close_it_for_longer_than_vendors_count() -> None:
+    pace = Pace()
+    headers = {
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "9" * 400 + "h",
+    }
+    pace.went_well(10.0, 10.0, headers, 0.0)
+    assert pace.opens() == 70.0

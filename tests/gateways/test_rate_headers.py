@@ -30,6 +30,8 @@ NOW = 1_750_000_000.0  # 2025-06-15T15:06:40Z
         ({"retry-after": "-4"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
+        ({"retry-after": "Thu, 01 Jan 99999999999 00:00:00 GMT"}, None),
+        ({"retry-after": "1 Jan 2026 00:00:00 +99999999999999999999999"}, None),
     ],
 )
 def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:

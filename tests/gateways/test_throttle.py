@@ -147,6 +147,28 @@ async def test_what_tokens_did_not_come_to_is_given_back() -> None:
     assert lab.vendor.taken == pytest.approx([0, 1.0, 2.0], abs=0.15)
 
 
+async def test_who_leaves_the_line_gives_no_tokens_back_that_it_never_took() -> None:
+    lab = Lab(Ceilings(tokens_per_minute=60_000, max_wait_s=100))
+
+    async def given_up() -> None:
+        asking = Asking(Binding("t", "b", "acme", "acme/s/b/r"))
+        patience = Patience(lab.throttle, asking, 9800, lab.notes.append)
+        waiting = asyncio.create_task(lab.throttle.carry(patience, lambda: pytest.fail("sent")))
+        await lab.time.sleep(0.5)
+        waiting.cancel()
+        patience.settle(0)
+
+    await lab.run(lab.call(tokens=9800), *(given_up() for _ in range(20)), lab.call(tokens=9800))
+    assert lab.vendor.taken == pytest.approx([0, 10.0], abs=0.15)
+
+
+async def test_a_refused_call_takes_its_tokens_once() -> None:
+    lab = Lab(Ceilings(tokens_per_minute=60_000, max_wait_s=100), most=1, window=4.0)
+    await lab.run(lab.call("a"), lab.call("b", tokens=9800))
+    assert (len(lab.vendor.refused), len(lab.vendor.taken)) == (1, 2)
+    assert lab.vendor.taken[1] == pytest.approx(4.6)  # the wait, and a little longer by chance
+
+
 @pytest.mark.parametrize("told", [True, False])
 async def test_refused_calls_wait_and_get_through(told: bool) -> None:
     lab = Lab(Ceilings(), most=5, told=told)
@@ -310,6 +332,18 @@ async def test_the_agent_sees_no_refusal_and_its_time_is_not_counted(tmp_path: P
     assert [note["why"] for note in said] == ["status 429"]
     assert (said[0].get("rate_before"), said[0]["rate_after"]) == (None, 30.0)
     assert 100_000_000 <= said[0]["wait_ns"] <= 125_000_000
+
+
+async def test_a_refused_call_holds_no_connection_while_it_waits(tmp_path: Path) -> None:
+    async with rig(tmp_path, refuses(1), ceilings=Ceilings(), connections=1) as r:
+        url = f"{r.trial_url()}/chat/completions"
+        first = asyncio.create_task(post(url, CHAT | {"user": "a"}))
+        await until(lambda: notes(r))
+        second = asyncio.create_task(post(url, CHAT | {"user": "b"}))
+        got = [(await first)[0], (await second)[0]]
+        await until(lambda: r.gateway._desk.upstreams["chat_completions"]._free == 1)
+    assert got == [200, 200]
+    assert [b'"user":"b"' in body.replace(b" ", b"") for body in r.bodies] == [False, True, False]
 
 
 async def test_a_refusal_that_is_handed_on_was_not_measured(tmp_path: Path) -> None:

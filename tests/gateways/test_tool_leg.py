@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from fault_rig import Around, Got, fetch
 from proofrig.anomalies.effects import carried_out
+from proofrig.anomalies.settings import Settings, Steps
 from proofrig.faults.duplicate_delivery import DuplicateDelivery
 from proofrig.faults.error_object import ErrorObject
 from proofrig.faults.fault import Fault
@@ -21,6 +23,7 @@ from proofrig.faults.http_error import HttpError
 from proofrig.faults.kill import Kill
 from proofrig.faults.late_result import LateResult
 from proofrig.faults.latency import Latency
+from proofrig.faults.rate_limit import RateLimit
 from proofrig.faults.reset import Reset
 from proofrig.faults.stall import Stall
 from proofrig.faults.token_expiry import TokenExpiry
@@ -294,3 +297,13 @@ async def test_many_answers_that_stand_still_end_with_their_trial(tmp_path: Path
         assert {got.ended for got in await asyncio.gather(*calls)} == {"reset"}
         said = [entry.attrs for entry in rig.entries("commit")]
         assert {one["undelivered"] for one in said} == {True} and len(said) == 100
+
+
+async def test_a_fault_that_only_looks_takes_nothing_from_what_the_model_is_told(
+    tmp_path: Path,
+) -> None:
+    looks = RateLimit.model_validate({"probability": 0, "limit": {"concurrency": 9}})
+    async with faulted(tmp_path, looks) as (rig, _):
+        rig.context.admission.watch = Settings(repeat=Steps(2, 3, 4), idle_ms=60_000)
+        bodies = [msgspec.json.decode((await call(rig, "fails")).body) for _ in range(3)]
+        assert ["warning" in body for body in bodies] == [False, False, True]

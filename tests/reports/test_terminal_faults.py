@@ -53,7 +53,7 @@ def test_a_trace_shows_the_fault_on_the_action_that_it_struck(tmp_path: Path) ->
 def test_where_a_replay_left_its_recording_both_sides_are_shown(tmp_path: Path) -> None:
     run = Recorder(tmp_path)
     with run.trial("a", 1, "diverged") as trial:
-        told = {"turn": 2, "path": "messages[1].content", "expected": "order 7", "got": "order 8"}
+        told = {"turn": 2, "path": "messages[1].content", "recorded": "order 7", "asked": "order 8"}
         trial.write("note", "miss", says="turn 2 asks something else", **told)
     said = printed(run.report(), "a:1")
     assert any(line.split() == ["recorded", "asked", "now"] for line in said)

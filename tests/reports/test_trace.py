@@ -123,3 +123,15 @@ def test_bodies_of_other_hosts_are_shown_by_their_beginning(tmp_path: Path) -> N
     run.report()
     (step,) = read_trace(tmp_path, "a:1", Limits(text=100_000)).steps
     assert step.text == "" and 1_000 <= len(step.result) < 1_100
+
+
+def test_a_miss_of_a_replay_shows_both_sides_once(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    sides = {"turn": 2, "path": "$.model", "recorded": '"a"', "asked": '"b"'}
+    with run.trial("a", 1, "diverged") as trial:
+        trial.write("note", "miss", says="replay miss: $.model differs", **sides)
+        trial.write("note", "miss", says="replay miss: asked again", turn=3)
+    run.report()
+    differs, again = read_trace(tmp_path, "a:1", Limits()).steps
+    assert (differs.about, differs.expected, differs.got) == ("turn 2, at $.model", '"a"', '"b"')
+    assert (differs.other, again.other) == ("", "replay miss: asked again")

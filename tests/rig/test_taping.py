@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from cassette_tapes import call, carried, chat, drained, never, says
 from llm_rig import BINDING, Rig, answer, rig, turn
 from proofrig.cassettes.cassette import load
-from proofrig.cassettes.exchange import Failure
 from proofrig.errors import SuiteError, UsageError
 from proofrig.gateways.leg import Tape
 from proofrig.gateways.tool_settings import tool_settings
@@ -76,7 +75,7 @@ async def taped(folder: Path, **taping: Any) -> AsyncIterator[tuple[Rig, Tape]]:
 
 
 def noted(one: Rig, name: str) -> list[dict[str, Any]]:
-    return [entry.attrs for entry in one.entries("note") if entry.name == name]
+    return [entry.attrs for entry in one.entries() if entry.name == name]
 
 
 async def test_a_plan_without_taping_has_no_tape(tmp_path: Path) -> None:
@@ -167,11 +166,3 @@ async def test_a_cassette_that_is_none_or_was_changed_is_refused(tmp_path: Path)
     with pytest.raises(SuiteError, match=r"request\.messages\[0\]\.content"):
         async with taped(tmp_path / "three", replay=str(tape_dir)):
             pass
-
-
-def test_a_failure_without_a_status_is_a_bad_gateway() -> None:
-    from proofrig.rig.taping import _failure
-
-    failure = _failure(Failure("broke off"))
-    assert isinstance(failure, UpstreamError)
-    assert failure.status == 502

@@ -39,7 +39,7 @@ def load(path: Path, faults: str = "", own: str = "") -> list[str]:
     "on",
     [
         *("{}", "{case: ref*}", "{tenant: [acme, glob*]}", "{service: ledger, at: service}"),
-        *("{tool: refund}", "{nth: {from: 2}}", "{model: anything}"),
+        *("{tool: refund}", "{nth: {from: 2}}", "{model: anything}", "{server: tools}"),
     ],
 )
 def test_what_is_meant_by_something_is_right(tmp_path: Path, on: str) -> None:
@@ -53,6 +53,8 @@ def test_what_is_meant_by_something_is_right(tmp_path: Path, on: str) -> None:
         ("{tenant: [acme, glbex]}", "faults[0].on.tenant: nothing"),
         ("{service: ledgr}", "faults[0].on.service: nothing"),
         ("{tool: refnd}", "faults[0].on.tool: nothing"),
+        ("{scenario: burts}", "faults[0].on.scenario: nothing"),
+        ("{server: tolls}", "faults[0].on.server: nothing"),
     ],
 )
 def test_what_means_nothing_is_a_slip(tmp_path: Path, on: str, said: str) -> None:
@@ -71,3 +73,15 @@ def test_a_case_may_not_aim_at_cases(tmp_path: Path) -> None:
 def test_a_case_is_checked_as_the_suite_is(tmp_path: Path) -> None:
     (problem,) = load(tmp_path, own="flaky-network, {kind: latency, on: {tenant: x}}")
     assert "case refund: faults[1].on.tenant" in problem
+
+
+@pytest.mark.parametrize("kind", ["cache_flush", "lock_expiry"])
+def test_a_fault_of_a_service_that_is_not_there_is_a_slip(tmp_path: Path, kind: str) -> None:
+    (problem,) = load(tmp_path, f"{{kind: {kind}, service: ledgr}}")
+    assert "faults[0].service: the suite has no service 'ledgr'" in problem
+    assert "did you mean 'ledger'" in problem
+
+
+def test_a_packs_aim_is_looked_at_too(tmp_path: Path) -> None:
+    (problem,) = load(tmp_path, "{pack: flaky-network, on: {tool: refnd}}")
+    assert "faults[0].on.tool: nothing" in problem

@@ -8,7 +8,8 @@ Rules:
    hard-coded base URL would send them to a stranger.
 3. ANTHROPIC_AUTH_TOKEN is not set: next to ANTHROPIC_API_KEY the SDK only warns about it.
 4. In the shared form nothing names a trial: identity travels with each request (`baggage`).
-5. What the user wrote under `env:` comes last and wins.
+5. What the user wrote under `env:` comes last and wins; a proxy variable in both its cases, for
+   clients read one or the other.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ PASSED_ON = frozenset(
         *("http_proxy", "https_proxy", "all_proxy"),
     )
 )
+_CASED = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 PASSED_ON_PREFIXES = ("LC_", "XDG_")
 
 TELEMETRY_OPT_OUTS = {
@@ -52,15 +54,17 @@ TELEMETRY_OPT_OUTS = {
 class EnvironmentSettings:
     """What a trial's environment is made from.
 
-    run: the run's id, by which `sweep` finds what an earlier runner left (PROOFRIG_RUN).
-    port: of the rig's gateways on 127.0.0.1. token: the trial's secret (in the shared form, the
-    host's, by which its processes are found). trial: whose process it is, "" when it is of many.
-    history: the folder that observers in the agent write to, "" where nothing is observed;
-    origin_ns: the run's beginning (`time.monotonic_ns`). files: absolute globs of files that agents
-    share, by service. redis: the ports of Redis proxies. proxy: variables by which clients find
-    the egress gateway, None takes one out. default_urls: vendors whose clients are to keep their
-    own URLs. mcp: server name -> argv of a stdio server, or None for one that is reached by URL.
-    user: the suite's `env:`. parent: what to pass on from; the runner's own environment when None.
+    run: the run's id, by which `sweep` finds what an earlier runner left (PROOFRIG_RUN). port:
+    of the rig's gateways on 127.0.0.1. token: the trial's secret (in the shared form, the
+    host's, by which its processes are found). trial: whose process it is, "" when it is of
+    many. history: the folder that observers in the agent write to, "" where nothing is
+    observed; origin_ns: the run's beginning (`time.monotonic_ns`). files: absolute globs of
+    files that agents share, by service. redis: the ports of Redis proxies. proxy: variables by
+    which clients find the egress gateway, None takes one out. default_urls: vendors whose
+    clients are to keep their own URLs. intercepted: patterns of the hosts whose TLS ends at the
+    rig. mcp: server name -> argv of a stdio server, or None for one that is reached by URL.
+    user: the suite's `env:`. parent: what to pass on from; the runner's own environment when
+    None.
     """
 
     port: int
@@ -73,6 +77,7 @@ class EnvironmentSettings:
     redis: Mapping[str, int] = field(default_factory=dict)
     proxy: Mapping[str, str | None] = field(default_factory=dict)
     default_urls: frozenset[str] = frozenset()
+    intercepted: Sequence[str] = ()
     seed: int = 0
     shared: bool = False
     mcp: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
@@ -122,6 +127,8 @@ def trial_environment(settings: EnvironmentSettings) -> dict[str, str]:
             env[mcp_variable(name, "URL")] = f"{root}/mcp/{name}"
         else:
             env[mcp_variable(name, "COMMAND")] = json.dumps(list(argv))
+    if settings.shared and settings.intercepted:
+        env["PROOFRIG_INTERCEPTED"] = " ".join(settings.intercepted)
     for name, value in settings.proxy.items():
         if value is None:
             env.pop(name, None)
@@ -129,6 +136,10 @@ def trial_environment(settings: EnvironmentSettings) -> dict[str, str]:
             env[name] = value
     direct = _no_proxy({} if settings.proxy else parent)
     env.update(NO_PROXY=direct, no_proxy=direct)
+    for name in _CASED:
+        for one, other in ((name, name.lower()), (name.lower(), name)):
+            if one in settings.user:
+                env[other] = settings.user[one]
     env.update(settings.user)
     return env
 

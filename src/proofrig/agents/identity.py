@@ -4,8 +4,9 @@ Loaded by `host.py` in the agent's own interpreter: standard library only, Pytho
 httpx, httpx2, aiohttp and requests, also when they are imported later.
 
 Rules:
-1. Only requests to this machine are marked; on any other host our mark is taken off again (a
-   redirect copies headers).
+1. Only requests to this machine are marked, and to hosts whose TLS ends at the rig
+   (PROOFRIG_INTERCEPTED); on any other host our mark is taken off again (a redirect copies
+   headers).
 2. A baggage header that is there keeps its other members; a traceparent that is there stays.
 3. Identity is the context variable, nothing else: it follows tasks by itself, and is carried into
    threads and thread pools. Work that has no identity gets no mark; nothing is guessed.
@@ -37,6 +38,7 @@ ROOT: contextvars.ContextVar[Any] = contextvars.ContextVar(
     "proofrig_root", default=None
 )  # the task or thread in which the trial began
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1", "[::1]"))
+INTERCEPTED = tuple(os.environ.get("PROOFRIG_INTERCEPTED", "").split())  # `host`, `*.host`, `*`
 MEMBER = "proofrig.trial="
 MANY = ("", "")  # several trials put an equal item: nobody's identity
 
@@ -52,7 +54,7 @@ def mark(headers: Any, host: str | None) -> None:
     identity = IDENTITY.get()
     baggage = headers.get("baggage") or ""
     others = [part for part in baggage.split(",") if part.strip()[: len(MEMBER)] != MEMBER]
-    if host in LOOPBACK:
+    if host in LOOPBACK or _intercepted(host or ""):
         if identity is None:
             return
         members = [part for part in others if part.strip()]
@@ -66,6 +68,10 @@ def mark(headers: Any, host: str | None) -> None:
             del headers["baggage"]
         if identity is not None and headers.get("traceparent") == traceparent(*identity):
             del headers["traceparent"]
+
+
+def _intercepted(host: str) -> bool:
+    return any(host == one or (one[:1] == "*" and host.endswith(one[1:])) for one in INTERCEPTED)
 
 
 def _patch_httpx(module: Any) -> None:

@@ -40,9 +40,8 @@ class Asked(msgspec.Struct, frozen=True):
 
     def raw(self) -> str:
         """The digest of the very bytes: BLAKE2b-128 in hex."""
-        told = "\0".join(
-            (self.channel, self.form, self.tool, self.server, self.method, self.host, self.path)
-        )
+        who = (self.channel, self.form, self.name, self.tool, self.server)
+        told = "\0".join((*who, self.method, self.host, self.path))
         digest = hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=16)
         digest.update(b"\0")
         digest.update(self.body)

@@ -27,7 +27,7 @@ from proofrig.cassettes.scrub import rules_of
 
 ID = "proofrig-1"
 VOLATILE = ("$.prompt_cache_key", "$.safety_identifier", "$.metadata.user_id")
-_MCP = ("$.id", "$.params._meta")
+_MCP = ("$.id", "$.params._meta", "$._meta", "$.clientInfo.version")
 _TURNS = {"chat_completions": "messages", "messages": "messages", "responses": "input"}
 _OPENING = ("system", "instructions")
 _CONTINUES = ("previous_response_id", "thread", "conversation")
@@ -144,7 +144,8 @@ class Canonicaliser:
 
     def form(self, asked: Asked) -> Canonical:
         """The canonical form of a request."""
-        told = (asked.channel, asked.form, asked.tool, asked.server, asked.method, asked.child)
+        who = (asked.channel, asked.form, asked.name, asked.tool, asked.server)
+        told = (*who, asked.method, asked.child)
         head = _digest("\0".join(told).encode("utf-8", "replace"))
         where = self._pieces.address(asked.host, self._redactor.path(asked.path))
         try:
@@ -157,7 +158,8 @@ class Canonicaliser:
         key = _TURNS.get(asked.form, "") if asked.channel == "llm" else ""
         fields = _FIELDS.decode(asked.body)
         if not key:
-            paths = self._mcp if b'"jsonrpc"' in asked.body else self._other
+            message = asked.channel == "mcp" and (not asked.tool or b'"jsonrpc"' in asked.body)
+            paths = self._mcp if message else self._other
             return Canonical(head, where, ("", []), self._fields(fields, paths, plain=True))
         turns = fields.pop(key, None)
         said = [] if turns is None else self._said(bytes(turns), self._llm.get(key, ()))

@@ -124,13 +124,13 @@ def examine(directory: Path) -> tuple[Cassette, list[Problem]]:
 
 
 def lines_of(path: Path) -> tuple[list[bytes], bool]:
-    """The whole lines of a file, and whether a torn one follows."""
+    """The whole lines of a file, however they end, and whether a torn one follows."""
     try:
         body = path.read_bytes()
     except FileNotFoundError:
         return [], False
     *lines, rest = body.split(b"\n")
-    return lines, bool(rest)
+    return [line.removesuffix(b"\r") for line in lines], bool(rest)
 
 
 class _Reading:

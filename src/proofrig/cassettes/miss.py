@@ -68,7 +68,7 @@ class Miss(msgspec.Struct, frozen=True):
     @property
     def message(self) -> str:
         """One line."""
-        where = f"trial {self.trial}, {self.name}"
+        where = f"trial {self.trial}, {self.name}" if self.trial else self.name
         if self.kind == "unknown_trial":
             shown = ", ".join(self.known[:5]) + (", ..." if len(self.known) > 5 else "")
             return f"replay miss: {where}: the cassette has no such trial; it has {shown or 'none'}"

@@ -37,7 +37,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-Globs = str | tuple[str, ...]
+Globs = str | Annotated[tuple[str, ...], Field(min_length=1)]
 Test = Callable[[str], object]
 _GLOB = re.compile(r"[*?[]")
 
@@ -57,6 +57,12 @@ class Calls(Settings):
     to: Count | None = None
     every: Count = 1
 
+    @model_validator(mode="after")
+    def _has_some(self) -> Self:
+        if self.to is not None and self.to < self.first:
+            raise ValueError(f"expected `to` not before `from`, which is {self.first}")
+        return self
+
     def has(self, nth: int) -> bool:
         """True when the `nth` is one of them."""
         inside = nth >= self.first and (self.to is None or nth <= self.to)
@@ -66,7 +72,7 @@ class Calls(Settings):
 class Target(Settings):
     """What a fault strikes; what is left out is not looked at. Globs, or lists of them."""
 
-    at: Surface | tuple[Surface, ...] | None = Field(
+    at: Surface | Annotated[tuple[Surface, ...], Field(min_length=1)] | None = Field(
         default=None, description="The gateway, or `service`; or a list."
     )
     tenant: Globs | None = Field(default=None, description="Of the trial.")
@@ -80,7 +86,7 @@ class Target(Settings):
     host: Globs | None = Field(default=None, description="At the egress gateway.")
     service: Globs | None = Field(default=None, description="A shared service, by its name.")
     name: Globs | None = Field(default=None, description="Of the action: `llm.*`, `tool.refund`.")
-    nth: Count | tuple[Count, ...] | Calls | None = Field(
+    nth: Count | Annotated[tuple[Count, ...], Field(min_length=1)] | Calls | None = Field(
         default=None,
         description="Which of the calls that fit, counted from 1 in each trial: a number, a list, "
         "or `{from: 2, to: 9, every: 3}`.",
@@ -97,6 +103,11 @@ class Target(Settings):
         """The surfaces that it names."""
         return () if self.at is None else (self.at,) if isinstance(self.at, str) else self.at
 
+    @property
+    def named(self) -> dict[str, Surface]:
+        """The parts that it names and that only calls at one surface have."""
+        return {part: at for part, at in ONLY_AT.items() if getattr(self, part) is not None}
+
     def tests(self) -> list[tuple[str, Test]]:
         """What a call's parts must hold, besides its surface."""
         given = ((part, getattr(self, part)) for part in PARTS)
@@ -112,6 +123,14 @@ class Target(Settings):
         return nth == wanted if isinstance(wanted, int) else nth in wanted
 
 
+# What only calls at one surface have.
+ONLY_AT: dict[str, Surface] = {
+    "tool": "tool",
+    "server": "tool",
+    "model": "llm",
+    "host": "egress",
+    "service": "service",
+}
 PARTS = (
     *("tenant", "agent", "case", "scenario", "tool", "server"),
     *("model", "path", "host", "service", "name"),
@@ -131,7 +150,9 @@ class When(Settings):
     trial, or of the run."""
 
     after_s: Seconds = Field(default=0.0, description="Seconds until it begins.")
-    for_s: Seconds | None = Field(default=None, description="How long; default: for good.")
+    for_s: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
+        default=None, description="How long; default: for good."
+    )
     every_s: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
         default=None, description="Again after so many seconds."
     )
@@ -247,15 +268,29 @@ class Fault(Settings):
 
     @model_validator(mode="after")
     def _can_act(self) -> Self:
-        wanted: tuple[str, ...] = self.on.surfaces
-        wanted += ("tool",) * (self.on.tool is not None) + ("llm",) * (self.on.model is not None)
-        wanted += ("egress",) * (self.on.host is not None)
-        wanted += ("service",) * (self.on.service is not None)
+        named = self.on.named
+        wanted = (*self.on.surfaces, *named.values())
         if strange := [one for one in wanted if one not in self.surfaces]:
             raise ValueError(
                 f"{self.kind} acts at {', '.join(self.surfaces)}; `on` names {strange[0]}"
             )
+        if not self.acts_at:
+            parts = " and ".join(f"`{part}` (only at {at})" for part, at in named.items())
+            at = f", `at` names {', '.join(self.on.surfaces)}" if self.on.surfaces else ""
+            raise ValueError(
+                f"no call has all that `on` names: {parts}{at}; write a fault for each"
+            )
         return self
+
+    @property
+    def acts_at(self) -> tuple[Surface, ...]:
+        """The surfaces at which it can strike."""
+        named = set(self.on.named.values())
+        return tuple(
+            one
+            for one in self.surfaces
+            if one in (self.on.surfaces or self.surfaces) and named <= {one}
+        )
 
     async def strike(self, hit: Hit, onward: Onward) -> Answer:
         """Carry the call out with the fault in it. `onward` carries out what lies behind, and may

@@ -97,7 +97,7 @@ class Injector:
             surface: [
                 (number, fault, fault.on.tests())
                 for number, fault in enumerate(self.faults)
-                if surface in fault.surfaces and surface in (fault.on.surfaces or fault.surfaces)
+                if surface in fault.acts_at
             ]
             for surface in SURFACES
         }

@@ -2,7 +2,7 @@
 
 Rules:
 1. A pack stands for the faults in it; `on`, `when` and `times` beside it hold for all of them, and
-   `probability` multiplies theirs.
+   `probability` multiplies theirs. Those that `on` leaves no call to strike fall away.
 2. Every fault has its number in the whole list: the suite's, then those of its cases in order, then
    the scenario's.
 """
@@ -10,9 +10,9 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from proofrig.faults import FAULTS, AnyFault, Fault
 from proofrig.faults.fault import Count, Settings, Share, Target, When
@@ -35,19 +35,31 @@ class Pack(Settings):
         """The faults it stands for."""
         for written in pack(self.pack):
             fault = _one.validate_python(written)
-            on = self.on.model_dump(exclude_none=True, by_alias=True)
+            on = fault.on.model_dump(exclude_none=True, by_alias=True)
+            on |= self.on.model_dump(exclude_none=True, by_alias=True)
+            at = [one for one in fault.acts_at if one in (self.on.surfaces or fault.acts_at)]
+            if not at:
+                continue
+            if fault.on.at is not None or self.on.at is not None:
+                on["at"] = at
             update: dict[str, Any] = {
                 "pack": self.pack,
                 "probability": fault.probability * self.probability,
-                "on": Target.model_validate(
-                    fault.on.model_dump(exclude_none=True, by_alias=True) | on
-                ),
+                "on": Target.model_validate(on),
             }
             if self.when is not None:
                 update["when"] = self.when
             if self.times is not None:
                 update["times"] = self.times
-            yield fault.model_copy(update=update)
+            fault = fault.model_copy(update=update)
+            if fault.acts_at:
+                yield fault
+
+    @model_validator(mode="after")
+    def _strikes(self) -> Self:
+        if not any(self.faults()):
+            raise ValueError(f"no fault of {self.pack} can strike what `on` names")
+        return self
 
 
 _one: TypeAdapter[Fault] = TypeAdapter(AnyFault)

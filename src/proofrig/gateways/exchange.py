@@ -30,7 +30,7 @@ from proofrig.gateways.identity import key_of
 from proofrig.gateways.leg import Leg, clear, outbound
 from proofrig.gateways.llm_leg import LlmLeg, turn_of
 from proofrig.gateways.throttle import Patience
-from proofrig.gateways.upstream import LiveAnswer, Upstream, UpstreamError, path_of
+from proofrig.gateways.upstream import LiveAnswer, Place, UpstreamError, path_of
 from proofrig.providers.provider import MODEL_FAILED
 from proofrig.wire.answer import Answer, Cut, length_of, streams
 from proofrig.wire.codec import WireError
@@ -82,13 +82,12 @@ async def exchange(desk: Desk, request: web.Request, call: Call) -> web.StreamRe
 
 
 async def _forward(desk: Desk, request: web.Request, call: Call) -> web.StreamResponse:
-    upstream = desk.upstreams[call.codec.api]
-    if not upstream.acquire():
-        asked = call.clock()
-        await upstream.wait()
+    place = Place(desk.upstreams[call.codec.api])
+    asked = call.clock()
+    if await place.take():
         call.queue_ns = call.clock() - asked
     try:
-        answer = await _send(desk, request, call, upstream)
+        answer = await _send(desk, request, call, place)
         try:
             if streams(answer):
                 return await _relay_stream(request, call, answer)
@@ -98,11 +97,12 @@ async def _forward(desk: Desk, request: web.Request, call: Call) -> web.StreamRe
         finally:
             answer.close()  # a whole answer has given its connection back already
     finally:
-        upstream.release()
+        place.give_back()
 
 
-async def _send(desk: Desk, request: web.Request, call: Call, upstream: Upstream) -> Answer:
+async def _send(desk: Desk, request: web.Request, call: Call, place: Place) -> Answer:
     """Send the request; again when the settings allow the gateway retries of its own."""
+    upstream = desk.upstreams[call.codec.api]
     headers = upstream_headers(
         request.headers,
         desk.fixed[call.codec.api],
@@ -114,7 +114,7 @@ async def _send(desk: Desk, request: web.Request, call: Call, upstream: Upstream
     once = partial(upstream.send, "POST", path, headers, call.upstream_body)
     if (throttle := desk.throttles.get(call.codec.api)) is not None:
         note = partial(desk.context.admission.write, "note", "throttle", call.binding, call.id)
-        call.patience = Patience(throttle, call, call.held.get("tokens", 0), note)
+        call.patience = Patience(throttle, call, call.held.get("tokens", 0), note, place)
         once = partial(throttle.carry, call.patience, once)
     leg = None if clear(desk.context) else _leg(desk, request, call)
     left = desk.settings.retries

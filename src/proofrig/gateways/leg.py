@@ -79,6 +79,11 @@ class Leg:
         return not self.hits and self._context.tape is None
 
     @property
+    def spared(self) -> bool:
+        """True of a call that no fault can strike any more, though some may look at it."""
+        return all(hit.idle for hit in self.hits)
+
+    @property
     def struck(self) -> list[str]:
         """The faults that took effect so far, by what they are called."""
         return [hit.title for hit in self.hits if hit.fired]
@@ -122,6 +127,6 @@ def outbound(
         case=binding.case,
         scenario=binding.scenario,
         began_ns=binding.began_ns,
-        faulted=binding.faulted,
+        faulted=binding.faulted and bool(binding.trial),  # what belongs to no trial is spared
         **more,
     )

@@ -163,6 +163,7 @@ class McpHttpGateway:
             message,
             call,
             headers=request.headers,
+            whole=body,
             method="POST",
             path=f"/mcp/{exchange.server}",
             key=key_of(request.headers),
@@ -261,7 +262,7 @@ async def _relay(
 ) -> web.StreamResponse:
     if streams(answer):
         return await _relay_stream(request, exchange, answer, leg)
-    if leg is not None and leg.hits:
+    if leg is not None and not leg.spared:
         return await _relay_pieces(request, exchange, await leg.readdressed(answer))
     try:
         body = await (answer.read() if isinstance(answer, LiveAnswer) else read(answer))

@@ -33,7 +33,8 @@ from proofrig.wire.sse import EventSplitter
 
 
 class McpLeg(ToolLeg):
-    """The leg of one message. `request` is the message, or None of what is no single request."""
+    """The leg of one message. request: the message, or None of what is no single request. whole:
+    its bytes, which tell what is none apart."""
 
     __slots__ = ("id",)
 
@@ -46,6 +47,7 @@ class McpLeg(ToolLeg):
         call: OpenCall | None,
         *,
         headers: Mapping[str, str] = {},
+        whole: bytes = b"",
         **more: Any,
     ) -> None:
         method = request.method if request is not None else "batch"
@@ -59,7 +61,9 @@ class McpLeg(ToolLeg):
             tool="" if call is None else call.tool,
             server=server,
             headers=headers,
-            body=arguments_of(params if call is None else member(params, "arguments") or {}),
+            body=whole
+            if request is None or request.method is None
+            else arguments_of(params if call is None else member(params, "arguments") or {}),
             **more,
         )
         if call is None:

@@ -7,7 +7,8 @@ Rules:
 2. A refusal by the vendor's limits (429, 529, or 503 that says when to come back) halves the pace
    of all calls, once for all that had left before; what goes well then raises it step by step.
 3. A refused call waits as it was told, and a little longer by chance, and goes before the other
-   calls of its trial. What it waited is no part of its service time.
+   calls of its trial. It holds no connection of the cap meanwhile. What it waited is no part of
+   its service time.
 4. A call waits at most `max_wait_s` in all. Then the vendor's refusal is handed on; one that never
    left fails as throttled. Neither is the agent's doing.
 5. This stands right before the socket: a fault's refusal never comes here.
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proofrig.gateways.pace import Pace
 from proofrig.gateways.rate_headers import told_wait
-from proofrig.gateways.upstream import OVER_LIMIT, LiveAnswer, Upstream, UpstreamError
+from proofrig.gateways.upstream import OVER_LIMIT, LiveAnswer, Place, Upstream, UpstreamError
 from proofrig.providers.provider import Ceilings
 from proofrig.wire.turn import Api
 
@@ -56,14 +57,15 @@ class Paced(Protocol):
 @dataclass(slots=True, eq=False)
 class Patience:
     """One call in its wait for the vendor. tokens: what it may come to, at most. note: writes the
-    note `throttle` on the history. held: it waits now, and nothing of it is under way. taken: its
-    tokens were taken from the pace. handed_on: the vendor refused it for good. waited_ns: what it
-    has waited in all."""
+    note `throttle` on the history. place: its connection. held: it waits now, and nothing of it is
+    under way. taken: its tokens were taken from the pace. handed_on: the vendor refused it for
+    good. waited_ns: what it has waited in all."""
 
     throttle: Throttle
     call: Paced
     tokens: int
     note: Callable[[dict[str, Any]], object]
+    place: Place | None = None
     held: bool = False
     taken: bool = False
     handed_on: bool = False
@@ -162,6 +164,8 @@ class Throttle:
                 return answer
             patience.handed_on = False
             patience.give_back()
+            if patience.place is not None:
+                patience.place.give_back()
             refusal = answer  # read to its end: it holds no connection
             since, not_before = now, self._clock() + pause
 
@@ -196,6 +200,8 @@ class Throttle:
         again = patience.refused > 0
         if (pause := not_before - self._clock()) > 0:
             await self._sleep(pause)
+        if patience.place is not None:
+            await patience.place.take()
         if not self._lines and self.pace.opens() <= self._clock():
             patience.take(self._clock())
             return again

@@ -139,7 +139,7 @@ class ToolsGateway:
             self._calls.end(call, Ending("fail", error=str(error)))
             return _error(503, "not_done", f"proofrig: {error}")
         try:
-            if not leg.hits and call.warning:
+            if leg.spared and call.warning:
                 body = await read(answer)
                 self._calls.end(call, told(answer.status, body))
                 return _whole(answer.status, _warned(body, call))

@@ -261,6 +261,33 @@ class Upstream:
             self._waiting.remove(turn)
 
 
+class Place:
+    """One call's connection of the cap: given back while the call waits for the vendor."""
+
+    __slots__ = ("_taken", "_upstream")
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._taken = False
+
+    async def take(self) -> bool:
+        """Take one, unless it is held; True when it was waited for. Raises UpstreamError
+        (definite)."""
+        if self._taken:
+            return False
+        waits = not self._upstream.acquire()
+        if waits:
+            await self._upstream.wait()
+        self._taken = True
+        return waits
+
+    def give_back(self) -> None:
+        """Give it back, where it is held."""
+        if self._taken:
+            self._taken = False
+            self._upstream.release()
+
+
 def open_upstreams(
     endpoints: Mapping[Api, Endpoint], client: aiohttp.ClientSession, limits: UpstreamLimits
 ) -> dict[Api, Upstream]:

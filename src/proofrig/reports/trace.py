@@ -167,15 +167,16 @@ def trace_of(
 def _missed(entry: Entry, began: int, limits: Limits) -> Step:
     """Where a replay had no answer: what the recording holds, and what the agent asked."""
     attrs = entry.attrs
-    about = f"turn {attrs['turn']}, at {attrs.get('path', '')}" if "turn" in attrs else ""
+    recorded, asked = attrs.get("recorded"), attrs.get("asked")
+    about = f"turn {attrs['turn']}, at {attrs['path']}" if attrs.get("path") else ""
     return Step(
         "note.miss",
         at_ns=entry.t - began,
         outcome="fail",
-        about=about,
-        other=cut(str(attrs.get("says", "")), limits.text),
-        expected=_text(attrs.get("expected", attrs.get("recorded")), limits),
-        got=_text(attrs.get("got", attrs.get("asked")), limits),
+        about=about,  # with the pair it is all that `says` tells
+        other="" if about and recorded and asked else cut(str(attrs.get("says", "")), limits.text),
+        expected=_text(recorded, limits),
+        got=_text(asked, limits),
     )
 
 

@@ -155,7 +155,7 @@ def _missed(context: Context, taping: Taping, call: Outbound, miss: Miss) -> Non
 
 
 def _no_tunnel(context: Context, taping: Taping, call: Outbound) -> Answer:
-    """The miss of a tunnel, said in its reason too: of a CONNECT, most clients show nothing else."""
+    """The miss of a tunnel, said in its reason too: of a CONNECT most clients show no more."""
     where = f"{call.host}:{call.port}"
     miss = Miss("tunnel", call.trial, "", 0, "egress", call.name, asked=where)
     _missed(context, taping, call, miss)

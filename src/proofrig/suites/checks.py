@@ -80,8 +80,7 @@ def _recording(model: RecordedSettings, origin: Origin, directory: Path) -> Iter
             f"model: expected mode strict, got {model.mode}: calls would go out, and this suite "
             "names no model that answers them",
             ("model", "mode"),
-            hint="name that model here, and run with "
-            f"`--replay {model.cassette} --mode {written}`",
+            hint=f"name that model here, and run with `--replay {model.cassette} --mode {written}`",
         )
 
 

@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from proofrig.errors import Problem
-from proofrig.faults.written import Pack
-from proofrig.gateways.tool_settings import McpServerSettings
+from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings
 from proofrig.problems import Origin
+from proofrig.scenarios import NAMES
 from proofrig.suites.case import Case
 from proofrig.suites.suite import Suite, near
 
@@ -40,6 +40,11 @@ def _known(suite: Suite) -> dict[str, Collection[str]]:
         "tenant": list(suite.tenants),
         "case": [case.id for case in suite.cases],
         "service": [service.name for service in suite.services],
+        "scenario": NAMES,
+        "server": [
+            PYTHON_SERVER,
+            *(t.name for t in suite.tools if isinstance(t, McpServerSettings)),
+        ],
     }
     tools = [_name_of(tool) for tool in suite.tools]
     if all(tools):
@@ -62,8 +67,6 @@ def _aimed(
     at: tuple[str | int, ...],
     said: str,
 ) -> Iterator[Problem]:
-    if isinstance(written, Pack) and written.on.tool is not None:
-        known = {part: names for part, names in known.items() if part != "tool"}
     for part, names in known.items():
         wanted = getattr(written.on, part)
         for one in (wanted,) if isinstance(wanted, str) else wanted or ():
@@ -73,3 +76,10 @@ def _aimed(
                     (*at, "on", part),
                     hint=near(one, names),
                 )
+    service = getattr(written, "service", "")  # of a fault that is about one
+    if service and service not in known["service"]:
+        yield origin.problem(
+            f"{said}.service: the suite has no service {service!r}",
+            (*at, "service"),
+            hint=near(service, known["service"]),
+        )

@@ -255,7 +255,11 @@ def _proxied(suite: Suite, rig: Rig, token: str) -> dict[str, Any]:
     if not rig.egress:
         return {}
     own = frozenset(vendor for vendor in VENDORS if redirected(suite, vendor))
-    return {"proxy": proxy_environment(rig.egress, token, rig.bundle), "default_urls": own}
+    return {
+        "proxy": proxy_environment(rig.egress, token, rig.bundle),
+        "default_urls": own,
+        "intercepted": [one.host for one in suite.egress.intercepted],
+    }
 
 
 def redirected(suite: Suite, vendor: str) -> bool:

@@ -19,9 +19,10 @@ class Outbound(msgspec.Struct, frozen=True, kw_only=True):
 
     action: its id on the history; name: the action's (`llm.messages`, `tool.refund`, `egress.get`,
     `lock.acquire`). token, trial, tenant, scope, case, scenario, began_ns: of its trial. tool,
-    server: a tool's name and its MCP server. host, port: at the egress gateway. path: of the request,
-    without the trial's token and its query; query: as it was written. key: the API key that the agent's request carries. body: as the
-    agent sent it; of a tool, its arguments as JSON. faulted: False where no fault may strike.
+    server: a tool's name and its MCP server. host, port: at the egress gateway. path: of the
+    request, without the trial's token; query: as it was written. key: the API key that the agent's
+    request carries. body: as the agent sent it; of a tool, its arguments as JSON. faulted: False
+    where no fault may strike.
     """
 
     surface: Surface

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from aiohttp import web
 
-from egress_rig import TestCA, connect, egress_rig, host
+from egress_rig import TestCA, connect, egress_rig, host, wire
 
 
 @dataclass
@@ -165,3 +165,18 @@ async def test_a_kind_of_proxy_that_is_not_spoken(tmp_path: Path) -> None:
         (action,) = await rig.ended(1)
     assert head.startswith(b"HTTP/1.1 502 ")
     assert "expected http://host:port in HTTPS_PROXY, got socks5://" in action.attr("error")
+
+
+async def test_what_goes_wrong_does_not_tell_the_query(tmp_path: Path) -> None:
+    async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"no such thing\r\n\r\n")
+        writer.close()
+
+    async with egress_rig(tmp_path) as rig, wire(nonsense) as port:
+        async with httpx.AsyncClient(proxy=rig.proxy) as client:
+            answer = await client.get(f"http://localhost:{port}/a?key=a-secret")
+        [action] = rig.actions()
+    assert answer.status_code == 502
+    assert f"localhost:{port} cannot be reached: its answer is no HTTP" in answer.text
+    assert "a-secret" not in answer.text + str(action.end)

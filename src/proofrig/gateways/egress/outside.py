@@ -224,7 +224,7 @@ class Outside:
             error, (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError)
         ) or (proxied and isinstance(error, OSError))
         late = isinstance(error, TimeoutError)
-        said = f"{where} cannot be reached: {error or type(error).__name__}"
+        said = f"{where} cannot be reached: {_told(error)}"
         return Unreachable(said, 504 if late else 502, infra=infra)
 
 
@@ -281,6 +281,15 @@ class _Asking(asyncio.Protocol):
     def _resolve(self, answer: tuple[int, bytes]) -> None:
         if not self.answer.done():
             self.answer.set_result(answer)
+
+
+def _told(error: Exception) -> str:
+    """What an error says, without the URL that some name: its query may hold a secret."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"its answer is no HTTP: {error.message.partition(chr(10))[0].rstrip(':')}"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "its URL is none"
+    return str(error) or type(error).__name__
 
 
 def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
