@@ -28,7 +28,7 @@ from proofrig.checkers.checker import Setting
 from proofrig.checkers.injected import Injected, declared_of
 from proofrig.checkers.judge import Judge
 from proofrig.checkers.signature_drift import signature_of_run
-from proofrig.comparisons.gate import GateResult, fail_under
+from proofrig.comparisons.gate import GateResult, as_recorded, fail_under
 from proofrig.errors import InfraError, UsageError
 from proofrig.history.archive import archive
 from proofrig.history.history import History
@@ -45,7 +45,8 @@ from proofrig.trials.rundir import finished_trials, locked, new_run
 from proofrig.trials.runner import Progress
 from proofrig.trials.stage import what_of
 from proofrig.trials.stopping import until_stopped
-from proofrig.trials.work import OnProgress, Work
+from proofrig.trials.taped import recorded_by
+from proofrig.trials.work import OnProgress, Work, replayed_by
 
 Status = Literal["finished", "interrupted", "stopped"]
 SUMMARY = "summary.json"
@@ -309,7 +310,11 @@ def _changes_of(suite: Suite) -> Callable[[str], bool | None]:
 def _gates(held: Run, summary: Summary) -> list[GateResult]:
     asked = (held.options.fail_under, held.manifest.fail_under, held.suite.fail_under)
     percent = next((percent for percent in asked if percent is not None), None)
-    return [] if percent is None else [fail_under(summary.overall, percent)]
+    gates = [] if percent is None else [fail_under(summary.overall, percent)]
+    replayed = recorded_by(held.suite, replayed_by(held.manifest))
+    if replayed is not None and replayed.mode == "strict":
+        gates.append(as_recorded(summary.overall))
+    return gates
 
 
 def _exit_code(conclusion: Conclusion) -> ExitCode:

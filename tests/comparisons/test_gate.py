@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proofrig.comparisons.gate import fail_under
+from proofrig.comparisons.gate import as_recorded, fail_under
 from proofrig.results import Score
 
 
@@ -23,6 +23,16 @@ from proofrig.results import Score
 def test_fail_under(passed: int, measured: int, trials: int, percent: float, state: str) -> None:
     score = Score("all", trials=trials, measured=measured, passed=passed)
     assert fail_under(score, percent).state == state
+
+
+@pytest.mark.parametrize(("diverged", "state"), [(0, "pass"), (1, "fail")])
+def test_a_strict_replay_fails_for_one_trial_that_left_its_recording(
+    diverged: int, state: str
+) -> None:
+    failures = {"diverged": diverged} if diverged else {}
+    found = as_recorded(Score("all", trials=3, measured=3, passed=2, failures=failures))
+    assert found.state == state
+    assert ("1 of 3 trials" in found.message) is bool(diverged)
 
 
 def test_the_message_carries_the_figures() -> None:

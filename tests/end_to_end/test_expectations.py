@@ -16,7 +16,8 @@ AGENT = """
 import json, os, urllib.error, urllib.request
 
 def post(url, body):
-    headers = {"content-type": "application/json", "authorization": "Bearer " + os.environ["OPENAI_API_KEY"]}
+    key = "Bearer " + os.environ["OPENAI_API_KEY"]
+    headers = {"content-type": "application/json", "authorization": key}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)

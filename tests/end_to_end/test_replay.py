@@ -190,7 +190,7 @@ def test_the_command_line_records_replays_checks_and_seals(tmp_path: Path) -> No
     # The replay is asked for the cases, the repeats and the seed of the run it replays.
     assert do("record", place, "--case", "b", "--seed", "9", "-n", "3", "-q").returncode == 0
     replayed = do("run", place, "--replay", "last", "--timing", "recorded", "-q")
-    assert "3 of 3 measured trials passed" in replayed.stdout
+    assert "3 of 3 passed" in replayed.stdout
     assert "unchanged since it was sealed" in do("cassette", "check").stdout
     (exchanges,) = tmp_path.glob("kept/runs/*/cassette/exchanges.jsonl")
     exchanges.write_text(exchanges.read_text().replace('"content":"42"', '"content":"41"', 1))
@@ -198,7 +198,7 @@ def test_the_command_line_records_replays_checks_and_seals(tmp_path: Path) -> No
     assert refused.returncode == 2
     assert "response.choices[0].message.content" in refused.stderr
     assert "1 exchange had changed" in do("cassette", "seal").stdout
-    assert "2 of 3 measured trials passed" in do("run", place, "--replay", "last", "-q").stdout
+    assert "2 of 3 passed" in do("run", place, "--replay", "last", "-q").stdout
 
 
 @pytest.mark.parametrize(

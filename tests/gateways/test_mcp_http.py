@@ -494,13 +494,13 @@ async def test_messages_that_are_no_single_request_are_told_apart(tmp_path: Path
         b'[{"id":8,"method":"tools/call","params":{"name":"c"}},{"id":9,"method":"ping"}]',
         b'{"id":44,"result":{"action":"accept"}}',
     ]
-    async with scripted() as (_, url):
-        async with (
-            tool_rig(tmp_path, [{"type": "mcp", "name": "up", "url": url}]) as rig,
-            ClientSession() as client,
-        ):
-            rig.context.tape = tape = Alone()
-            for body in bodies:
-                async with client.post(f"{rig.base}/mcp/up", data=body, headers=JSON) as answer:
-                    await answer.read()
-            assert tape.asked == bodies
+    async with (
+        scripted() as (_, url),
+        tool_rig(tmp_path, [{"type": "mcp", "name": "up", "url": url}]) as rig,
+        ClientSession() as client,
+    ):
+        rig.context.tape = tape = Alone()
+        for body in bodies:
+            async with client.post(f"{rig.base}/mcp/up", data=body, headers=JSON) as answer:
+                await answer.read()
+        assert tape.asked == bodies

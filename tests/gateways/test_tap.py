@@ -130,7 +130,7 @@ async def test_the_rig_sends_a_line_of_its_own_and_sees_the_answer() -> None:
         asked.append((way, message["id"]))
         if way == "s":
             return b"drop\n" if message["id"] == "again" else b"pass\n"
-        # First, since the server is told that nothing more comes once all that was asked has passed.
+        # First: the server is told that nothing more comes once all that was asked has passed.
         return [b"0 send\n" + json.dumps({**call(1, "a"), "id": "again"}).encode(), b"1 pass\n"]
 
     async with rig(judge) as argv:

@@ -15,7 +15,7 @@ from proofrig.history.journal import Journal
 from proofrig.providers.recorded import RecordedProvider, RecordedSettings
 from proofrig.providers.simulated import SimulatedProvider
 from proofrig.trials.stage import StageSetting
-from proofrig.trials.taped import cassette_of, provider_of, recorded_of, taping_of
+from proofrig.trials.taped import cassette_of, provider_of, recorded_by, taping_of
 
 TAPE = RecordedSettings(cassette="tape")
 
@@ -76,9 +76,11 @@ def test_what_each_mode_means(tmp_path: Path, mode: str, replays: bool, records:
 async def test_a_suite_may_be_a_replay_and_the_command_line_goes_before(tmp_path: Path) -> None:
     await recorded(tmp_path / "suite" / "one", [(call(chat("hi")), says())])
     model = {"provider": "recorded", "cassette": "one"}
-    assert recorded_of(setting(tmp_path, model=model)) == RecordedSettings(cassette="one")
-    assert recorded_of(setting(tmp_path, model=model, replay=TAPE)) == TAPE
-    assert recorded_of(setting(tmp_path)) is None
+    assert recorded_by(setting(tmp_path, model=model).suite, None) == RecordedSettings(
+        cassette="one"
+    )
+    assert recorded_by(setting(tmp_path, model=model).suite, TAPE) == TAPE
+    assert recorded_by(setting(tmp_path).suite, None) is None
 
 
 @pytest.mark.parametrize("simulated", ["", "true"])

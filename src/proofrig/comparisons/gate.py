@@ -25,6 +25,18 @@ class GateResult(msgspec.Struct, frozen=True):
     message: str
 
 
+def as_recorded(score: Score) -> GateResult:
+    """No trial of a strict replay leaves its recording."""
+    rule = "as recorded"
+    left = score.failures.get("diverged", 0)
+    if left:
+        trials = f"{left} of {score.trials} trials asked what the recording does not hold"
+        return GateResult(rule, "fail", trials)
+    return GateResult(
+        rule, "pass", f"no trial asked anything else; {score.passed} of {score.measured} passed"
+    )
+
+
 def fail_under(score: Score, percent: float) -> GateResult:
     """The pass rate must be at least `percent` of the measured trials."""
     rule = f"pass rate >= {percent:g} %"

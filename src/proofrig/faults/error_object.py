@@ -40,13 +40,15 @@ class ErrorObject(Fault):
     async def strike(self, hit: Hit, onward: Onward) -> Answer:
         if hit.call.form in ("tool", "mcp"):
             error = error_value(hit.call, self.status, self.message)["error"]
-            return await with_value(hit, onward, lambda _: ({"error": error}, {}), of=self.status)
+            return await with_value(
+                hit, onward, lambda _: ({"error": error}, {}), error_status=self.status
+            )
         answer = await onward()
         if answer.status >= 300:
             return answer
         if streams(answer):
             return self._inside(hit, answer) if codec_of(hit.call.form) else answer
-        hit.struck(of=self.status)
+        hit.struck(error_status=self.status)
         body = msgspec.json.encode(error_value(hit.call, self.status, self.message))
         return rebodied(answer, body, content_type=JSON)
 
@@ -57,7 +59,7 @@ class ErrorObject(Fault):
                 for block in splitter.feed(chunk):
                     counts = len(block) > 1  # a lone line end belongs to the event before
                     if counts and passed == self.after_events:
-                        hit.struck(of=self.status, events=passed)
+                        hit.struck(error_status=self.status, events=passed)
                         yield error_event(hit.call, self.status, passed, self.message)
                         return
                     passed += counts

@@ -211,7 +211,7 @@ class Call:
 
     def broke(self, error: str) -> None:
         """The gateway itself failed; settle what it holds."""
-        self._broken("unknown", {"error": f"gateway: {error}"})
+        self._broken("unknown", {"error": f"gateway: {error}", "harness": True})
 
     def retried(self, why: str, wait_s: float) -> None:
         """The gateway is about to try again by itself."""

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 CASSETTE = "cassette"
 
 
-def recorded_of(setting: StageSetting) -> RecordedSettings | None:
+def recorded_by(suite: Suite, replay: RecordedSettings | None) -> RecordedSettings | None:
     """What is replayed, by the command line or by the suite; None: nothing is."""
-    model = setting.suite.model
-    return setting.replay or (model if isinstance(model, RecordedSettings) else None)
+    model = suite.model
+    return replay or (model if isinstance(model, RecordedSettings) else None)
 
 
 def taping_of(setting: StageSetting) -> Taping | None:
     """What stands between the gateways and the world; None: nothing."""
-    replayed = recorded_of(setting)
+    replayed = recorded_by(setting.suite, setting.replay)
     if replayed is not None and replayed.mode == "live":
         replayed = None
     anew = replayed is not None and replayed.mode == "record_missing"
@@ -62,7 +62,7 @@ def provider_of(setting: StageSetting) -> Provider | None:
     """The run's provider, not yet started; None where the suite has none. A strict replay starts
     none. Raises SuiteError: a cassette that was changed by hand is refused before the first trial,
     with the field named."""
-    suite, replayed = setting.suite, recorded_of(setting)
+    suite, replayed = setting.suite, recorded_by(setting.suite, setting.replay)
     if replayed is not None and replayed.mode == "strict":
         return RecordedProvider(_simulated(replayed.at(suite.dir)))
     if suite.model is None:
