@@ -22,7 +22,7 @@ async def test_the_vendors_object_is_the_body(tmp_path: Path, api: str) -> None:
         assert (got.status, got.headers["content-type"]) == (200, "application/json")
         assert got.body == codec.encode_error(529, "", "busy")
         (fact,) = rig.facts()
-        assert fact["of"] == 529
+        assert fact["error_status"] == 529
         (action,) = rig.actions()
         assert (action.outcome, action.attr("error"), action.attr("struck")) == (
             "fail",

@@ -45,9 +45,12 @@ async def users_proxy() -> AsyncIterator[Users]:
         if method == "CONNECT":
             writer.write(users.answer)
             if b" 200 " in users.answer:
-                far_reader, far = await asyncio.open_connection(
-                    "127.0.0.1", int(target.rpartition(":")[2])
-                )
+                port = int(target.rpartition(":")[2])
+                try:
+                    far_reader, far = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:  # nobody listens there
+                    writer.close()
+                    return
                 await asyncio.gather(pump(reader, far), pump(far_reader, writer))
         else:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nusers")
