@@ -29,7 +29,10 @@ def test_what_is_bad_is_found_and_what_is_good_is_not_flagged(
     bad = specimen.expected is not None
     for attempt in range(ATTEMPTS):
         result = run_and_judge(specimen, tmp_path / str(attempt), SEED + attempt)
-        if result.happened == bad:
+        # On a busy machine there may be too little to tell in the time given; another seed tells.
+        hasty = specimen.checker == "tenant_exhaustion" or CHECKERS[specimen.checker].timing
+        told = result.flagged or not (bad and hasty)
+        if result.happened == bad and told:
             break
     if result.happened != bad and CHECKERS[specimen.checker].timing:
         pytest.skip("the machine is too busy for it to be as it was built")
