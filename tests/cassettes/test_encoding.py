@@ -20,8 +20,8 @@ def raw_deflate(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("data", "encoding"),
     [
-        (gzip.compress(PLAIN), "gzip"),
-        (gzip.compress(PLAIN), " X-GZIP"),
+        (gzip.compress(PLAIN, mtime=0), "gzip"),
+        (gzip.compress(PLAIN, mtime=0), " X-GZIP"),
         (zlib.compress(PLAIN), "deflate"),
         (raw_deflate(PLAIN), "deflate"),
     ],
@@ -34,7 +34,7 @@ def test_what_can_be_read(data: bytes, encoding: str) -> None:
 
 @pytest.mark.parametrize(
     ("data", "encoding"),
-    [(b"?", "br"), (b"no gzip", "gzip"), (b"?", "gzip"), (b"", "gzip"), (gzip.compress(b"x"), "")],
+    [(b"?", "br"), (b"no gzip", "gzip"), (b"?", "gzip"), (b"", "gzip"), (gzip.compress(b"x", mtime=0), "")],
 )
 def test_what_cannot(data: bytes, encoding: str) -> None:
     assert decoded(data, encoding) is None
