@@ -17,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from proofrig.evaluation import Options, run
+from proofrig.conclusion import Options
+from proofrig.evaluation import run
 from proofrig.suites import Suite, load_suite
 
 AGENT = """

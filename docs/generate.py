@@ -18,7 +18,7 @@ import click
 from pydantic import BaseModel, TypeAdapter
 
 from proofrig.cli.main import VERBS, cli
-from proofrig.evaluation import ExitCode
+from proofrig.conclusion import ExitCode
 from proofrig.faults import FAULTS, MODULES, Fault
 from proofrig.faults.fault import Target, When
 from proofrig.faults.packs import PACKS, pack

@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proofrig.evaluation import Conclusion, ExitCode, Options, resume, run
+    from proofrig.conclusion import Conclusion, ExitCode, Options
+    from proofrig.evaluation import resume, run
     from proofrig.gateways.tool import ToolContext
     from proofrig.history.action import Action, Entry
     from proofrig.history.history import Fold, History
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from proofrig.wire.turn import Message, ToolCall, ToolResult, Turn, Usage
 
 _HOMES = {
-    "proofrig.evaluation": ("Conclusion", "ExitCode", "Options", "resume", "run"),
+    "proofrig.conclusion": ("Conclusion", "ExitCode", "Options"),
+    "proofrig.evaluation": ("resume", "run"),
     "proofrig.gateways.tool": ("ToolContext",),
     "proofrig.history.action": ("Action", "Entry"),
     "proofrig.history.history": ("Fold", "History"),

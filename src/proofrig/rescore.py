@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 
 from proofrig.agents.agent import Reply
+from proofrig.conclusion import Conclusion, Options, Run, conclude
 from proofrig.errors import UsageError
-from proofrig.evaluation import Conclusion, Options, Run, conclude, under
+from proofrig.evaluation import under
 from proofrig.history.action import Entry
 from proofrig.history.archive import archive
 from proofrig.history.history import History, pair

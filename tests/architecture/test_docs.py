@@ -17,7 +17,8 @@ from proofrig.agents.reference import Reference
 from proofrig.authority.policy import parse_policy
 from proofrig.authority.rules import PolicySettings
 from proofrig.cli.main import VERBS
-from proofrig.evaluation import Options, run
+from proofrig.conclusion import Options
+from proofrig.evaluation import run
 from proofrig.providers.script_file import parse_script
 from proofrig.suites import Suite, load_suite
 from proofrig.suites.scaffold import write_scaffold

@@ -17,7 +17,7 @@ SRC = Path(__file__).parents[2] / "src" / "proofrig"
 FLOORS = [
     {"errors", "stats"},
     {
-        *("history", "wire", "sandboxes", "plugins", "yaml12", "problems", "places"),
+        *("history", "wire", "sandboxes", "plugins", "yaml12", "problems", "places", "thresholds"),
         *("canaries", "observers", "anomalies"),
     },
     {
@@ -27,6 +27,7 @@ FLOORS = [
     {"gateways", "scenarios", "results"},
     {"suites", "rig", "comparisons", "store"},
     {"trials"},
+    {"conclusion"},
     {"evaluation", "reports"},
     {"rescore", "demo"},
     {"cli"},

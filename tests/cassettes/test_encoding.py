@@ -34,7 +34,13 @@ def test_what_can_be_read(data: bytes, encoding: str) -> None:
 
 @pytest.mark.parametrize(
     ("data", "encoding"),
-    [(b"?", "br"), (b"no gzip", "gzip"), (b"?", "gzip"), (b"", "gzip"), (gzip.compress(b"x", mtime=0), "")],
+    [
+        (b"?", "br"),
+        (b"no gzip", "gzip"),
+        (b"?", "gzip"),
+        (b"", "gzip"),
+        (gzip.compress(b"x", mtime=0), ""),
+    ],
 )
 def test_what_cannot(data: bytes, encoding: str) -> None:
     assert decoded(data, encoding) is None

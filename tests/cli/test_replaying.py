@@ -9,8 +9,8 @@ import pytest
 
 from cassette_tapes import call, chat, recorded, says
 from proofrig.cli.replaying import folder_of_cassette, replayed
+from proofrig.conclusion import Options
 from proofrig.errors import UsageError
-from proofrig.evaluation import Options
 from proofrig.trials import manifest as manifests
 from proofrig.trials.manifest import Manifest
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from proofrig.evaluation import Conclusion, Options, run
+from proofrig.conclusion import Conclusion, Options
+from proofrig.evaluation import run
 from proofrig.history.action import Action, Entry
 from proofrig.history.history import History
 from proofrig.suites import Suite, load_suite

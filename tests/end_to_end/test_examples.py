@@ -12,7 +12,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from proofrig.evaluation import Conclusion, Options, run
+from proofrig.conclusion import Conclusion, Options
+from proofrig.evaluation import run
 from proofrig.history.action import Action
 from proofrig.history.history import History
 from proofrig.history.payloads import PayloadReader

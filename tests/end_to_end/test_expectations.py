@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from end_to_end.suites import case, ends, failures, options, run_suite, write_suite
-from proofrig.evaluation import Conclusion
+from proofrig.conclusion import Conclusion
 from proofrig.rescore import rescore
 from proofrig.suites import Suite
 

@@ -27,8 +27,8 @@ def check(cassette: str, root: Path, store: str) -> int:
     from proofrig.cassettes.cassette import check as problems_of
     from proofrig.cassettes.manifest import read
     from proofrig.cli.replaying import folder_of_cassette
+    from proofrig.conclusion import Options
     from proofrig.errors import SuiteError
-    from proofrig.evaluation import Options
 
     folder = folder_of_cassette(cassette, Options(root=root, store=store))
     if problems := problems_of(folder):
@@ -50,7 +50,7 @@ def seal(cassette: str, root: Path, store: str) -> int:
     from proofrig.cassettes.cassette import check as problems_of
     from proofrig.cassettes.writer import reseal
     from proofrig.cli.replaying import folder_of_cassette
-    from proofrig.evaluation import Options
+    from proofrig.conclusion import Options
 
     folder = folder_of_cassette(cassette, Options(root=root, store=store))
     changed = len(problems_of(folder))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from proofrig.evaluation import Conclusion, Options
+    from proofrig.conclusion import Conclusion, Options
     from proofrig.reports.report import RunReport
     from proofrig.suites import Suite
 
@@ -26,8 +26,8 @@ def report_of(
     suite: Suite | None, run_dir: Path, conclusion: Conclusion, options: Options
 ) -> RunReport:
     """Everything a report shows. Without the suite, tags and difficulties are not known."""
+    from proofrig.conclusion import case_facts
     from proofrig.errors import InfraError
-    from proofrig.evaluation import case_facts
     from proofrig.reports.report import gather_report
     from proofrig.store import Store
     from proofrig.trials import manifest as manifests
@@ -80,8 +80,8 @@ def read_conclusion(run_dir: Path) -> Conclusion:
     """What a run came to when it last ended. Raises UsageError for one that never did."""
     import msgspec
 
+    from proofrig.conclusion import SUMMARY, Conclusion
     from proofrig.errors import UsageError
-    from proofrig.evaluation import SUMMARY, Conclusion
     from proofrig.places import run_name
 
     try:

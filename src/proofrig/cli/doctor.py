@@ -75,7 +75,7 @@ def _place(root: Path, store: str) -> str:
 
 
 def _store(root: Path, store: str) -> str:
-    from proofrig.evaluation import Options
+    from proofrig.conclusion import Options
     from proofrig.store import Store
 
     opened = Store(Options(root=root, store=store).store_url())
@@ -125,7 +125,8 @@ def _sandbox(root: Path, store: str) -> str:
 
 
 def _end_to_end(root: Path, store: str) -> str:
-    from proofrig.evaluation import Options, run
+    from proofrig.conclusion import Options
+    from proofrig.evaluation import run
     from proofrig.suites import load_suite
     from proofrig.suites.scaffold import write_scaffold
 

@@ -23,7 +23,7 @@ def command(suite: str, limit: int, as_json: bool, root: Path, store: str) -> No
     """List the latest runs, newest first."""
     import msgspec
 
-    from proofrig.evaluation import Options
+    from proofrig.conclusion import Options
     from proofrig.store import Store
 
     opened = Store(Options(root=root, store=store).store_url())
@@ -47,7 +47,7 @@ def unconcluded(root: Path, suite: str = "") -> list[RunRecord]:
     """The runs below `root` that came to no result: under way, or cut off by a kill."""
     import msgspec
 
-    from proofrig.evaluation import SUMMARY
+    from proofrig.conclusion import SUMMARY
     from proofrig.store import RunRecord
     from proofrig.trials import manifest as manifests
     from proofrig.trials.rundir import is_held, runs_below

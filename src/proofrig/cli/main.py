@@ -3,7 +3,7 @@
 Rules:
 1. `proofrig --help` loads click and nothing else of weight: the verbs' short texts stand here.
 2. An error of the user's is one message, never a traceback; ours is a message with the traceback in
-   a file. The exit codes are those of `evaluation.ExitCode`.
+   a file. The exit codes are those of `conclusion.ExitCode`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from proofrig.evaluation import Options
+    from proofrig.conclusion import Options
     from proofrig.suites import Suite
     from proofrig.trials.manifest import Manifest
 

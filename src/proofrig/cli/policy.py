@@ -146,7 +146,7 @@ def _is_suite(path: Path) -> bool:
 def _recorded(run: str, root: Path, store: str) -> tuple[Recorded, str]:
     from proofrig.authority.replay import Recorded
     from proofrig.cli.options import find_run
-    from proofrig.evaluation import Options
+    from proofrig.conclusion import Options
     from proofrig.history.history import History
     from proofrig.history.payloads import PayloadReader
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from proofrig.errors import UsageError
 
 if TYPE_CHECKING:
-    from proofrig.evaluation import Options
+    from proofrig.conclusion import Options
 
 # What a run was asked for beside its suite, which a replay of it is asked for too.
 _SAME = ("repeats", "concurrency", "seed", "agents", "tenants")

@@ -21,8 +21,8 @@ def command(
     """Write the report of RUN; default: `report.html` in the run's directory."""
     from proofrig.cli.conclusion import check_outputs, read_conclusion, report_of
     from proofrig.cli.options import find_run, suite_of
+    from proofrig.conclusion import Options
     from proofrig.errors import UsageError
-    from proofrig.evaluation import Options
     from proofrig.reports.report import write_report
     from proofrig.trials import manifest as manifests
 

@@ -37,7 +37,7 @@ def command(
     """Judge RUN again with the suite's verifiers as they are now. No agent runs."""
     from proofrig.cli.conclusion import check_outputs, conclude
     from proofrig.cli.options import find_run, held_against, suite_of
-    from proofrig.evaluation import Options
+    from proofrig.conclusion import Options
     from proofrig.rescore import rescore
     from proofrig.trials import manifest as manifests
 

@@ -33,7 +33,8 @@ def command(
     from proofrig.cli.conclusion import check_outputs, conclude
     from proofrig.cli.options import find_run, suite_of
     from proofrig.cli.progress import Reporter
-    from proofrig.evaluation import Options, resume
+    from proofrig.conclusion import Options
+    from proofrig.evaluation import resume
     from proofrig.trials import manifest as manifests
 
     check_outputs(outputs)

@@ -19,7 +19,7 @@ from proofrig.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from proofrig.evaluation import Options
+    from proofrig.conclusion import Options
 
 
 @click.command("run")
@@ -143,7 +143,7 @@ def _taped(options: Options, asked: Mapping[str, Any]) -> Options:
 def options_of(asked: Mapping[str, Any]) -> Options:
     """What the options say of a run, its cases apart. Raises UsageError for what means nothing
     beside the others."""
-    from proofrig.evaluation import Options
+    from proofrig.conclusion import Options
 
     agents, tenants = asked["agents"], asked["tenants"]
     return Options(

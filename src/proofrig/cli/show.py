@@ -28,7 +28,7 @@ def command(
     """Show RUN; with WHAT, one of its cases (`refund`) or trials (`refund:2`)."""
     from proofrig.cli.conclusion import read_conclusion, report_of
     from proofrig.cli.options import find_run
-    from proofrig.evaluation import Options
+    from proofrig.conclusion import Options
     from proofrig.reports import terminal
     from proofrig.reports.console import make_console
     from proofrig.reports.terminal_trace import print_trial

@@ -1,0 +1,248 @@
+"""What a run came to: fold its history, gate, and keep the result beside it and in the store.
+
+Rules:
+1. Nothing is read but the history, the manifest, the suite and the baseline it is held against.
+2. A store that fails is said, and takes nothing from the run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from proofrig.authority.globs import matcher
+from proofrig.authority.policy import Policy
+from proofrig.checkers import all_checkers
+from proofrig.checkers.checker import Setting
+from proofrig.checkers.injected import Injected, declared_of
+from proofrig.checkers.judge import Judge
+from proofrig.checkers.signature_drift import signature_of_run
+from proofrig.comparisons.gate import GateResult, as_recorded, fail_under
+from proofrig.errors import InfraError, UsageError
+from proofrig.history.history import History
+from proofrig.history.payloads import PayloadReader
+from proofrig.places import default_root
+from proofrig.providers.recorded import RecordedSettings
+from proofrig.results import CaseFacts, Row, RowsFold, Summary, summarise
+from proofrig.rulings import Known, RulingsFold
+from proofrig.suites import Suite
+from proofrig.trials.manifest import Manifest
+from proofrig.trials.taped import recorded_by
+from proofrig.trials.work import Work, replayed_by
+
+Status = Literal["finished", "interrupted", "stopped"]
+SUMMARY = "summary.json"
+
+
+class ExitCode(IntEnum):
+    """What the command line ends with; stable."""
+
+    PASS = 0
+    GATE_FAILED = 1
+    USAGE = 2
+    INTERNAL = 3
+    INCONCLUSIVE = 4
+    NOTHING_RAN = 5
+    STOPPED = 6  # infra or a budget stopped the run
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run; None takes what the suite says. `root` is where runs are kept, `store` the
+    store's URL (default: a SQLite file below `root`), `only` the selected case ids. scenarios: what
+    to run instead of the plain plan, with so many `agents` and `tenants`; with baselines, the
+    sequential one too. record: keep what comes from outside; replay: answer from a
+    recording. packs: further packs of faults; faultless: without the suite's own. against: the
+    directory of an earlier run that this one's calls are held against (`signature_drift`)."""
+
+    root: Path = field(default_factory=default_root)
+    store: str = ""
+    repeats: int | None = None
+    concurrency: int | None = None
+    seed: int | None = None
+    fail_under: float | None = None
+    baselines: bool = True
+    only: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    agents: int | None = None
+    tenants: int | None = None
+    packs: tuple[str, ...] = ()
+    record: bool = False
+    replay: RecordedSettings | None = None
+    faultless: bool = False
+    compress: bool = True
+    against: Path | None = None
+
+    def store_url(self) -> str:
+        """The store's URL."""
+        default = f"sqlite:///{(self.root / 'store.db').absolute()}"
+        return self.store or os.environ.get("PROOFRIG_STORE", "") or default
+
+
+class Conclusion(msgspec.Struct, kw_only=True):
+    """What a run came to, from its history. `problems`: torn lines, why it stopped, for people."""
+
+    run: str
+    status: Status
+    exit_code: int
+    summary: Summary
+    gates: list[GateResult] = []
+    problems: list[str] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run: the suite, where it is kept, its manifest, and how it is run."""
+
+    suite: Suite
+    dir: Path
+    manifest: Manifest
+    options: Options
+
+    def work(self) -> Work:
+        """What it has to do."""
+        return Work(self.suite, self.dir, self.manifest)
+
+
+def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
+    """Fold the history, gate, and keep the result beside it and in the store."""
+    history, fold = History(held.dir), RowsFold()
+    against = held.options.against
+    signature = None if against is None else signature_of_run(History(against))
+    what = held.manifest.what
+    faults = declared_of(what.get("faults", ()), what.get("scenario_faults", {}))
+    known = Setting(faults=faults, changes=_changes_of(held.suite))
+    judge = Judge(PayloadReader(held.dir).get, all_checkers(), signature, known)
+    rulings, injected = RulingsFold(_policy_of(held.suite)), Injected(faults)
+    history.fold(fold, judge, rulings, injected)
+    repeats = 1 if held.manifest.scenarios else held.manifest.repeats
+    facts, struck = case_facts(held.suite), injected.result()
+    summary = summarise(fold, facts, repeats, judge.result(), rulings.result(), struck=struck)
+    conclusion = Conclusion(
+        run=held.manifest.run,
+        status=status,
+        exit_code=0,
+        summary=summary,
+        gates=_gates(held, summary),
+        problems=problems + [line for line in history.problems if line not in problems],
+    )
+    conclusion.exit_code = int(_exit_code(conclusion))
+    (held.dir / SUMMARY).write_bytes(msgspec.json.encode(conclusion))
+    _keep(held, conclusion, fold.result())
+    return conclusion
+
+
+def case_facts(suite: Suite) -> list[CaseFacts]:
+    """What the summary needs to know of the suite's cases."""
+    return [
+        CaseFacts(case.id, case.difficulty, case.tags, case.null_passes) for case in suite.cases
+    ]
+
+
+def _policy_of(suite: Suite) -> Known:
+    """What the authority's decisions are shown with."""
+    written = suite.whole_policy()
+    if written is None:
+        return Known()
+    booked = [(matcher(globs, broad=True), name) for name, globs in written.scopes.items()]
+
+    @cache
+    def scopes_of(name: str) -> tuple[str, ...]:
+        return tuple(scope for matches, scope in booked if matches(name))
+
+    return Known(suite.authority.mode, Policy.of(written).limits, scopes_of)
+
+
+def _changes_of(suite: Suite) -> Callable[[str], bool | None]:
+    """Whether an action changes something, as the suite says: under `risk` of its policy, or by an
+    `acts_once` of a case; None where it does not."""
+    written = suite.whole_policy()
+    policy = None if written is None else Policy.of(written)
+    once = [glob for case in suite.cases if case.expect for glob in case.expect.acts_once]
+
+    @cache
+    def changes(name: str) -> bool | None:
+        if any(fnmatchcase(name, glob) or fnmatchcase(name, f"tool.{glob}") for glob in once):
+            return True
+        risk = None if policy is None else policy.risk_of(name)
+        return None if risk is None else risk != "read_only"
+
+    return changes
+
+
+def _gates(held: Run, summary: Summary) -> list[GateResult]:
+    asked = (held.options.fail_under, held.manifest.fail_under, held.suite.fail_under)
+    percent = next((percent for percent in asked if percent is not None), None)
+    gates = [] if percent is None else [fail_under(summary.overall, percent)]
+    replayed = recorded_by(held.suite, replayed_by(held.manifest))
+    if replayed is not None and replayed.mode == "strict":
+        gates.append(as_recorded(summary.overall))
+    return gates
+
+
+def _exit_code(conclusion: Conclusion) -> ExitCode:
+    overall = conclusion.summary.overall
+    states = {gate.state for gate in conclusion.gates}
+    if conclusion.status == "interrupted":
+        return ExitCode.INTERRUPTED
+    if conclusion.status == "stopped":
+        return ExitCode.STOPPED
+    if not overall.trials:
+        return ExitCode.NOTHING_RAN
+    if not overall.measured and overall.failures.keys() == {"unfired"}:
+        return ExitCode.INCONCLUSIVE
+    if not overall.measured:
+        return ExitCode.STOPPED
+    verdicts = {scenario.verdict for scenario in conclusion.summary.scenarios}
+    if "fail" in states or "invalid" in verdicts:
+        return ExitCode.GATE_FAILED
+    open_question = "inconclusive" in states or "unknown" in verdicts
+    return ExitCode.INCONCLUSIVE if open_question else ExitCode.PASS
+
+
+VERDICTS = {
+    ExitCode.PASS: "pass",
+    ExitCode.GATE_FAILED: "fail",
+    ExitCode.INCONCLUSIVE: "inconclusive",
+}
+
+
+def _is_judged(conclusion: Conclusion) -> bool:
+    return bool(conclusion.gates or conclusion.summary.scenarios)
+
+
+def _keep(held: Run, conclusion: Conclusion, rows: list[Row]) -> None:
+    """Save the run in the store; a store that fails is said, and takes nothing from the run."""
+    from proofrig.store import RunRecord, Store  # loads SQLAlchemy, which only the end needs
+
+    manifest = held.manifest
+    record = RunRecord(
+        run=manifest.run,
+        suite=manifest.suite,
+        suite_digest=str(manifest.what.get("suite_digest", "")),
+        path=str(held.dir.absolute()),
+        started_ns=manifest.started_ns,
+        finished_ns=time.time_ns(),
+        status=conclusion.status,
+        verdict=VERDICTS.get(ExitCode(conclusion.exit_code), "") if _is_judged(conclusion) else "",
+        exit_code=conclusion.exit_code,
+        manifest=msgspec.to_builtins(manifest),
+    )
+    try:
+        store = Store(held.options.store_url())
+        try:
+            store.save_results(record, conclusion.summary, rows)
+        finally:
+            store.close()
+    except (InfraError, UsageError) as error:
+        conclusion.problems.append(f"{error} The run itself is safe in {held.dir}.")
