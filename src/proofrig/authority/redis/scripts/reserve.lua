@@ -1,9 +1,5 @@
 -- Hold the amounts on every scope or on none; write the reserve, ask or deny.
 
-allot()
-local known = call('HGET', ID, 'opened')
-if known then return {'known', known} end
-
 -- What the caller's rules went by: it looks again when that is not, or no longer, so.
 for _, at in ipairs(given.limited) do
   if not call('HGET', KEYS[FIRST + at], 'policy') then return {'limits'} end
@@ -18,6 +14,9 @@ if given.own and #given.guards > 0 then
   end
   if not holds then return {'again', used} end
 end
+allot()
+local known = call('HGET', ID, 'opened')
+if known then return {'known', known} end
 read_scopes()
 
 -- ---- refusals
