@@ -18,9 +18,11 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from proofrig.errors import UsageError
+
+T = TypeVar("T")
 
 GROUP = "proofrig."  # followed by the family's name
 OWN = "proofrig"
@@ -67,6 +69,24 @@ def find(family: str, own: Mapping[str, str]) -> dict[str, Member]:
     if clashes:
         raise UsageError("\n".join([*clashes, "Uninstall one of the two, or rename its entry"]))
     return members
+
+
+def classes(family: str, own: Mapping[str, str], base: type[T], key: str) -> dict[str, type[T]]:
+    """The members of `family` as classes, by name: pydantic models below `base`, each with its name
+    as the literal under `key`. Raises UsageError, see `find`, and for a member that is no such
+    class."""
+    return {name: _class(member, base, key) for name, member in find(family, own).items()}
+
+
+def _class(member: Member, base: type[T], key: str) -> type[T]:
+    found = member.load()
+    if not (isinstance(found, type) and issubclass(found, base)):
+        wanted = f"{GROUP}{member.family}.{base.__name__}"
+        raise UsageError(f"expected a subclass of {wanted}, got {member}")
+    given = found.model_fields[key].annotation  # type: ignore[attr-defined]
+    if get_args(given) != (member.name,):
+        raise UsageError(f"expected `{key}: Literal[{member.name!r}]`, got {given} in {member}")
+    return found
 
 
 def _origin(point: EntryPoint) -> str:

@@ -164,14 +164,6 @@ async def test_nothing_secret_is_written(tmp_path: Path) -> None:
     assert cassette.exchanges[2].headers == {}
 
 
-async def test_only_what_is_wanted_is_recorded(tmp_path: Path) -> None:
-    tool = call({"q": 1}, form="tool", tool="look")
-    service = call(b"", form="plain", surface="service")
-    given = [(call(chat("hi")), says(1)), (tool, says(2)), (service, says(3))]
-    cassette = await recorded(tmp_path, given, wanted=lambda one: one.tool != "look")
-    assert [exchange.channel for exchange in cassette.exchanges] == ["llm"]
-
-
 async def test_a_body_above_the_cap_breaks_off_there(tmp_path: Path) -> None:
     given = [
         (call(chat("hi")), streamed([b"abcd", b"efgh", b"ijkl"])),

@@ -36,19 +36,14 @@ Send = Callable[[], Awaitable[Answer]]
 CAP = 32 << 20
 
 
-def everything(call: Outbound) -> bool:
-    """Every call that can be recorded is."""
-    return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecorderSettings:
     """What a recording is of.
 
     suite: its name and digest. canonical: what else does not matter in requests. secrets: values
     that must not be written, by the names of their environment variables. salt: of the recording
-    that this one goes on from; fresh where it is empty. wanted: which calls are recorded. cap:
-    bytes of a body. anew: see `Writer`. clock: nanoseconds.
+    that this one goes on from; fresh where it is empty. cap: bytes of a body. anew: see
+    `Writer`. clock: nanoseconds.
     """
 
     suite: Mapping[str, str] = field(default_factory=dict)
@@ -57,7 +52,6 @@ class RecorderSettings:
     canonical: Settings = field(default_factory=Settings)
     secrets: Mapping[str, str] = field(default_factory=dict)
     salt: bytes = b""
-    wanted: Callable[[Outbound], bool] = everything
     cap: int = CAP
     anew: frozenset[str] = frozenset()
     clock: Callable[[], int] = time.monotonic_ns
@@ -90,7 +84,7 @@ class Recorder:
     async def carry(self, call: Outbound, send: Send) -> Answer:
         """What `send` gives, recorded as it is read. Raises what `send` raises."""
         channel = channel_of(call)
-        if channel is None or not self.settings.wanted(call):
+        if channel is None:
             return await send()
         taking = self._begin(call, channel)
         try:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from proofrig.errors import UsageError
 from proofrig.faults.fault import Fault
-from proofrig.plugins import Member, find
+from proofrig.plugins import classes
 
 # In the order in which they are shown. Each module holds one class of the same name in CamelCase.
 MODULES: tuple[str, ...] = (
@@ -55,15 +54,4 @@ def __getattr__(name: str) -> Any:
 @functools.cache
 def _faults() -> dict[str, type[Fault]]:
     """Every fault by name. Raises UsageError when two claim a name or one is no fault."""
-    return {name: _checked(member) for name, member in find("faults", OWN).items()}
-
-
-def _checked(member: Member) -> type[Fault]:
-    """The member's class. Raises UsageError when it is not a fault that carries its name."""
-    found = member.load()
-    if not (isinstance(found, type) and issubclass(found, Fault)):
-        raise UsageError(f"expected a subclass of proofrig.faults.Fault, got {member}")
-    given = found.model_fields["kind"].annotation
-    if get_args(given) != (member.name,):
-        raise UsageError(f"expected `kind: Literal[{member.name!r}]`, got {given} in {member}")
-    return found
+    return classes("faults", OWN, Fault, "kind")

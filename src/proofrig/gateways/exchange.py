@@ -22,7 +22,7 @@ from aiohttp import web
 
 from proofrig.errors import ProofrigError
 from proofrig.gateways import answers
-from proofrig.gateways.breaking import break_off, broken, relay_pieces
+from proofrig.gateways.breaking import break_off, broken, relay_whole
 from proofrig.gateways.call import Call
 from proofrig.gateways.decoding import reader_of
 from proofrig.gateways.headers import downstream_headers, upstream_headers
@@ -32,7 +32,7 @@ from proofrig.gateways.llm_leg import LlmLeg, turn_of
 from proofrig.gateways.throttle import Patience
 from proofrig.gateways.upstream import LiveAnswer, Place, UpstreamError, path_of
 from proofrig.providers.provider import MODEL_FAILED
-from proofrig.wire.answer import Answer, Cut, length_of, streams
+from proofrig.wire.answer import Answer, Cut, streams
 from proofrig.wire.codec import WireError
 
 if TYPE_CHECKING:
@@ -192,27 +192,21 @@ def _whole(call: Call, answer: Answer, body: bytes) -> None:
 
 async def _relay_pieces(request: web.Request, call: Call, answer: Answer) -> web.StreamResponse:
     """A body that a fault or a recording made: piece by piece, at its own pace."""
-    came = bytearray()
     call.status = answer.status
-    length = length_of(answer)
 
-    def seen(chunk: bytes) -> None:
-        came.extend(chunk)
-        call.received = len(came)
-        if len(came) == length:  # before the agent can know that it is whole
-            _whole(call, answer, bytes(came))
+    def seen(came: int) -> None:
+        call.received = came
 
     headers = downstream_headers(answer.headers)
     try:
-        response, cut = await relay_pieces(request, answer, headers, seen)
+        whole = partial(_whole, call, answer)
+        response, cut = await relay_whole(request, answer, headers, whole, seen)
     except UpstreamError as error:  # after the head: nothing else can be answered
         call.fail(error)
         break_off(request, "reset")
         return broken()
     if cut is not None:
         call.cut_off()
-    elif not call.settled:
-        _whole(call, answer, bytes(came))
     return response
 
 

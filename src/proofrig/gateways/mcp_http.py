@@ -23,7 +23,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from proofrig.errors import ProofrigError, ProviderError
-from proofrig.gateways.breaking import break_off, broken, relay_pieces
+from proofrig.gateways.breaking import break_off, broken, relay_whole
 from proofrig.gateways.gateway import Binding, Context
 from proofrig.gateways.headers import downstream_headers
 from proofrig.gateways.identity import Identity, key_of, without_trial
@@ -307,20 +307,14 @@ async def _relay_pieces(
     request: web.Request, exchange: Exchange, answer: Answer
 ) -> web.StreamResponse:
     """A body that a fault may have made: piece by piece, with the length its head says."""
-    came = bytearray()
-    length = getattr(answer, "length", -1)
 
-    def seen(chunk: bytes) -> None:
-        came.extend(chunk)
-        if len(came) == length:  # before the agent can know that it is whole
-            exchange.from_server(bytes(came))
+    def whole(body: bytes) -> None:
+        exchange.from_server(body)
+        _end_at(exchange, answer.status, body)
 
-    response, cut = await relay_pieces(request, answer, downstream_headers(answer.headers), seen)
+    response, cut = await relay_whole(request, answer, downstream_headers(answer.headers), whole)
     if cut is not None:
         exchange.fail(BROKE, definite=False)
-    else:
-        exchange.from_server(bytes(came))
-        _end_at(exchange, answer.status, bytes(came))
     return response
 
 

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from proofrig.errors import Denied, ProofrigError
 from proofrig.gateways.answers import denial_facts, deny_status, retry_headers
-from proofrig.gateways.breaking import break_off, broken, relay_pieces
+from proofrig.gateways.breaking import break_off, broken, relay_whole
 from proofrig.gateways.gateway import Context
 from proofrig.gateways.headers import downstream_headers
 from proofrig.gateways.identity import key_of
@@ -153,18 +153,13 @@ class ToolsGateway:
     async def _relay(
         self, request: web.Request, call: OpenCall, answer: Answer
     ) -> web.StreamResponse:
-        came = bytearray()
-        length = getattr(answer, "length", -1)
-
-        def seen(chunk: bytes) -> None:
-            came.extend(chunk)
-            if len(came) == length:  # before the agent can know that it is whole
-                self._calls.end(call, told(answer.status, bytes(came)))
+        def whole(body: bytes) -> None:
+            self._calls.end(call, told(answer.status, body))
 
         headers = downstream_headers(answer.headers)
-        response, cut = await relay_pieces(request, answer, headers, seen)
-        ending = told(answer.status, bytes(came)) if cut is None else Ending("fail", error=BROKE)
-        self._calls.end(call, ending)
+        response, cut = await relay_whole(request, answer, headers, whole)
+        if cut is not None:
+            self._calls.end(call, Ending("fail", error=BROKE))
         return response
 
 

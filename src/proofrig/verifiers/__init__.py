@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from proofrig.errors import UsageError
-from proofrig.plugins import Member, find
+from proofrig.plugins import classes
 from proofrig.verifiers.verifier import Evidence, Verdict, Verifier, judge
 
 OWN = {
@@ -52,15 +51,4 @@ def __getattr__(name: str) -> Any:
 @functools.cache
 def _verifiers() -> dict[str, type[Verifier]]:
     """Every verifier by name. Raises UsageError when two claim a name or one is no verifier."""
-    return {name: _checked(member) for name, member in find("verifiers", OWN).items()}
-
-
-def _checked(member: Member) -> type[Verifier]:
-    """The member's class. Raises UsageError when it is not a verifier that carries its name."""
-    found = member.load()
-    if not (isinstance(found, type) and issubclass(found, Verifier)):
-        raise UsageError(f"expected a subclass of proofrig.verifiers.Verifier, got {member}")
-    given = found.model_fields["type"].annotation
-    if get_args(given) != (member.name,):
-        raise UsageError(f"expected `type: Literal[{member.name!r}]`, got {given} in {member}")
-    return found
+    return classes("verifiers", OWN, Verifier, "type")

@@ -15,11 +15,11 @@ import re
 from typing import Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from proofrig.history.action import Action
 from proofrig.verifiers._values import covers, nfc, same_tool, show
-from proofrig.verifiers.verifier import Evidence, Verdict, Verifier
+from proofrig.verifiers.verifier import Evidence, Pattern, Verdict, Verifier
 
 TOOL = "tool."  # how the name of a tool's action begins
 
@@ -37,19 +37,10 @@ class Claim(Verifier):
     """An answer that matches `when` is backed by the calls under `needs`."""
 
     type: Literal["claim"] = "claim"
-    when: str
-    unless: str = ""
+    when: Pattern
+    unless: Pattern = ""
     needs_: Need | tuple[Need, ...] = Field(alias="needs")
     ignore_case: bool = True
-
-    @field_validator("when", "unless")
-    @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"expected a regular expression: {error}") from None
-        return pattern
 
     def needs(self) -> frozenset[str]:
         return frozenset({"actions"})

@@ -16,18 +16,30 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from proofrig.history.action import Action
 from proofrig.wire.trajectory import Trajectory
 
 CUT = 200  # characters of `expected` and of `got`
 WIDE = 600  # characters of a reason
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression: {error}") from None
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]  # a Python regular expression
 
 
 def no_payload(digest: str) -> bytes | None:

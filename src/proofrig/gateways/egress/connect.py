@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proofrig.errors import ProofrigError, UsageError
+from proofrig.gateways.breaking import hang_up
 from proofrig.gateways.egress.callers import Asked, Caller, Stranger
 from proofrig.gateways.egress.heads import ConnectHead, connect_head, head_bytes, proxy_user
 from proofrig.gateways.egress.hosts import place
 from proofrig.gateways.egress.outside import Unreachable
 from proofrig.gateways.egress.passage import Passage
-from proofrig.gateways.egress.tunnel import End, Tunnel, hang_up
+from proofrig.gateways.egress.tunnel import End, Tunnel
 from proofrig.gateways.leg import clear
 from proofrig.wire.answer import Answer, Cut, Made, read
 

@@ -12,26 +12,11 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from typing import Any, cast
+from typing import Any
 
+from proofrig.gateways.breaking import hang_up
 from proofrig.gateways.egress.passage import Ending, Passage
 from proofrig.history.action import Outcome
-from proofrig.wire.answer import How
-
-_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: nothing is waited for, and the end is an RST
-
-
-def hang_up(transport: asyncio.BaseTransport, how: How) -> None:
-    """End a connection: by RST, where what is on its way is lost, or by FIN after it."""
-    if how == "close":
-        transport.close()
-        return
-    ours = transport.get_extra_info("socket")
-    if ours is not None and not transport.is_closing():
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-    cast(asyncio.WriteTransport, transport).abort()
 
 
 class End(asyncio.Protocol):
