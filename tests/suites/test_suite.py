@@ -126,7 +126,9 @@ def test_the_digest_covers_what_is_said_and_named(tmp_path: Path) -> None:
 
     plain = digest()
     assert suite(*reversed(THREE)).at(tmp_path / "elsewhere").digest() == plain
-    assert len({plain, digest(repeats=2), digest(tenants={"acme": 1})}) == 3
+    assert len({plain, digest(concurrency=2), digest(tenants={"acme": 1})}) == 3
+    asked: dict[str, Any] = {"repeats": 2, "seed": 3, "fail_under": 90, "description": "?"}
+    assert digest(**asked) == plain, "how often, and what is asked of the result"
     model = {"provider": "simulated", "script": "model.yaml"}
     without = digest(model=model)
     (tmp_path / "model.yaml").write_text("rules: [{say: hi}]")

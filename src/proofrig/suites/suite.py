@@ -48,6 +48,10 @@ from proofrig.verifiers.expectations import Expect
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
+ASKED = frozenset(
+    ("description", "repeats", "seed", "gateway_port", "fail_under", "gates", "baseline", "lanes")
+)
+
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
     """One trial to run. `trial` is `<case>:<repeat>`; repeats count from 1. `start`: what its
@@ -222,8 +226,10 @@ class Suite(Settings):
 
     def digest(self) -> str:
         """sha256 hex of all that the suite says and of every file it names; independent of where
-        it lies. The agent's code is what is tested, not what is said: it does not count."""
-        said = self.model_dump(mode="json", by_alias=True, exclude={"agent", "cases"})
+        it lies. The agent's code is what is tested, not what is said: it does not count. Nor does
+        what is asked of the result, and how often (`ASKED`): runs that differ in no more can be
+        held against each other."""
+        said = self.model_dump(mode="json", by_alias=True, exclude={"agent", "cases", *ASKED})
         agent = self.agent.model_dump_json(by_alias=True)
         cases = sorted(case.digest() for case in self.cases)
         return digest_of([said, hashlib.sha256(agent.encode()).hexdigest(), cases], self._dir)
