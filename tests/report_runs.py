@@ -23,6 +23,7 @@ import msgspec
 
 from proofrig.checkers.injected import Injected, declared_of
 from proofrig.checkers.judge import ScenarioChecked
+from proofrig.comparisons.comparison import Comparison
 from proofrig.comparisons.gate import GateResult, fail_under
 from proofrig.history.history import History
 from proofrig.history.journal import Journal
@@ -65,6 +66,7 @@ class Concluded:
     summary: Summary
     gates: list[GateResult] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    comparison: Comparison | None = None
 
 
 class Recorder:

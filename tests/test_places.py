@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proofrig.places import default_root, root_option, run_name, shortest
+from proofrig.places import default_root, in_repository, root_option, run_name, shortest
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +43,13 @@ def test_a_path_is_relative_where_that_is_shorter(here: Path) -> None:
     assert shortest(here / "suites" / "suite.yaml") == "suites/suite.yaml"
     assert shortest(here.parent / "suite.yaml") == "../suite.yaml"
     assert shortest(Path("/suite.yaml")) == "/suite.yaml"
+
+
+def test_a_file_is_named_as_its_repository_does(here: Path) -> None:
+    assert in_repository(Path("suites/suite.yaml")) == "suites/suite.yaml"
+    assert in_repository(here.parent / "suite.yaml") == f"{here.parent}/suite.yaml"
+    (here.parent / ".git").mkdir()
+    assert in_repository(Path("suites/suite.yaml")) == "here/suites/suite.yaml"
+    assert in_repository(here.parent / "suite.yaml") == "suite.yaml"
+    (here / ".git").write_text("gitdir: elsewhere")  # a submodule's or a worktree's
+    assert in_repository(Path("suites/suite.yaml")) == "suites/suite.yaml"

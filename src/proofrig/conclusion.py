@@ -19,28 +19,35 @@ from typing import Literal
 
 import msgspec
 
+from proofrig.adaptive import final_alpha, repeats_of
 from proofrig.authority.globs import matcher
 from proofrig.authority.policy import Policy
+from proofrig.baselining import SUMMARY, autosave, write_sample
 from proofrig.checkers import all_checkers
 from proofrig.checkers.checker import Setting
 from proofrig.checkers.injected import Injected, declared_of
 from proofrig.checkers.judge import Judge
 from proofrig.checkers.signature_drift import signature_of_run
-from proofrig.comparisons.gate import GateResult, as_recorded, fail_under
+from proofrig.comparisons.comparable import refusal
+from proofrig.comparisons.comparison import Comparison
+from proofrig.comparisons.gate import GateResult, as_recorded, fail_under, judge_gates
+from proofrig.comparisons.sample import Sample
+from proofrig.comparisons.sampling import ToolsFold, sample_of
 from proofrig.errors import InfraError, UsageError
+from proofrig.gating import Asked, asked_of
 from proofrig.history.history import History
 from proofrig.history.payloads import PayloadReader
-from proofrig.places import default_root
+from proofrig.places import default_root, in_repository
 from proofrig.providers.recorded import RecordedSettings
 from proofrig.results import CaseFacts, Row, RowsFold, Summary, summarise
 from proofrig.rulings import Known, RulingsFold
-from proofrig.suites import Suite
+from proofrig.suites import Case, Suite
+from proofrig.trials.curtailed import Curtailed, CurtailedFold
 from proofrig.trials.manifest import Manifest
 from proofrig.trials.taped import recorded_by
 from proofrig.trials.work import Work, replayed_by
 
 Status = Literal["finished", "interrupted", "stopped"]
-SUMMARY = "summary.json"
 
 
 class ExitCode(IntEnum):
@@ -61,9 +68,13 @@ class Options:
     """How to run; None takes what the suite says. `root` is where runs are kept, `store` the
     store's URL (default: a SQLite file below `root`), `only` the selected case ids. scenarios: what
     to run instead of the plain plan, with so many `agents` and `tenants`; with baselines, the
-    sequential one too. record: keep what comes from outside; replay: answer from a
-    recording. packs: further packs of faults; faultless: without the suite's own. against: the
-    directory of an earlier run that this one's calls are held against (`signature_drift`)."""
+    sequential one too (None: what the lane says, else with them). plain: the plain plan as well.
+    record: keep what comes from outside; replay: answer from a recording. packs: further packs of
+    faults; faultless: without the suite's own. against: the directory of an earlier run that this
+    one's calls are held against (`signature_drift`). lane: of the suite, for what is left open
+    here. auto: add repeats while they decide something, `repeats` at most. usd, minutes: what the
+    whole run may spend, and take. baseline: what the run is held against, see `baselining`. gates:
+    asked of it besides those of the suite."""
 
     root: Path = field(default_factory=default_root)
     store: str = ""
@@ -71,7 +82,7 @@ class Options:
     concurrency: int | None = None
     seed: int | None = None
     fail_under: float | None = None
-    baselines: bool = True
+    baselines: bool | None = None
     only: tuple[str, ...] = ()
     scenarios: tuple[str, ...] = ()
     agents: int | None = None
@@ -82,6 +93,13 @@ class Options:
     faultless: bool = False
     compress: bool = True
     against: Path | None = None
+    lane: str = ""
+    auto: bool = False
+    plain: bool = False
+    usd: float | None = None
+    minutes: float | None = None
+    baseline: str = ""
+    gates: tuple[str, ...] = ()
 
     def store_url(self) -> str:
         """The store's URL."""
@@ -90,14 +108,19 @@ class Options:
 
 
 class Conclusion(msgspec.Struct, kw_only=True):
-    """What a run came to, from its history. `problems`: torn lines, why it stopped, for people."""
+    """What a run came to, from its history. `comparison`: with its baseline, None without one.
+    `cuts`: what of its plan was not run. `problems`: torn lines, why it stopped, what was cut;
+    `notes`: what else people should know."""
 
     run: str
     status: Status
     exit_code: int
     summary: Summary
     gates: list[GateResult] = []
+    comparison: Comparison | None = None
+    cuts: list[str] = []
     problems: list[str] = []
+    notes: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +138,41 @@ class Run:
 
 
 def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
-    """Fold the history, gate, and keep the result beside it and in the store."""
+    """Fold the history, gate, and keep the result beside it and in the store. Raises UsageError for
+    a baseline that names nothing."""
+    asked = asked_of(held.suite, held.manifest, held.options)
     history, fold = History(held.dir), RowsFold()
+    payload = PayloadReader(held.dir).get
+    tools, curtailed = ToolsFold(payload), CurtailedFold()
+    summary = fold_history(held, history, fold, tools, curtailed)
+    sample = sample_of(msgspec.to_builtins(held.manifest), summary, fold.result(), tools.result())
+    few = curtailed.result()
+    comparison = _compared(held, asked, sample, few)
+    conclusion = Conclusion(
+        run=held.manifest.run,
+        status=status,
+        exit_code=0,
+        summary=summary,
+        gates=_gates(held, asked, summary, comparison),
+        comparison=comparison,
+        problems=problems + [line for line in history.problems if line not in problems],
+    )
+    conclusion.cuts = [f"cut: {cut.says}" for cut in few.cuts]
+    conclusion.problems += conclusion.cuts
+    if few.settled is not None:
+        conclusion.notes.append(
+            f"settled after {few.settled.repeats} repeats of each case: {few.settled.why}"
+        )
+    conclusion.exit_code = int(_exit_code(conclusion))
+    _keep(held, conclusion, fold.result(), sample)
+    (held.dir / SUMMARY).write_bytes(msgspec.json.encode(conclusion))
+    return conclusion
+
+
+def fold_history(
+    held: Run, history: History, fold: RowsFold, tools: ToolsFold, curtailed: CurtailedFold
+) -> Summary:
+    """One pass over the history for all that folds it."""
     against = held.options.against
     signature = None if against is None else signature_of_run(History(against))
     what = held.manifest.what
@@ -124,29 +180,47 @@ def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
     known = Setting(faults=faults, changes=_changes_of(held.suite))
     judge = Judge(PayloadReader(held.dir).get, all_checkers(), signature, known)
     rulings, injected = RulingsFold(_policy_of(held.suite)), Injected(faults)
-    history.fold(fold, judge, rulings, injected)
-    repeats = 1 if held.manifest.scenarios else held.manifest.repeats
+    history.fold(fold, judge, rulings, injected, tools, curtailed)
+    settled = curtailed.result().settled
+    repeats = held.manifest.repeats if settled is None else settled.repeats
+    if held.manifest.scenarios and not held.manifest.plain:
+        repeats = 1
     facts, struck = case_facts(held.suite), injected.result()
-    summary = summarise(fold, facts, repeats, judge.result(), rulings.result(), struck=struck)
-    conclusion = Conclusion(
-        run=held.manifest.run,
-        status=status,
-        exit_code=0,
-        summary=summary,
-        gates=_gates(held, summary),
-        problems=problems + [line for line in history.problems if line not in problems],
+    return summarise(fold, facts, repeats, judge.result(), rulings.result(), struck=struck)
+
+
+def _compared(held: Run, asked: Asked, sample: Sample, few: Curtailed) -> Comparison | None:
+    """The run held against its baseline, at the level that its looks left."""
+    if asked.base is None:
+        return None
+    if no := refusal(asked.base, sample):
+        base, run = asked.base.runs[-1], sample.runs[-1]
+        return Comparison(run=run, base=base, verdict="unreliable", says=no, terms=asked.terms)
+    from proofrig.comparisons.comparing import compare  # loads numpy
+
+    alpha = final_alpha(
+        asked.terms.alpha,
+        repeats_of(asked.base),
+        held.manifest.looks,
+        look=few.settled.look if few.settled else 0,
+        ended=repeats_of(sample),
     )
-    conclusion.exit_code = int(_exit_code(conclusion))
-    (held.dir / SUMMARY).write_bytes(msgspec.json.encode(conclusion))
-    _keep(held, conclusion, fold.result())
-    return conclusion
+    return compare(asked.base, sample, msgspec.structs.replace(asked.terms, alpha=alpha))
 
 
 def case_facts(suite: Suite) -> list[CaseFacts]:
-    """What the summary needs to know of the suite's cases."""
+    """What the summary and the reports need to know of the suite's cases."""
     return [
-        CaseFacts(case.id, case.difficulty, case.tags, case.null_passes) for case in suite.cases
+        CaseFacts(case.id, case.difficulty, case.tags, case.null_passes, *_written(case))
+        for case in suite.cases
     ]
+
+
+def _written(case: Case) -> tuple[str, int]:
+    """Where a case was written, as its repository names it."""
+    if case.written_at is None:
+        return "", 0
+    return in_repository(case.written_at[0]), case.written_at[1]
 
 
 def _policy_of(suite: Suite) -> Known:
@@ -180,14 +254,23 @@ def _changes_of(suite: Suite) -> Callable[[str], bool | None]:
     return changes
 
 
-def _gates(held: Run, summary: Summary) -> list[GateResult]:
-    asked = (held.options.fail_under, held.manifest.fail_under, held.suite.fail_under)
-    percent = next((percent for percent in asked if percent is not None), None)
+def fail_under_of(held: Run) -> float | None:
+    """The pass rate that the run must reach, percent: as asked for now, with the run, or in the
+    suite; None where nobody asks."""
+    given = (held.options.fail_under, held.manifest.fail_under, held.suite.fail_under)
+    return next((percent for percent in given if percent is not None), None)
+
+
+def _gates(
+    held: Run, asked: Asked, summary: Summary, comparison: Comparison | None
+) -> list[GateResult]:
+    percent = fail_under_of(held)
     gates = [] if percent is None else [fail_under(summary.overall, percent)]
     replayed = recorded_by(held.suite, replayed_by(held.manifest))
     if replayed is not None and replayed.mode == "strict":
         gates.append(as_recorded(summary.overall))
-    return gates
+    figures = None if asked.base is None else asked.base.measures
+    return gates + judge_gates(asked.gates, summary, baseline=figures, comparison=comparison)
 
 
 def _exit_code(conclusion: Conclusion) -> ExitCode:
@@ -221,8 +304,9 @@ def _is_judged(conclusion: Conclusion) -> bool:
     return bool(conclusion.gates or conclusion.summary.scenarios)
 
 
-def _keep(held: Run, conclusion: Conclusion, rows: list[Row]) -> None:
-    """Save the run in the store; a store that fails is said, and takes nothing from the run."""
+def _keep(held: Run, conclusion: Conclusion, rows: list[Row], sample: Sample) -> None:
+    """Save the run beside its history and in the store, and as a baseline where it is one; a store
+    that fails is said, and takes nothing from the run."""
     from proofrig.store import RunRecord, Store  # loads SQLAlchemy, which only the end needs
 
     manifest = held.manifest
@@ -238,11 +322,30 @@ def _keep(held: Run, conclusion: Conclusion, rows: list[Row]) -> None:
         exit_code=conclusion.exit_code,
         manifest=msgspec.to_builtins(manifest),
     )
+    write_sample(held.dir, sample)
     try:
         store = Store(held.options.store_url())
         try:
             store.save_results(record, conclusion.summary, rows)
+            store.save_figures(manifest.run, sample.measures)
         finally:
             store.close()
+        if held.suite.baseline.autosave and held.suite.digest() == record.suite_digest:
+            _autosave(held, conclusion, sample)
     except (InfraError, UsageError) as error:
         conclusion.problems.append(f"{error} The run itself is safe in {held.dir}.")
+
+
+def _autosave(held: Run, conclusion: Conclusion, sample: Sample) -> None:
+    comparison, settings = conclusion.comparison, held.suite.baseline
+    told = autosave(
+        sample,
+        settings.branch,
+        held.options.store_url(),
+        time.time_ns(),
+        status="it was cut" if conclusion.cuts else conclusion.status,
+        verdict=comparison.verdict if comparison else None,
+        infra_ceiling=settings.infra_ceiling,
+    )
+    if told:
+        conclusion.notes.append(told)

@@ -1,6 +1,7 @@
 """The story in one file: plan, run trials, fold the history, gate, keep.
 
     suite -> plan or scenarios -> stage -> trials -> history -> rows, findings -> gates -> store
+                                    ╰─── looks: settled? hopeless? ───╯
 
 `run` starts a run, `resume` runs what is missing of one, `rescore.py` judges a stored one again.
 Each ends in `conclusion.conclude`, which reads nothing but the history and the manifest.
@@ -12,9 +13,12 @@ import os
 import shutil
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from proofrig.adaptive import MOST, Question, looks_of
+from proofrig.branches import checkout_of
 from proofrig.checkers import all_checkers
 from proofrig.conclusion import Conclusion, Options, Run, Status, conclude
 from proofrig.errors import UsageError
@@ -22,13 +26,15 @@ from proofrig.history.archive import archive
 from proofrig.places import run_name
 from proofrig.scenarios import chosen_scenarios
 from proofrig.suites import Suite
+from proofrig.suites.lanes import lane_of, options_in
 from proofrig.trials import manifest as manifests
 from proofrig.trials.manifest import Manifest
 from proofrig.trials.rundir import finished_trials, locked, new_run
 from proofrig.trials.runner import Progress
 from proofrig.trials.stage import what_of
 from proofrig.trials.stopping import until_stopped
-from proofrig.trials.work import OnProgress, Work
+from proofrig.trials.work import OnProgress, Watching, Work
+from proofrig.watching import Watch, question_of
 
 
 def _silent(progress: Progress) -> None:
@@ -42,17 +48,37 @@ async def run(
     that does not start; whatever happens after the first trial is in the conclusion."""
     _check_store(options)
     all_checkers()  # one that cannot be used shows before anything is run
+    if options.lane:
+        lane = lane_of(suite.lanes, options.lane)
+        options = replace(options, **options_in(lane, suite, options))
     suite = under(suite, options.tenants, options.packs, options.faultless)
     manifest = _new_manifest(suite, suite_path, options)
     Work(suite, Path(), manifest).check()
+    held = Run(suite, Path(), manifest, options)
+    question = question_of(held)
+    _check_adaptive(held, question)
     run_dir = new_run(options.root, suite.name)
     manifest.run = run_dir.name
     manifests.write(run_dir, manifest)
+    held = replace(held, dir=run_dir)
     try:
-        return run_dir, await _run_missing(Run(suite, run_dir, manifest, options), on_progress)
+        return run_dir, await _run_missing(held, question, on_progress)
     except UsageError:
         _forget(run_dir)
         raise
+
+
+def _check_adaptive(held: Run, question: Question) -> None:
+    """Raises UsageError for adaptive repeats that have nothing to decide, or no plan."""
+    if not held.options.auto:
+        return
+    if held.manifest.scenarios and not held.manifest.plain:
+        raise UsageError("--repeat auto belongs to a plain run; leave --scenario out")
+    if not question.gates:
+        raise UsageError(
+            "--repeat auto needs a gate or a baseline to decide; write `gates:` or `baseline:` in "
+            "the suite, or give --baseline or --fail-under"
+        )
 
 
 def under(suite: Suite, tenants: int | None, packs: Collection[str], faultless: bool) -> Suite:
@@ -70,15 +96,19 @@ def _forget(run_dir: Path) -> None:
 
 def _new_manifest(suite: Suite, suite_path: Path, options: Options) -> Manifest:
     seed = suite.seed if options.seed is None else options.seed
+    repeats = options.repeats or suite.repeats
+    if options.auto and repeats == 1:
+        repeats = MOST
+    checkout = checkout_of(suite.dir, os.environ)
     return Manifest(
         run="",
         started_ns=time.time_ns(),
         suite=suite.name,
         suite_path=str(suite_path.absolute()),
-        repeats=options.repeats or suite.repeats,
+        repeats=repeats,
         concurrency=options.concurrency or suite.concurrency,
         seed=seed,
-        baselines=options.baselines,
+        baselines=options.baselines is not False,
         only=list(options.only),
         scenarios=_scenario_names(suite, options),
         agents=options.agents,
@@ -88,6 +118,15 @@ def _new_manifest(suite: Suite, suite_path: Path, options: Options) -> Manifest:
         replay=options.replay.model_dump(mode="json") if options.replay else {},
         faultless=options.faultless,
         fail_under=options.fail_under,
+        lane=options.lane,
+        looks=looks_of(repeats) if options.auto else [],
+        plain=options.plain,
+        usd=None if options.usd is None else round(options.usd, 6),  # as the ledger books it
+        minutes=options.minutes,
+        baseline=options.baseline,
+        gates=list(options.gates),
+        branch=checkout.branch,
+        commit=checkout.revision,
         what=what_of(suite),
         where=manifests.describe_host(),
     )
@@ -96,7 +135,9 @@ def _new_manifest(suite: Suite, suite_path: Path, options: Options) -> Manifest:
 def _scenario_names(suite: Suite, options: Options) -> list[str]:
     if not options.scenarios:
         return []
-    chosen = chosen_scenarios(suite.scenarios, options.scenarios, alone=options.baselines)
+    chosen = chosen_scenarios(
+        suite.scenarios, options.scenarios, alone=options.baselines is not False
+    )
     return [scenario.name for scenario in chosen]
 
 
@@ -120,10 +161,11 @@ async def resume(
             f"run {manifest.run} was begun with another suite (digest {str(was)[:12]}, now "
             f"{now[:12]}): {manifest.suite_path} has changed. Undo the change, or begin a new run."
         )
-    return await _run_missing(Run(suite, run_dir, manifest, options), on_progress)
+    held = Run(suite, run_dir, manifest, options)
+    return await _run_missing(held, question_of(held), on_progress)
 
 
-async def _run_missing(held: Run, on_progress: OnProgress) -> Conclusion:
+async def _run_missing(held: Run, question: Question, on_progress: OnProgress) -> Conclusion:
     with locked(held.dir):
         before = finished_trials(held.dir)
         work = held.work()
@@ -131,12 +173,15 @@ async def _run_missing(held: Run, on_progress: OnProgress) -> Conclusion:
         status: Status = "finished"
         problems = list(before.problems)
         if missing:
-            worker = await until_stopped(partial(work.do, missing, before, on_progress))
+            watch = Watch(held, question, on_progress)
+            do = partial(work.do, missing, before, Watching(watch.seen, watch.settled))
+            worker = await until_stopped(partial(watch.over, do))
             if worker is None or worker.stopped:
                 status = "interrupted"
             if worker is not None and worker.failure is not None:
                 status = "stopped"
                 problems.append(_with_resume(str(worker.failure), held.dir))
+            problems += watch.problems
         conclusion = conclude(held, status, problems)
         if held.options.compress and status == "finished":
             archive(held.dir)

@@ -3,6 +3,7 @@
 Rules:
 1. A command that proofrig prints works as it stands in the directory where it was printed.
 2. A run below the default root is named by its id, any other by its path.
+3. What other systems read (annotations, code scanning) names a file as its repository does.
 """
 
 from __future__ import annotations
@@ -37,3 +38,14 @@ def shortest(path: Path) -> str:
     """A path, relative to the current directory where that is shorter."""
     absolute = str(path.absolute())
     return min(os.path.relpath(absolute), absolute, key=len)
+
+
+def in_repository(path: Path) -> str:
+    """A file as its repository names it, with `/`; outside of any, relative to the current
+    directory where it lies below, else absolute."""
+    whole = path.absolute()
+    roots = [folder for folder in whole.parents if (folder / ".git").exists()]
+    for root in (*roots[:1], Path.cwd()):
+        if whole.is_relative_to(root):
+            return whole.relative_to(root).as_posix()
+    return whole.as_posix()

@@ -252,12 +252,15 @@ class Summary(msgspec.Struct, omit_defaults=True):
 
 
 class CaseFacts(msgspec.Struct, frozen=True):
-    """What the summary needs to know of a case besides its trials."""
+    """What is known of a case besides its trials. `file`: where it was written, relative to the
+    repository where there is one; `line`: from 1; "" and 0 where that is not known."""
 
     id: str
     difficulty: str = ""
     tags: tuple[str, ...] = ()
     null_passes: bool = False  # declared: who does nothing is right
+    file: str = ""
+    line: int = 0
 
 
 def summarise(

@@ -54,10 +54,16 @@ SPOKEN = (
     "Makefile",
     "pyproject.toml",
     "requirements.lock",
+    "action.yml",
     ".ci/run",
 )
-FOLDERS = ("docs", "changes", "examples", "frameworks", "reactions", "benchmarks", "src", "tests")
-TEXT = {".md", ".py", ".yaml", ".yml", ".txt", ".sql", ".html", ".toml", ".in", ".lock", ".json"}
+FOLDERS = (
+    *("docs", "changes", "examples", "frameworks", "reactions", "benchmarks", "ci", "src", "tests"),
+)
+TEXT = {
+    *(".md", ".py", ".sh", ".yaml", ".yml", ".txt", ".sql", ".html", ".toml", ".in", ".lock"),
+    ".json",
+}
 
 
 def name(path: Path) -> str:

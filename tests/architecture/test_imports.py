@@ -18,7 +18,7 @@ FLOORS = [
     {"errors", "stats"},
     {
         *("history", "wire", "sandboxes", "plugins", "yaml12", "problems", "places", "thresholds"),
-        *("canaries", "observers", "anomalies"),
+        *("canaries", "observers", "anomalies", "branches", "figures"),
     },
     {
         *("authority", "faults", "providers", "services", "agents", "verifiers", "checkers"),
@@ -27,7 +27,10 @@ FLOORS = [
     {"gateways", "scenarios", "results"},
     {"suites", "rig", "comparisons", "store"},
     {"trials"},
+    {"adaptive", "baselining"},
+    {"gating"},
     {"conclusion"},
+    {"watching"},
     {"evaluation", "reports"},
     {"rescore", "demo"},
     {"cli"},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SRC, TESTS = ROOT / "src" / "proofrig", ROOT / "tests"
-APART = {"architecture", "properties", "end_to_end", "data", "specimens"}
+APART = {"architecture", "properties", "end_to_end", "data", "specimens", "ci"}
 
 # Shown by the tests of what they serve, named here.
 COVERED = {
@@ -19,6 +19,9 @@ COVERED = {
     "trials/stage": "end_to_end/test_run",
     "trials/trial": "end_to_end/test_run",
     "evaluation": "end_to_end/test_run",
+    "conclusion": "end_to_end/test_run",
+    "cli/compare": "end_to_end/test_comparisons",
+    "cli/gate": "end_to_end/test_comparisons",
     "rescore": "end_to_end/test_run",
     "store/tables": "store/test_store",
     "gateways/tap_command": "gateways/test_mcp_stdio",

@@ -48,7 +48,7 @@ def test_help_loads_nothing_of_weight() -> None:
         (["rnu"], "did you mean 'run'?"),
         (["xyzzy"], "there are: demo, init, validate"),
         (["run", "--repaet", "3"], "--repeat"),
-        (["run", "--repeat", "0"], "0 is not in the range"),
+        (["run", "--repeat", "0"], "expected a number from 1 to 10000, or auto"),
     ],
 )
 def test_typos_are_helped(words: list[str], said: str) -> None:

@@ -14,8 +14,10 @@ from report_runs import a_trend
 def test_baselines_and_gates_stand_on_the_scale_of_the_pass_rate() -> None:
     score = Score("all", null_passed=1, null_trials=4, reference_passed=4, reference_trials=4)
     gates = [
-        GateResult("pass rate >= 82.5 %", "fail", ""),
-        GateResult("cost <= $1", "pass", ""),
+        GateResult("pass rate >= 82.5 %", "fail", "", figure="accuracy", bound=0.825),
+        GateResult("accuracy >= 5 %", "fail", "", figure="accuracy", bound=0.05, scenario="burst"),
+        GateResult("cost <= $1", "pass", "", figure="cost", bound=1.0),
+        GateResult("regression: accuracy", "pass", "", figure="accuracy"),
     ]
     assert [(m.kind, m.at) for m in markers(score, gates)] == [
         ("null", 25),

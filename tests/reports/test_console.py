@@ -33,3 +33,10 @@ def test_nothing_is_read_as_markup() -> None:
     out = io.StringIO()
     make_console(out).print("[red]a[/red] :smile: 12")
     assert out.getvalue() == "[red]a[/red] :smile: 12\n"
+
+
+def test_a_text_beyond_the_encoding_does_not_end_the_program() -> None:
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="\n")
+    make_console(file).print("naïve …")
+    file.seek(0)
+    assert file.read().strip() == "na?ve ?"

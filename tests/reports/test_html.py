@@ -4,52 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from authority_report_runs import a_ruled_run
+from compared_report_runs import EVERY, a_compared_run
 from contention_report_runs import a_contended_run, a_sound_run
+from html_page import EVIL, Page
 from proofrig.checkers.checker import Evidence, Finding
+from proofrig.comparisons.gate import GateResult
 from proofrig.reports.html import render
 from proofrig.results import CaseFacts
 from report_runs import MS, Recorder, a_run, a_trend
-
-EVIL = "</script><img src=x onerror=alert(1)>"
-VOID = {"meta", "input", "link", "img", "br", "hr"}
-
-
-class Page(HTMLParser):
-    """Tags, attributes and text; every tag must be closed by its own end."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"</{tag}> closes nothing"
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] not in ("script", "style"):
-            self.words.append(data)
-
-    def __contains__(self, text: str) -> bool:
-        return text in " ".join(" ".join(self.words).split())
 
 
 @pytest.fixture
@@ -295,3 +263,97 @@ def test_a_thousand_agents_stay_within_a_megabyte_per_thousand_trials(tmp_path: 
     report = a_contended_run(tmp_path, agents=500).report(0)
     assert len(report.rows) > 2_000
     assert len(render(report)) < 1_000_000 * len(report.rows) // 1_000
+
+
+def compared(run_dir: Path, name: str, **more: Any) -> str:
+    return render(a_compared_run(run_dir, EVERY[name](), **more)).decode()
+
+
+def test_a_comparison_stands_high_up_with_its_verdict_first(tmp_path: Path) -> None:
+    page = Page(compared(tmp_path, "regressed"))
+    words = [" ".join(word.split()) for word in page.words if word.strip()]
+    order = ("Regressed", "Against main", "What decides", "Cases that changed", "Pass rate")
+    places = [words.index(word) for word in order[:-1]]
+    assert places == sorted(places)
+    for said in (
+        "pass rate 72.9 %, was 85.0 %: 12.1 points less (5.2 to 18.9); 2 cases broke",
+        "Pass rate 85.0 % 72.9 % −12.1 points −18.9 to −5.2 points",
+        "Cost of a trial $0.000652 $0.000730 +$0.0000784 (+12.0 %) +3.2 to +21.3 %",
+        "Broken proved refund_07 19/20 0/4 p < 0.001",
+        "New tool issue_voucher is called in 14 of 48 trials",
+        "exchange_04 and 1 more",
+        "Where the manifests differ: 2",
+        "Cases left out of the comparison: 2",
+        "a drop of 8.1 points is seen 80 % of the time",
+    ):
+        assert said in page, said
+
+
+def test_every_effect_is_drawn_and_said_to_those_who_do_not_see(tmp_path: Path) -> None:
+    page = Page(compared(tmp_path, "regressed"))
+    drawn = [attrs for tag, attrs in page.tags if (attrs.get("class") or "").startswith("whisker")]
+    assert len(drawn) == 10  # of twelve, one has no base and one is not measured now
+    assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawn)
+    assert [attrs["class"] for attrs in drawn].count("whisker bare") == 2
+    assert drawn[0]["class"] == "whisker bad"
+    assert drawn[0]["aria-label"] == "−12.1 points, interval −18.9 to −5.2 points"
+
+
+def test_cases_that_are_in_the_run_link_to_their_row(tmp_path: Path) -> None:
+    text = compared(tmp_path, "regressed")
+    page, cases = Page(text), {case["id"] for case in data_of(text)["cases"]}
+    links = [attrs["data-case"] for _, attrs in page.tags if "data-case" in attrs]
+    assert {"refund_07", "address_change_08", "two_orders_05"} <= set(links) <= cases
+    assert all(attrs["href"] == "#h-cases" for _, attrs in page.tags if "data-case" in attrs)
+    assert "a_case_that_is_gone" in page and "a_case_that_is_gone" not in links
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_every_comparison_is_a_sound_page(tmp_path: Path, name: str) -> None:
+    text = compared(tmp_path, name)
+    page = Page(text)
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert not any(tag == "img" or "onerror" in attrs for tag, attrs in page.tags)
+    ids = [attrs["id"] for _, attrs in page.tags if attrs.get("id")]
+    assert len(ids) == len(set(ids))
+    assert len(text) < 1_000_000
+
+
+def test_what_it_would_take_is_said_where_it_is_open(tmp_path: Path) -> None:
+    page = Page(compared(tmp_path, "inconclusive"))
+    assert "To decide it 8 more repeats of each case would decide it." in page
+
+
+def test_a_comparison_of_200_metrics_shows_what_changed_and_folds_the_rest(tmp_path: Path) -> None:
+    text = compared(tmp_path, "vast")
+    page = Page(text)
+    assert "No change proved: 66 metrics" in page
+    assert "and 4 more metrics: proofrig show" in page
+    shown = text.partition('<details class="quietly">')[0]
+    assert shown.count('<svg class="whisker') == 5 + 60 + 60
+
+
+def test_gates_stand_in_the_head_failed_ones_first(tmp_path: Path) -> None:
+    gates = [
+        GateResult("accuracy >= 70 %", "pass", "fine", figure="accuracy", value=0.729, bound=0.7),
+        GateResult("leak_rate == 0", "fail", "3.1 %", figure="leak_rate", value=0.031, bound=0.0),
+        GateResult("regression: accuracy", "inconclusive", "too few", evidence=["4 more repeats"]),
+    ]
+    page = Page(compared(tmp_path, "inconclusive", gates=gates))
+    for said in (
+        "leak_rate == 0 failed 3.1 % 0.0 % 3.1 % regression: accuracy inconclusive",
+        "too few 4 more repeats accuracy >= 70 % passed 72.9 % 70.0 % fine",
+    ):
+        assert said in page, said
+    assert sum((attrs.get("class") or "") == "limit" for _, attrs in page.tags) == 2
+
+
+def test_a_run_without_a_baseline_has_nothing_of_it(text: str) -> None:
+    page = Page(text)
+    assert "Against" not in page and ".whisker" not in text.partition("</style>")[0]
+
+
+def test_flaky_cases_are_named_apart(text: str) -> None:
+    page = Page(text)
+    assert "flaky 7 of 12 cases passed in some repeats and failed in others" in page
+    assert "angry_customer_12 1/4 order_status_09 1/4" in page

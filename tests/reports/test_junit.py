@@ -33,7 +33,7 @@ def suite(tmp_path: Path) -> ET.Element:
 def test_one_testcase_per_case_counted_by_outcome(suite: ET.Element) -> None:
     assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
         "tests": "4",
-        "failures": "2",
+        "failures": "1",
         "errors": "1",
         "skipped": "0",
     }
@@ -45,7 +45,7 @@ def test_one_testcase_per_case_counted_by_outcome(suite: ET.Element) -> None:
     }
     assert found == {
         "good": [],
-        "flaky": [("failure", "agent")],
+        "flaky": [("flakyFailure", "agent")],
         "slow": [("failure", "limit")],
         "gone": [("error", "harness")],
     }
@@ -61,7 +61,7 @@ def test_messages_say_how_many_repeats_passed(suite: ET.Element) -> None:
 def test_the_text_has_expected_got_and_the_command_without_control_characters(
     suite: ET.Element,
 ) -> None:
-    text = suite.find("testcase[@name='flaky']/failure").text or ""  # type: ignore[union-attr]
+    text = suite.find("testcase[@name='flaky']/flakyFailure/stackTrace").text or ""  # type: ignore[union-attr]
     assert "repeat 2 (flaky:2): agent\n" in text
     assert "    expected: 4\n    got: 5 ��[31m\n" in text
     assert text.endswith("--case flaky --seed 7")
@@ -75,6 +75,22 @@ def test_properties_carry_repeats_flakiness_and_cost(suite: ET.Element) -> None:
     assert (found["flaky"], found["pass^2"]) == ("true", "0.0000")
     assert test.get("time") == "1.000"
     assert test.get("classname") == "support desk"
+
+
+def test_a_flaky_case_has_an_entry_for_each_repeat_that_failed(tmp_path: Path) -> None:
+    run = Recorder(tmp_path, repeats=16)
+    for repeat in range(1, 17):
+        with run.trial("now and then", repeat, "" if repeat == 1 else "timeout"):
+            pass
+    root = ET.fromstring(render(run.report(0)))
+    entries = root.findall("testsuite/testcase/flakyFailure")
+    assert len(entries) == 10
+    assert {(one.get("type"), one.get("message", "")[:23]) for one in entries} == {
+        ("timeout", "1 of 16 repeats passed:")
+    }
+    assert (root.get("failures"), root.get("tests")) == ("0", "1")
+    named = root.find("testsuite/properties/property[@name='flaky']")
+    assert named is not None and named.get("value") == "now and then"
 
 
 def test_gates_are_properties_of_the_suite(suite: ET.Element) -> None:

@@ -33,7 +33,8 @@ def test_each_checker_that_was_exercised_in_a_scenario_is_a_testcase(tmp_path: P
     checked = sum(len(one.checked) for one in report.summary.scenarios) - 4  # saw nothing
     assert len(suite.findall("testcase")) == 3 + checked
     assert suite.get("tests") == str(3 + checked)
-    assert suite.get("failures") == str(3 + 4)
+    assert len(suite.findall("testcase[flakyFailure]")) == 3  # alone they pass
+    assert suite.get("failures") == str(4)
     assert suite.get("skipped") == "0"
     assert outcome(case(suite, "burst", "retry_amplification")) == ["failure"]
     assert outcome(case(suite, "burst", "launch")) == []

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from compared_report_runs import a_compared_run, regressed
 from contention_report_runs import a_contended_run
 from proofrig.reports import machine
 from report_runs import Recorder, a_run, a_trend
@@ -49,3 +52,25 @@ def test_scenarios_are_whole_and_can_be_run_again(tmp_path: Path) -> None:
     ]
     assert found["reproduce"]["burst"].endswith("--scenario burst --agents 24 --tenants 3 --seed 7")
     assert found["verdict"]["why"].startswith("in 4 of 5 scenarios")
+
+
+def test_a_comparison_is_whole_and_null_without_a_baseline(tmp_path: Path) -> None:
+    report = a_compared_run(tmp_path / "a", regressed())
+    found = json.loads(machine.render(report))
+    held = found["comparison"]
+    assert (held["verdict"], held["base"], held["repeats_needed"]) == ("regressed", "main", None)
+    first, *_, last = held["effects"]
+    assert (first["change"]["estimate"], first["blocks"]) == (pytest.approx(-0.121), True)
+    assert (last["now"], last["change"], last["p"]) == (0.031, None, None)
+    wide = next(one for one in held["effects"] if one["metric"] == "p95(duration)")
+    assert wide["change"]["high"] is None  # unbounded
+    assert held["terms"]["margin"] == 0.05 and held["broken"][0]["broken"] is True
+    assert len(found["flaky"]) == 7
+    assert json.loads(machine.render(a_run(tmp_path / "b").report(0)))["comparison"] is None
+
+
+def test_gates_have_all_their_numbers(tmp_path: Path) -> None:
+    report = a_run(tmp_path, cases=3, repeats=2).report(1, fail_under=99)
+    gate = json.loads(machine.render(report))["gates"][0]
+    assert (gate["figure"], gate["bound"], gate["evidence"]) == ("accuracy", 0.99, [])
+    assert gate["low"] < gate["value"] < gate["high"] and gate["baseline"] is None

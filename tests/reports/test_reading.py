@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contention_report_runs import a_contended_run, a_sound_run
+from proofrig.comparisons.comparison import Comparison
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
 from proofrig.places import root_option, run_name
@@ -195,3 +197,81 @@ def test_findings_and_doubts_change_what_the_verdict_looks_like(tmp_path: Path) 
     assert failed.word == "Failed" and failed.says.startswith("19 findings in 4 of 5 scenarios")
     unsure = reading.verdict_of(a_sound_run(tmp_path / "c").report(0))
     assert (unsure.word, unsure.tone) == ("Passed", "unsure")
+
+
+PASS = GateResult("accuracy >= 70 %", "pass", "75.0 %")
+FAIL = GateResult("accuracy >= 90 %", "fail", "75.0 %")
+SAME = GateResult("regression: accuracy", "fail", "it fell")
+OPEN = GateResult("regression: accuracy", "inconclusive", "too few")
+
+
+@pytest.mark.parametrize(
+    ("code", "gates", "verdict", "says", "word", "tone", "why"),
+    [
+        (1, [SAME], "regressed", "it fell", "Regressed", "bad", "it fell"),
+        (
+            1,
+            [SAME, FAIL],
+            "regressed",
+            "it fell",
+            "Regressed",
+            "bad",
+            "it fell; failed: accuracy >= 90 %",
+        ),
+        (0, [PASS], "regressed", "it fell", "Regressed", "bad", "it fell"),
+        (0, [], "improved", "it rose", "Improved", "good", "it rose"),
+        (0, [PASS], "no worse", "so it is", "No worse", "good", "so it is"),
+        (0, [], "unreliable", "6 % infra", "Unreliable", "unsure", "6 % infra"),
+        (0, [PASS], "unreliable", "6 % infra", "Passed", "unsure", "75.0 %; unreliable: 6 % infra"),
+        (0, [PASS], "inconclusive", "too few", "Passed", "unsure", "75.0 %; inconclusive: too few"),
+        (1, [FAIL], "unreliable", "6 % infra", "Failed", "bad", "75.0 %; unreliable: 6 % infra"),
+        (1, [FAIL], "no worse", "so it is", "Failed", "bad", "75.0 %; no worse: so it is"),
+        (4, [], "inconclusive", "too few", "Inconclusive", "unsure", "too few"),
+        (
+            4,
+            [OPEN],
+            "inconclusive",
+            "too few",
+            "Inconclusive",
+            "unsure",
+            "regression: accuracy: too few",
+        ),
+        (4, [OPEN], "unreliable", "6 % infra", "Unreliable", "unsure", "6 % infra"),
+        (130, [PASS], "regressed", "it fell", "Interrupted", "unsure", "Go on: proofrig resume"),
+    ],
+    ids=range(14),
+)
+def test_a_regression_comes_first_then_failed_gates_then_other_comparisons(
+    tmp_path: Path, code: int, gates: Any, verdict: Any, says: str, word: str, tone: str, why: str
+) -> None:
+    report = run_of(tmp_path, ("a", 1, "")).report(code, gates=list(gates))
+    held = Comparison(run="r", base="main", verdict=verdict, says=says)
+    found = reading.verdict_of(replace(report, comparison=held))
+    assert (found.word, found.tone) == (word, tone)
+    assert found.why.endswith(why) if code != 130 else why in found.why
+
+
+def test_findings_stay_before_a_regression(tmp_path: Path) -> None:
+    report = a_contended_run(tmp_path).report(1, fail_under=99)
+    held = Comparison(run="r", base="main", verdict="regressed", says="it fell")
+    found = reading.verdict_of(replace(report, comparison=held))
+    assert found.word == "Regressed"
+    assert found.says.startswith("19 findings in 4 of 5 scenarios") and "it fell" in found.says
+
+
+def test_flaky_cases_are_listed_apart_the_lowest_rate_first(tmp_path: Path) -> None:
+    assert [case.id for case in reading.flaky_of(mixed(tmp_path))] == ["flaky"]
+    assert reading.some(["a", "b", "c"], 2) == "a, b and 1 more"
+
+
+def test_gates_say_more_than_the_verdict_when_there_are_several_or_a_comparison(
+    tmp_path: Path,
+) -> None:
+    one = run_of(tmp_path / "a", ("a", 1, "")).report(0, gates=[PASS])
+    two = run_of(tmp_path / "b", ("a", 1, "")).report(1, gates=[PASS, FAIL])
+    held = Comparison(run="r", base="main", verdict="no worse", says="x")
+    assert [reading.gated(report) for report in (one, two, replace(one, comparison=held))] == [
+        False,
+        True,
+        True,
+    ]

@@ -46,13 +46,17 @@ def test_the_suffix_chooses_the_form(tmp_path: Path) -> None:
         ".json": '{\n  "schema": "p',
         ".xml": "<?xml version='",
         ".md": "## ☑️ Finished:",
+        ".sarif": '{\n  "$schema": ',
+        ".annotations": "::warning file=",
     } | {".json": '{\n  "schema": "'}
-    assert len(list((tmp_path / "new").iterdir())) == 4
+    assert len(list((tmp_path / "new").iterdir())) == 6
 
 
 def test_an_unknown_suffix_is_refused_with_those_that_exist(tmp_path: Path) -> None:
     report = Recorder(tmp_path).report()
-    with pytest.raises(UsageError, match=r"\.html \.json \.xml \.md, got 'out\.pdf'"):
+    with pytest.raises(
+        UsageError, match=r"\.html \.json \.xml \.md \.sarif \.annotations, got 'out\.pdf'"
+    ):
         write_report(report, tmp_path / "out.pdf")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from proofrig.reports import words
@@ -53,3 +55,37 @@ def test_cut_text_says_how_much_there_was() -> None:
     assert words.cut("x" * 3_000, 5) == "xxxxx… (3,000 characters)"
     assert words.cut("short", 5) == "short"
     assert words.line("a\n  b " + "c" * 30, 10) == "a b ccccc…"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        (None, "share", "not measured"),
+        (math.inf, "ns", "unbounded"),
+        (0.5, "share", "50.0 %"),
+        (652.0, "usd_micro", "$0.000652"),
+        (0.000652, "USD", "$0.000652"),
+        (0.0, "USD", "$0"),
+        (1.5, "USD", "$1.50"),
+        (2.5e8, "ns", "250 ms"),
+        (1.234, "ratio", "1.23×"),
+        (12_345.0, "bytes", "12.3kB"),
+        (48_140.0, "tokens", "48.1k"),
+        (2_541.4, "tokens", "2,541"),
+        (12.34, "calls", "12.3"),
+        (3.414, "calls", "3.41"),
+        (7.0, "", "7"),
+    ],
+)
+def test_amounts_are_written_in_their_unit(value: float | None, unit: str, said: str) -> None:
+    assert words.amount(value, unit) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said", "signed"),
+    [(2.0, "2.0", "+2.0"), (-0.5, "0.5", "−0.5"), (0.0, "0.0", "0"), (-1e-9, "$0.0", "0")],
+)
+def test_a_sign_stands_where_there_is_something_to_sign(
+    value: float, said: str, signed: str
+) -> None:
+    assert words.signed(value, said) == signed

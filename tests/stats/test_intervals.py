@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
 
-from proofrig.stats.intervals import clustered_se, clustered_wilson, difference, wilson
+from proofrig.stats.intervals import (
+    clopper_pearson,
+    clustered_se,
+    clustered_wilson,
+    difference,
+    jeffreys,
+    none_seen,
+    wilson,
+)
 from vectors import vectors
 
 WILSON = [v for v in vectors("proportion_interval", prefix="ci_wilson") if "_cc_" not in str(v.id)]
@@ -90,3 +99,45 @@ def test_the_difference_of_two_rates(
 ) -> None:
     found = difference(wilson(*one), wilson(*other))
     assert (found.estimate, found.low, found.high) == pytest.approx(expected, abs=5e-5)
+
+
+@pytest.mark.parametrize("n", [1, 20, 1000])
+def test_an_exact_interval_at_its_ends(n: int) -> None:
+    none, every = clopper_pearson(0, n), clopper_pearson(n, n)
+    assert (none.low, every.high) == (0.0, 1.0)
+    assert none.high == pytest.approx(1 - 0.025 ** (1 / n))
+    assert every.low == pytest.approx(0.025 ** (1 / n))
+
+
+def test_an_exact_interval_never_covers_less_than_it_claims() -> None:
+    for n, p in ((12, 0.03), (12, 0.5), (40, 0.9)):
+        covered = sum(
+            math.comb(n, x) * p**x * (1 - p) ** (n - x)
+            for x in range(n + 1)
+            if clopper_pearson(x, n, 0.9).low <= p <= clopper_pearson(x, n, 0.9).high
+        )
+        assert covered >= 0.9
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 10), (3, 10), (10, 10), (97, 100)])
+def test_jeffreys_lies_within_the_exact_interval(successes: int, n: int) -> None:
+    inner, outer = jeffreys(successes, n), clopper_pearson(successes, n)
+    assert outer.high - outer.low > inner.high - inner.low
+    assert outer.low <= inner.low <= inner.estimate or successes == 0
+    assert outer.high >= inner.high >= inner.estimate or successes == n
+
+
+def test_what_no_event_leaves_room_for() -> None:
+    assert none_seen(60) == pytest.approx(1 - 0.05 ** (1 / 60))
+    assert none_seen(10**6) == pytest.approx(3e-6, rel=0.002)
+    assert none_seen(1, 0.9) == pytest.approx(0.9)
+    assert none_seen(59) < 0.05 < none_seen(58)
+
+
+@pytest.mark.parametrize("interval", [clopper_pearson, jeffreys])
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (3, 2), (-1, 2)])
+def test_impossible_counts_are_refused(interval, successes: int, n: int) -> None:
+    with pytest.raises(ValueError, match="0 <= successes <= n and n > 0"):
+        interval(successes, n)
+    with pytest.raises(ValueError, match="n > 0, got 0 of 0"):
+        none_seen(0)

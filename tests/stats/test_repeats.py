@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proofrig.stats.repeats import over_cases, pass_at_k, pass_hat_k
+from proofrig.stats.repeats import over_cases, pass_at_k, pass_hat_k, standard_errors
 from vectors import vectors
 
 
@@ -24,11 +24,21 @@ def test_over_a_suite(vector: dict) -> None:
     _, hat, cases = over_cases(counts, inputs["k"])
     assert hat == pytest.approx(vector["expected"]["mean"], abs=vector["abs_tol"])
     assert cases == len(counts)
+    errors = standard_errors(counts, inputs["k"])
+    assert errors is not None
+    assert errors[1] == pytest.approx(vector["expected"]["se"], abs=vector["abs_tol"])
 
 
 def test_cases_with_too_few_trials_are_left_out_and_counted() -> None:
     assert over_cases([(4, 4), (2, 2)], 4) == (1.0, 1.0, 1)
     assert over_cases([(1, 1)], 4) == (0.0, 0.0, 0)
+
+
+def test_errors_come_from_the_scatter_of_two_cases_or_more() -> None:
+    assert standard_errors([(4, 4), (4, 0)], 2) == pytest.approx((0.5, 0.5))
+    assert standard_errors([(4, 4), (4, 4)], 2) == (0.0, 0.0)
+    assert standard_errors([(4, 4), (1, 0)], 2) is None
+    assert standard_errors([], 1) is None
 
 
 @pytest.mark.parametrize(("n", "c", "k"), [(4, 5, 1), (4, -1, 1), (4, 2, 5), (4, 2, 0)])

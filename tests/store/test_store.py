@@ -10,7 +10,9 @@ import pytest
 from proofrig.errors import InfraError, UsageError
 from proofrig.results import Row, Score, Summary
 from proofrig.stats.intervals import Interval
-from proofrig.store import RunRecord, Store
+from proofrig.store import BaselineRecord, RunRecord, Store
+
+SUITE = {"suite": "desk", "suite_digest": "d", "saved_ns": 1}
 
 
 @pytest.fixture
@@ -91,3 +93,62 @@ def test_a_database_that_fails_later_is_infra_and_nothing_is_half_saved(
         store.save_results(record("r-1", 1, status="finished"), summary(0.9), [])
     assert store.rate("r-1") == 0.5
     assert [found.status for found in store.runs()] == ["running"]
+
+
+# What the first version of the store wrote.
+OLD = """
+CREATE TABLE runs (
+    run VARCHAR NOT NULL, suite VARCHAR NOT NULL, suite_digest VARCHAR NOT NULL,
+    path VARCHAR NOT NULL, started_ns BIGINT NOT NULL, finished_ns BIGINT NOT NULL,
+    status VARCHAR NOT NULL, verdict VARCHAR NOT NULL, exit_code INTEGER NOT NULL,
+    manifest JSON NOT NULL, PRIMARY KEY (run)
+);
+CREATE INDEX ix_runs_suite ON runs (suite);
+CREATE TABLE scores (
+    run VARCHAR NOT NULL, kind VARCHAR NOT NULL, name VARCHAR NOT NULL, trials INTEGER NOT NULL,
+    measured INTEGER NOT NULL, passed INTEGER NOT NULL, rate FLOAT, low FLOAT, high FLOAT,
+    k INTEGER NOT NULL, pass_hat_k FLOAT, usd_micro BIGINT NOT NULL, tokens BIGINT NOT NULL,
+    duration_p50_ns FLOAT, PRIMARY KEY (run, kind, name)
+);
+CREATE TABLE trials (
+    run VARCHAR NOT NULL, trial VARCHAR NOT NULL, case_id VARCHAR NOT NULL,
+    repeat INTEGER NOT NULL, role VARCHAR NOT NULL, tenant VARCHAR NOT NULL, passed BOOLEAN,
+    failure VARCHAR NOT NULL, score FLOAT NOT NULL, usd_micro BIGINT NOT NULL,
+    tokens BIGINT NOT NULL, llm_calls INTEGER NOT NULL, tool_calls INTEGER NOT NULL,
+    duration_ns BIGINT NOT NULL, PRIMARY KEY (run, trial)
+);
+INSERT INTO runs VALUES ('r-0', 'desk', 'd', '/r', 1, 2, 'finished', 'pass', 0, '{"seed": 7}');
+INSERT INTO scores VALUES
+    ('r-0', 'overall', 'all', 4, 4, 3, 0.75, 0.3, 0.9, 2, 0.5, 10, 20, 5.0);
+"""
+
+
+def test_a_store_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "store.db") as old:
+        old.executescript(OLD)
+    old.close()
+    for _ in range(2):  # the second time nothing is missing
+        store = Store(f"sqlite:///{tmp_path}/store.db")
+        assert [(run.run, run.manifest) for run in store.runs()] == [("r-0", {"seed": 7})]
+        store.save_figures("r-0", {"": {"accuracy": 0.75}})
+        store.save_baseline(BaselineRecord(run="r-0", branch="main", **SUITE), b"sample")
+        [point] = store.lines("desk")["", "accuracy"]
+        assert (point.run, point.value, point.branch, point.commit) == ("r-0", 0.75, "", "")
+        assert [one.run for one in store.baselines("desk", "main")] == ["r-0"]
+        assert store.rate("r-0") == 0.75
+        store.close()
+
+
+def test_what_an_earlier_version_needs_of_a_store_is_still_there(tmp_path: Path) -> None:
+    """Two versions may share a store: the old tables stay as they are, column by column."""
+    with sqlite3.connect(tmp_path / "old.db") as old:
+        old.executescript(OLD)
+    Store(f"sqlite:///{tmp_path}/new.db").close()
+    columns = []
+    for name in ("old.db", "new.db"):
+        with sqlite3.connect(tmp_path / name) as opened:
+            tables = ("runs", "scores", "trials")
+            columns.append([opened.execute(f"PRAGMA table_info({t})").fetchall() for t in tables])
+        opened.close()
+    old.close()
+    assert columns[0] == columns[1]

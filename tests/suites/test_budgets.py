@@ -22,6 +22,18 @@ def test_each_has_its_own_limits() -> None:
     assert budgets.suite.amounts() == {"calls": 9}
 
 
+@pytest.mark.parametrize(
+    ("own", "usd", "least"), [({}, 0.5, 0.5), ({"usd": 2.0}, 0.5, 0.5), ({"usd": 0.1}, 0.5, 0.1)]
+)
+def test_a_run_may_spend_the_lower_of_two_amounts(
+    own: dict[str, float], usd: float, least: float
+) -> None:
+    budgets = Budgets.model_validate({"suite": own | {"calls": 9}, "run": {"usd": 1.0}})
+    within = budgets.within(usd)
+    assert (within.suite.usd, within.suite.calls, within.run.usd) == (least, 9, 1.0)
+    assert budgets.within(None) == budgets
+
+
 def test_what_is_no_budget_is_refused() -> None:
     with pytest.raises(ValidationError, match="got 'dollars'"):
         Budgets.model_validate({"run": {"dollars": 1}})

@@ -104,3 +104,12 @@ def test_a_world_of_nothing_but_state_has_no_folder() -> None:
 def test_the_digest_covers_the_state() -> None:
     worlds = ({}, {"state": {}}, {"state": {"n": 1}}, {"state": {"n": 2}})
     assert len({case(world=world).digest() for world in worlds}) == 4
+
+
+def test_where_a_case_was_written_goes_along_and_counts_for_nothing(tmp_path: Path) -> None:
+    plain, file = case(), tmp_path / "cases.yaml"
+    found = plain.written(file, 7)
+    assert plain.written_at is None
+    assert found.at(tmp_path).model_copy(update={"tags": ("x",)}).written_at == (file, 7)
+    assert found == plain == case().written(tmp_path / "other.yaml", 1)
+    assert found.digest() == plain.digest()

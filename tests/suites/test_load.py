@@ -62,6 +62,27 @@ def test_cases_come_from_files_too_in_order_of_name(here: Path) -> None:
     assert suite.cases_from == ()
 
 
+def test_each_case_from_a_file_knows_its_line(here: Path) -> None:
+    more = "defaults: {tags: [x]}\ncases_from: [more.yaml, more.jsonl]\n"
+    write(
+        "suite.yaml", GOOD + "  - {id: two, task: t, verify: [{type: exact, value: no}]}\n" + more
+    )
+    write(
+        "more.yaml", "# a comment\n\n- id: three\n  task: t\n  verify: [{type: exact, value: no}]\n"
+    )
+    line = {"id": "four", "task": "t", "verify": [{"type": "exact", "value": "no"}]}
+    write("more.jsonl", "\n" + json.dumps(line) + "\n")
+    suite = load_suite(".")
+    found = {case.id: case.written_at for case in suite.with_faults((), own=False).cases}
+    assert found == {
+        "one": (here / "suite.yaml", 4),
+        "two": (here / "suite.yaml", 7),
+        "three": (here / "more.yaml", 3),
+        "four": (here / "more.jsonl", 2),
+    }
+    assert all("x" in case.tags for case in suite.cases)
+
+
 def test_resolved_suites_say_the_same_however_they_were_written(here: Path) -> None:
     write("a/suite.yaml", GOOD + "    tags: [x]\n    difficulty: easy\n")
     write("b/suite.yaml", GOOD.split("cases:")[0] + "cases_from: [c.yaml]\ndefaults: {tags: [x]}\n")

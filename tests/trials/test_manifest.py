@@ -48,3 +48,8 @@ def test_every_difference_is_named_with_both_sides() -> None:
         "seed: 7 | 8",
         "what.limits.timeout_s: 60 | 5",
     ]
+
+
+def test_which_run_it_is_is_no_difference_of_conditions() -> None:
+    other = manifest(run="r2", branch="topic", commit="a" * 40, baseline="main", lane="pr", usd=0.5)
+    assert differences(manifest(), other) == ["lane: None | 'pr'", "usd: None | 0.5"]

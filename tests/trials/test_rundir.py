@@ -88,3 +88,16 @@ def test_a_scenario_is_finished_when_its_end_is_on_the_history(tmp_path: Path) -
     found = finished_trials(tmp_path)
     assert found.scenarios == {"sequential"}
     assert found.attempts == {"a@burst:1": 1, "a@burst:2": 2}
+
+
+def test_what_was_cut_is_done_with_and_a_settled_run_has_no_more_repeats(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "work", count().__next__)
+    begin(journal, "a:1")
+    cut = {"reason": "usd", "why": "no money", "trials": ["a:1", "b:1"], "scenarios": ["burst"]}
+    journal.write("note", "cut", attrs=cut)
+    journal.write("note", "settled", attrs={"look": 2, "repeats": 2, "why": "regressed"})
+    journal.close()
+    found = finished_trials(tmp_path)
+    assert found.done == {"a:1", "b:1"}
+    assert found.scenarios == {"burst"}
+    assert found.settled == 2

@@ -1,12 +1,18 @@
-"""The runner keeps to its concurrency, retries infra failures within a budget, and stops."""
+"""The runner keeps to its concurrency, retries infra failures within a budget, and stops; what an
+allowance lets begin is in test_allowance.py."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from proofrig.errors import InfraError
+from proofrig.history.journal import Journal
 from proofrig.suites import Planned
+from proofrig.trials.allowance import Allowance, Limits, Overdrawn, Why
 from proofrig.trials.runner import Runner, Settings
 from proofrig.trials.trial import Outcome
 
@@ -123,3 +129,120 @@ async def test_infra_failures_now_and_then_are_no_outage() -> None:
     await runner.run(plan(30))
     assert runner.failure is None
     assert runner.progress.done == 30
+
+
+class Spender:
+    """Attempts that cost ten micro-dollars each, as the history of a run has it."""
+
+    def __init__(self, run_dir: Path, **limits: int | None) -> None:
+        self.allowance = Allowance(Limits(**limits), run_dir, lambda: 0)  # type: ignore[arg-type]
+        self.journal = Journal(run_dir, "runner", lambda: 0)
+        self.attempts = Attempts(passed)
+
+    async def __call__(self, planned: Planned, number: int, last: bool) -> Outcome:
+        trial, estimate = planned.trial, {"usd_micro": 10}
+        write = self.journal.write
+        write("trial", "begin", trial=trial, attrs={"role": "subject"})
+        asked = {"decision": "allow", "estimate": estimate}
+        write("reserve", "llm.x", trial=trial, id=trial, attrs=asked)
+        outcome = await self.attempts(planned, number, last)
+        write("commit", "llm.x", trial=trial, id=trial, attrs={"actual": estimate})
+        write("trial", "end", trial=trial)
+        self.journal.flush()
+        return outcome
+
+
+def left(runner: Runner) -> list[str]:
+    return [planned.trial for planned in runner.left]
+
+
+@pytest.mark.parametrize(
+    ("usd_micro", "cap", "done", "most"), [(65, None, 6, 5), (65, 10, 6, 6), (5, None, 1, 1)]
+)
+async def test_no_trial_begins_that_is_not_paid_for(
+    tmp_path: Path, usd_micro: int, cap: int | None, done: int, most: int
+) -> None:
+    spender = Spender(tmp_path, usd_micro=usd_micro, trial_usd_micro=cap)
+    runner = Runner(spender, Settings(concurrency=10, allowance=spender.allowance))
+    await runner.run(plan(10))
+    assert left(runner) == [f"c:{number}" for number in range(done + 1, 11)]
+    assert runner.why is not None
+    assert runner.why.reason == "usd"
+    assert not runner.stopped
+    assert (runner.progress.done, runner.progress.total) == (done, done)
+    assert spender.attempts.most == most
+    await runner.run(plan(2))  # whatever comes after that is cut too
+    assert left(runner)[-2:] == ["c:1", "c:2"]
+
+
+async def test_of_a_scenario_none_is_held_back(tmp_path: Path) -> None:
+    spender = Spender(tmp_path, usd_micro=15)
+    settings = Settings(concurrency=5, allowance=spender.allowance, one_by_one=False)
+    runner = Runner(spender, settings)
+    await runner.run(plan(5))
+    assert (runner.progress.done, spender.attempts.most, runner.left) == (5, 5, [])
+
+
+async def test_the_end_of_the_runs_time_cancels_what_runs(tmp_path: Path) -> None:
+    async def answer(planned: Planned, number: int, last: bool) -> Outcome:
+        if planned.repeat > 2:
+            await asyncio.sleep(3600)
+        return passed(planned, number)
+
+    allowance = Allowance(Limits(ns=20_000_000), tmp_path, lambda: 0)
+    runner = Runner(answer, Settings(concurrency=2, allowance=allowance))
+    await runner.run(plan(5))
+    assert left(runner) == ["c:3", "c:4", "c:5"]
+    assert runner.why == Why("minutes", "the time budget of 0.000333 min was reached")
+
+
+async def test_a_cut_is_no_stop_and_the_first_of_both_counts() -> None:
+    started = asyncio.Event()
+
+    async def hang(planned: Planned, number: int, last: bool) -> Outcome:
+        started.set()
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    for cut_first in (True, False):
+        started.clear()
+        runner = Runner(hang, Settings(concurrency=1))
+        work = asyncio.create_task(runner.run(plan(2)))
+        await started.wait()
+        why = Why("gate", "accuracy >= 90 % has failed for good")
+        if cut_first:
+            runner.cut(why)
+        else:
+            runner.stop()
+            runner.cut(why)
+        await work
+        assert runner.over
+        assert (runner.why == why, runner.stopped) == (cut_first, not cut_first)
+        assert left(runner) == (["c:1", "c:2"] if cut_first else [])
+
+
+async def test_what_the_ledger_refuses_for_the_run_cuts_it(tmp_path: Path) -> None:
+    async def refused(planned: Planned, number: int, last: bool) -> Outcome:
+        if planned.repeat == 2:
+            raise Overdrawn(planned.trial)
+        return passed(planned, number)
+
+    allowance = Allowance(Limits(usd_micro=100), tmp_path, lambda: 0)
+    runner = Runner(refused, Settings(concurrency=1, allowance=allowance))
+    await runner.run(plan(3))
+    assert left(runner) == ["c:2", "c:3"]
+    assert runner.why is not None
+    assert "what is left does not cover a call" in runner.why.says
+
+
+async def test_a_mistake_of_the_harness_lets_the_others_end(tmp_path: Path) -> None:
+    async def broken(planned: Planned, number: int, last: bool) -> Outcome:
+        if planned.repeat == 1:
+            raise ValueError("a mistake")
+        return passed(planned, number)
+
+    allowance = Allowance(Limits(usd_micro=100), tmp_path, lambda: 0)
+    runner = Runner(broken, Settings(concurrency=2, allowance=allowance))
+    with pytest.raises(ValueError, match="a mistake"):
+        await runner.run(plan(3))
+    assert runner.progress.done == 2

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from proofrig.errors import InfraError
+from proofrig.trials.allowance import Why
 from proofrig.trials.stopping import SIGNALS, Stopping, Worker, until_stopped
 
 
@@ -94,3 +95,13 @@ async def test_what_goes_wrong_goes_up() -> None:
     with pytest.raises(InfraError, match="no disk"):
         await until_stopped(fails)
     assert handled() == [False, False]
+
+
+async def test_before_there_are_trials_a_cut_does_nothing() -> None:
+    async def setting_up(stopping: Stopping) -> Worker:
+        stopping.cut(Why("gate", "hopeless"))
+        return Work()
+
+    work = await until_stopped(setting_up)
+    assert work is not None
+    assert not work.stopped

@@ -1,8 +1,9 @@
 """One pass over a history for all checkers: pairs actions, splits by scenario, hands out, decides.
 
 Rules:
-1. Everything between a scenario's two notes belongs to it. What lies outside is not judged. A run
-   without scenarios is judged as one whose name is empty, by the checkers that are `always` of use.
+1. Everything between a scenario's two notes belongs to it. What lies outside is not judged. The
+   plan of a run, without scenarios or before them, is judged as one whose name is empty, by the
+   checkers that are `always` of use.
 2. A checker that raises is `unknown` and says so; the others go on.
 3. `valid` becomes `unknown` where the launch missed its spread (the contention that was asked for
    was not there) and, for a verdict that rests on times, where the rig's loop lagged.
@@ -169,7 +170,7 @@ class Judge:
     def step(self, entry: Entry) -> None:
         if entry.kind == "note" and entry.name == "scenario":
             if self._plain:
-                self._plain, self._scene = False, None
+                self._end_plan()
             self._close(ended=entry.attrs["state"] == "end")
             if entry.attrs["state"] == "begin":
                 setting = partial(self._setting, entry.attrs)
@@ -186,6 +187,13 @@ class Judge:
         run that has none, one whose name is empty; nothing of a history without entries."""
         self._close(ended=self._plain)
         return self._done
+
+    def _end_plan(self) -> None:
+        """A scenario begins: what ran before it was a plan of its own, if it had trials at all."""
+        self._plain = False
+        if self._scene is not None and self._scene.tenants:
+            self._close(ended=True)
+        self._scene = None
 
     def _setting(self, attrs: dict[str, Any], kind: type[Checker]) -> Setting:
         return msgspec.structs.replace(

@@ -80,7 +80,8 @@ def read_conclusion(run_dir: Path) -> Conclusion:
     """What a run came to when it last ended. Raises UsageError for one that never did."""
     import msgspec
 
-    from proofrig.conclusion import SUMMARY, Conclusion
+    from proofrig.baselining import SUMMARY
+    from proofrig.conclusion import Conclusion
     from proofrig.errors import UsageError
     from proofrig.places import run_name
 

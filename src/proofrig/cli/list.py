@@ -47,7 +47,7 @@ def unconcluded(root: Path, suite: str = "") -> list[RunRecord]:
     """The runs below `root` that came to no result: under way, or cut off by a kill."""
     import msgspec
 
-    from proofrig.conclusion import SUMMARY
+    from proofrig.baselining import SUMMARY
     from proofrig.store import RunRecord
     from proofrig.trials import manifest as manifests
     from proofrig.trials.rundir import is_held, runs_below

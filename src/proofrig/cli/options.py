@@ -31,7 +31,8 @@ output_option = click.option(
     "outputs",
     multiple=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a report; the suffix says which: .html .json .xml (JUnit) .md. Repeatable.",
+    help="Write a report; the suffix says which: .html .json .xml (JUnit) .md .sarif "
+    ".annotations (GitHub). Repeatable.",
 )
 
 

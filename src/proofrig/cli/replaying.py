@@ -76,7 +76,7 @@ def _cassette(options: Options, run: str) -> tuple[Path, Options]:
         only=options.only or tuple(was.only),
         packs=options.packs or tuple(was.packs),
         faultless=options.faultless or was.faultless,
-        baselines=options.baselines and was.baselines,
+        baselines=options.baselines is not False and was.baselines,
     )
 
 

@@ -22,9 +22,47 @@ if TYPE_CHECKING:
     from proofrig.conclusion import Options
 
 
+class Repeats(click.ParamType[int | str]):
+    """A number of repeats, or `auto`."""
+
+    name = "integer|auto"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        if value == "auto":
+            return "auto"
+        if str(value).isdecimal() and 1 <= int(value) <= 10_000:
+            return int(value)
+        self.fail(f"expected a number from 1 to 10000, or auto, got {value!r}", param, ctx)
+
+
 @click.command("run")
 @click.argument("suite", type=click.Path(path_type=Path), default=Path())
-@click.option("-n", "--repeat", type=click.IntRange(1), help="Repeats per case.")
+@click.option(
+    "-n",
+    "--repeat",
+    type=Repeats(),
+    help="Repeats per case; `auto`: as many as decide the gates or the baseline.",
+)
+@click.option("--lane", default="", help="Run this lane of the suite, inside its budgets.")
+@click.option("--usd", type=click.FloatRange(0, min_open=True), help="Spend at most so much.")
+@click.option(
+    "--minutes", type=click.FloatRange(0, min_open=True), help="Run trials for at most so long."
+)
+@click.option(
+    "--baseline",
+    default="",
+    metavar="REF",
+    help="Hold the run against REF: a run, a branch, or a baseline's file.",
+)
+@click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="EXPRESSION",
+    help="Ask this of the run, such as 'accuracy >= 90 %'. Repeatable.",
+)
 @click.option("-j", "--concurrency", type=click.IntRange(1), help="Trials at the same time.")
 @click.option("--seed", type=click.IntRange(0), help="The seed all chance is drawn from.")
 @click.option(
@@ -68,7 +106,9 @@ if TYPE_CHECKING:
     metavar="PERCENT",
     help="Exit 1 when the pass rate is below PERCENT.",
 )
-@click.option("--baselines/--no-baselines", default=True, help="Run the null and the reference.")
+@click.option(
+    "--baselines/--no-baselines", default=None, help="Run the null and the reference (default)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the verdict.")
 @against_option
@@ -146,10 +186,17 @@ def options_of(asked: Mapping[str, Any]) -> Options:
     from proofrig.conclusion import Options
 
     agents, tenants = asked["agents"], asked["tenants"]
+    auto = asked["repeat"] == "auto"
     return Options(
         root=asked["root"],
         store=asked["store"],
-        repeats=asked["repeat"],
+        repeats=None if auto else asked["repeat"],
+        auto=auto,
+        lane=asked["lane"],
+        usd=asked["usd"],
+        minutes=asked["minutes"],
+        baseline=asked["baseline"],
+        gates=asked["gates"],
         concurrency=asked["concurrency"],
         seed=asked["seed"],
         baselines=asked["baselines"],

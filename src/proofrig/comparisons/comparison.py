@@ -39,6 +39,17 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     cases: Literal["fixed", "sampled"] = "fixed"
     metrics: dict[str, float] = {}
 
+    @property
+    def confidence(self) -> float:
+        """Of the intervals beside one-sided tests at alpha: 90 % at 5 %, so that both agree."""
+        return 1 - 2 * self.alpha
+
+    def least_of(self, metric: str) -> float | None:
+        """The least relative change of a further metric that blocks; None where it does not. A
+        gate on `pass_hat_k` means whatever k the runs have."""
+        hat = "pass_hat_k" if metric.startswith("pass_hat_") else metric
+        return self.metrics.get(metric, self.metrics.get(hat))
+
 
 class Effect(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What became of one metric. `base`, `now` and `change` (now - base, with its interval) are in

@@ -18,7 +18,9 @@ from proofrig.history.canonical import without_clocks
 from proofrig.reports.machine import document
 from proofrig.reports.report import RunReport
 
-RUN_FIELDS = frozenset({"run", "reproduce", "trend", "where", "suite_path", "root", "series"})
+RUN_FIELDS = frozenset(
+    {"run", "reproduce", "trend", "comparison", "where", "suite_path", "root", "series"}
+)
 TIMES = ("_ms", "_s", "_seconds")
 
 

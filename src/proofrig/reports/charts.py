@@ -6,7 +6,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,6 @@ from proofrig.results import ScenarioResult, Score
 
 WIDTH, HEIGHT, MARGIN = 300, 96, 10
 MOST_POINTS = 40
-_THRESHOLD = re.compile(r"^pass rate >= (\d+(?:\.\d+)?) %$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,8 @@ def markers(score: Score, gates: Sequence[GateResult]) -> list[Marker]:
         share = score.reference_passed / score.reference_trials
         found.append(Marker("reference", 100 * share, f"reference {percent(share)}"))
     for gate in gates:
-        if match := _THRESHOLD.match(gate.rule):
-            found.append(Marker("gate", float(match[1]), f"gate {match[1]} %"))
+        if gate.figure == "accuracy" and not gate.scenario and gate.bound is not None:
+            found.append(Marker("gate", 100 * gate.bound, f"gate {percent(gate.bound)}"))
     return found
 
 

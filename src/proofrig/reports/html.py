@@ -18,7 +18,18 @@ import msgspec
 from markupsafe import Markup
 
 from proofrig.places import run_name
-from proofrig.reports import authority, charts, contention, faults, reading, taping, words
+from proofrig.reports import (
+    authority,
+    charts,
+    comparison,
+    contention,
+    effects_plot,
+    faults,
+    gates,
+    reading,
+    taping,
+    words,
+)
 from proofrig.reports.embedding import embed
 from proofrig.reports.report import RunReport
 from proofrig.results import UNMEASURED, case_of
@@ -27,6 +38,7 @@ _FOLDER = Path(__file__).parent / "templates"
 _PLACE = "\0DATA\0"
 _MANIFEST_CHARACTERS = 40_000
 _CAPS = 40
+_FLAKY = 16  # cases that are named
 
 
 def render(report: RunReport) -> bytes:
@@ -47,6 +59,8 @@ def _page(report: RunReport, left_out: list[str], data: str) -> str:
         verdict=reading.verdict_of(report),
         cautions=reading.cautions(report),
         worst=reading.worst_first(reading.cases_of(report))[:5],
+        flaky=reading.flaky_of(report),
+        FLAKY=_FLAKY,
         why=reading.why,
         markers=charts.markers(overall, report.gates),
         trends=charts.trends(report.trend, report.run, report.summary.scenarios),
@@ -69,6 +83,11 @@ def _page(report: RunReport, left_out: list[str], data: str) -> str:
         chart=charts,
         faults=faults,
         injected=faults.faults_of(report),
+        comparison=comparison,
+        gates=gates,
+        held=report.comparison,
+        plot=effects_plot,
+        case_ids={row.case for row in report.rows if row.role == "subject"},
         rulings=report.summary.authority,
         authority=authority,
         case_of=case_of,
@@ -84,6 +103,7 @@ def _styles(report: RunReport) -> list[str]:
     found = ["report.css"]
     if summary.scenarios or contention.found_besides(report):
         found.append("contention.css")
+    found += ["comparison.css"] if report.comparison is not None else []
     found += ["faults.css"] if faults.faults_of(report) else []
     return found + (["authority.css"] if summary.authority is not None else [])
 

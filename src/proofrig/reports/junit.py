@@ -1,12 +1,14 @@
 """The JUnit XML report: one testcase per case, its repeats inside it, then one
-per checker of each scenario.
+per checker of each scenario; the gates are a suite of their own.
 
 Rules:
 1. A case passes when all its measured repeats passed, fails (`<failure>`: agent, timeout, limit)
-   when one did not, and is an `<error>` (infra, harness) when none was measured.
+   when none did, and is an `<error>` (infra, harness) when none was measured. One of which some
+   passed and some did not is flaky, in Maven Surefire's form: a `<flakyFailure>` for each repeat
+   that failed, which counts as passed and is named apart; whether that is enough, a gate says.
 2. Names are stable from run to run: classname is the suite, name the case id. Repeats, pass counts,
    pass^k, cost and flakiness are properties.
-3. Gates are properties of the suite; the exit code decides, not this file.
+3. Gates are properties of the suite too; the exit code decides, not this file.
 4. The XML is valid whatever the agent wrote: characters that XML does not allow are replaced.
 """
 
@@ -19,11 +21,14 @@ from proofrig.reports import junit_contention, taping
 from proofrig.reports.authority import headline
 from proofrig.reports.contention import kinds_of
 from proofrig.reports.faults import faults_of, outcome, strikes
+from proofrig.reports.junit_gates import add_gates
 from proofrig.reports.reading import (
     CaseResult,
     cases_of,
     failing_verdict,
+    flaky_of,
     reproduce,
+    some,
     verdict_of,
     why,
 )
@@ -40,7 +45,7 @@ def render(report: RunReport) -> bytes:
     cases = cases_of(report)
     counts = {
         "tests": len(cases),
-        "failures": sum(case.state == "failed" for case in cases),
+        "failures": sum(case.state == "failed" and not case.flaky for case in cases),
         "errors": sum(case.state == "unmeasured" for case in cases),
         "skipped": 0,
     }
@@ -56,6 +61,8 @@ def render(report: RunReport) -> bytes:
     for case in cases:
         _testcase(suite, name, case, report)
     junit_contention.add_checkers(suite, name, report)
+    for key, count in add_gates(root, name, report).items():
+        root.set(key, str(int(root.get(key, "0")) + count))
     ET.indent(root)
     xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return xml + b"\n"
@@ -73,6 +80,8 @@ def _suite_properties(report: RunReport) -> dict[str, object]:
         "passed": overall.passed,
         "cost_usd": f"{overall.usd_micro / 1e6:.6f}",
     }
+    if flaky := flaky_of(report):
+        found["flaky"] = some([case.id for case in flaky], 20)
     if said := headline(report):
         found["authority"] = said
     if said := taping.said(report):
@@ -109,6 +118,9 @@ def _testcase(suite: ET.Element, name: str, case: CaseResult, report: RunReport)
     )
     if case.state == "passed":
         return
+    if case.flaky:
+        _flaky(test, case, report)
+        return
     failed = case.state == "failed"
     missed = [row for row in case.rows if row.passed is (False if failed else None)]
     kinds = [row.failure for row in missed if row.failure]
@@ -124,6 +136,16 @@ def _testcase(suite: ET.Element, name: str, case: CaseResult, report: RunReport)
     told = "\n\n".join(_told(row) for row in missed[:10])
     more = f"\n\nand {len(missed) - 10} more" if len(missed) > 10 else ""
     problem.text = f"{told}{more}\n\nreproduce: {clean(reproduce(report, case.id))}"
+
+
+def _flaky(test: ET.Element, case: CaseResult, report: RunReport) -> None:
+    """A `<flakyFailure>` for each repeat that failed."""
+    said = f"{case.score.passed} of {case.score.measured} repeats passed"
+    for row in [row for row in case.rows if row.passed is False][:10]:
+        kind, message = row.failure or "agent", f"{said}: {why(row)}"
+        one = ET.SubElement(test, "flakyFailure", message=message, type=kind)
+        again = f"reproduce: {clean(reproduce(report, case.id))}"
+        ET.SubElement(one, "stackTrace").text = f"{_told(row)}\n\n{again}"
 
 
 def _told(row: Row) -> str:

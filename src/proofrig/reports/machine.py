@@ -5,7 +5,16 @@
                 the run's id, its suite's name, finished | interrupted | stopped, and the exit code
     verdict     {word, tone, why}: tone is good | bad | unsure | plain
     cautions    what to know before believing the score, as sentences
-    gates       [{rule, state, message}]: state is pass | fail | inconclusive
+    gates       [{rule, state, message, figure, value, bound, low, high, baseline, scenario,
+                evidence, abort}]: state is pass | fail | inconclusive; numbers are in the figure's
+                base unit, null where they are not known
+    comparison  null without a baseline, else {run, base, verdict, says, why, effects, broken,
+                flips, flaky, behaviour, differences, left_out, cases, mde, repeats_needed, terms};
+                verdict is regressed | improved | no worse | inconclusive | unreliable; an effect
+                has metric, unit, better, base, now, change {estimate, low, high}, p, p_adjusted,
+                verdict, blocks, says, needs; a broken or flipped case its counts, p and what it is;
+                an end of an interval that is not bounded is null
+    flaky       the cases of which some measured repeats passed and some did not
     summary     {overall, by_case, by_tag, by_difficulty, latency_ns, wasted_usd_micro, ...}; a
                 score has name, cases, trials, measured, passed, rate {estimate, low, high} or null
                 when nothing was measured, k, k_cases, pass_at and pass_hat by k, failures by
@@ -38,7 +47,7 @@ from typing import Any
 
 import msgspec
 
-from proofrig.reports.reading import cautions, reproduce, verdict_of
+from proofrig.reports.reading import cautions, flaky_of, reproduce, verdict_of
 from proofrig.reports.report import RunReport
 
 SCHEMA = "proofrig.report/1"
@@ -56,6 +65,8 @@ def document(report: RunReport) -> dict[str, Any]:
         "verdict": {"word": verdict.word, "tone": verdict.tone, "why": verdict.says},
         "cautions": cautions(report),
         "gates": _plain(report.gates),
+        "comparison": _plain(report.comparison),
+        "flaky": [case.id for case in flaky_of(report)],
         "summary": _plain(report.summary),
         "reproduce": {
             one.name: reproduce(report, scenario=one) for one in report.summary.scenarios

@@ -1,14 +1,16 @@
-"""The Markdown report: a step summary for a pull request, the verdict in its first line.
+"""The Markdown report: a step summary and a comment for a pull request, the verdict in its first
+line, then the gates, what changed against the baseline, the score, and the cases to look at.
 
 Rules:
-1. At most 64 KB whatever the run: failing cases are listed while there is room, the rest counted.
+1. At most 64 KB whatever the run, which is what a comment may hold: failing cases are listed while
+   there is room, the rest counted.
 2. Text from agents stands in code spans that it cannot end: no markup, link or mention survives.
 """
 
 from __future__ import annotations
 
 from proofrig.places import run_name
-from proofrig.reports import taping
+from proofrig.reports import markdown_comparison, taping
 from proofrig.reports.markdown_authority import authority
 from proofrig.reports.markdown_contention import scenarios
 from proofrig.reports.markdown_faults import faults
@@ -30,23 +32,32 @@ from proofrig.results import Score
 MOST = 64_000
 _TEXT = 300
 _MARKS = {"good": "✅", "bad": "❌", "unsure": "⚠️", "plain": "☑️"}
-_GATES = {"pass": "✅", "fail": "❌", "inconclusive": "⚠️"}
 
 
 def render(report: RunReport) -> bytes:
     """The report as GitHub-flavoured Markdown, UTF-8."""
     verdict = verdict_of(report)
-    head = [f"## {_MARKS[verdict.tone]} {verdict.word}: {escaped(verdict.says, 400)}", ""]
+    head = [f"## {_MARKS[verdict.tone]} {verdict.word}: {escaped(verdict.says, 500)}", ""]
     taped = f", {escaped(said)}" if (said := taping.said(report)) else ""
     head += [f"Suite {code(report.suite)}, run {code(report.run)}{taped}", ""]
-    if len(report.gates) > 1:
-        head += [
-            f"- {_GATES[g.state]} {escaped(g.rule)}: {escaped(g.message)}" for g in report.gates
-        ] + [""]
+    head += [*markdown_comparison.gates(report), *markdown_comparison.comparison(report)]
     head += [*scenarios(report), *_score(report), "", *faults(report), *authority(report)]
     head += [f"> {escaped(text, 300)}" for text in cautions(report)[:10]]
     head += [f"> {escaped(text, 300)}" for text in report.problems[:10]]
-    return _with_cases("\n".join(head).rstrip() + "\n", report)
+    return _with_cases(_within("\n".join(head).rstrip() + "\n", report), report)
+
+
+def _within(text: str, report: RunReport) -> str:
+    """What stands before the cases, cut at a line where it alone is too long."""
+    data = text.encode()
+    if len(data) <= MOST - 1_000:
+        return text
+    kept = data[: MOST - 1_500].rpartition(b"\n")[0].decode()
+    return f"{kept}\n\nand more: {_show(report)}\n"
+
+
+def _show(report: RunReport) -> str:
+    return code(f"proofrig show {run_name(report.run_dir)}", 400)
 
 
 def _score(report: RunReport) -> list[str]:
@@ -95,8 +106,7 @@ def _with_cases(text: str, report: RunReport) -> bytes:
         parts.append(part)
         shown += 1
     if shown < len(missed):
-        show = code(f"proofrig show {run_name(report.run_dir)}", 400)
-        parts.append(f"\nand {len(missed) - shown} more: {show}\n")
+        parts.append(f"\nand {len(missed) - shown} more: {_show(report)}\n")
     return "".join(parts).encode()
 
 

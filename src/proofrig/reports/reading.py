@@ -5,6 +5,8 @@ Rules:
 2. Without a gate there is no pass and no fail: the run has finished, and its score is shown.
 3. A case is flaky when some of its measured repeats passed and some did not.
 4. Findings stand before the score, and a run with findings never looks like one that passed.
+5. A regression comes before anything that a gate says, a failed gate before any other comparison;
+   what could not be compared never looks like what passed.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any, Literal
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
 from proofrig.places import root_option, run_name, shortest
-from proofrig.reports import faults, taping
+from proofrig.reports import comparison, faults, taping
 from proofrig.reports.contention import (
     SEQUENTIAL,
     agents_of,
@@ -109,6 +111,26 @@ def verdict_of(report: RunReport) -> Verdict:
 
 
 def _outcome(report: RunReport) -> Verdict:
+    """What the gates and the comparison say together."""
+    own, held = _of_gates(report), report.comparison
+    if held is None or report.exit_code not in _ENDED:
+        return own
+    fact, word, tone = comparison.fact(held), comparison.title(held.verdict), own.tone
+    if held.verdict == "regressed":
+        failed = [gate for gate in report.gates if gate.state == "fail"]
+        others = [g.rule for g in failed if fact not in g.message and not g.rule.startswith(_AGAIN)]
+        more = f"; failed: {some(others, 3)}" if others else ""
+        return Verdict(word, "bad", f"{fact}{more}")
+    decided = held.verdict in ("improved", "no worse")
+    unsaid = not any(gate.state == "inconclusive" for gate in report.gates)
+    doubted = report.exit_code == 4 and (held.verdict == "unreliable" or unsaid)
+    if tone == "plain" or (tone == "good" and decided) or (doubted and not decided):
+        return Verdict(word, comparison.TONES[held.verdict], fact)
+    more = "" if fact in own.why else f"; {held.verdict}: {fact}"
+    return replace(own, tone="unsure" if tone == "good" else tone, why=f"{own.why}{more}")
+
+
+def _of_gates(report: RunReport) -> Verdict:
     overall = report.summary.overall
     measured = f"{overall.passed} of {overall.measured} measured trials passed"
     gates = {state: [g for g in report.gates if g.state == state] for state in _STATES}
@@ -136,10 +158,17 @@ def _outcome(report: RunReport) -> Verdict:
 
 
 _STATES = ("pass", "fail", "inconclusive")
+_AGAIN = "no regression of accuracy"  # says what the comparison says
+_ENDED = (0, 1, 4)  # exit codes of runs that were measured to their end
 
 
 def _said(gates: list[GateResult]) -> str:
     return "; ".join(f"{gate.rule}: {gate.message}" for gate in gates)
+
+
+def gated(report: RunReport) -> bool:
+    """Whether the gates say more than the verdict has said already."""
+    return len(report.gates) > 1 or (bool(report.gates) and report.comparison is not None)
 
 
 def cautions(report: RunReport) -> list[str]:
@@ -147,12 +176,12 @@ def cautions(report: RunReport) -> list[str]:
     overall, found = report.summary.overall, []
     passed = {row.case for row in report.rows if row.role == "null" and row.passed}
     if null := sorted(passed - set(report.summary.null_declared)):
-        text = f"Doing nothing passes {plural(len(null), 'case')} ({_some(null)})"
+        text = f"Doing nothing passes {plural(len(null), 'case')} ({some(null)})"
         found.append(f"{text}: what verifies them asks for too little.")
     broken = [row.case for row in report.rows if row.role == "reference" and row.passed is False]
     if broken:
         text = f"The reference solution fails {plural(len(set(broken)), 'case')}"
-        found.append(f"{text} ({_some(sorted(set(broken)))}): these cases are broken.")
+        found.append(f"{text} ({some(sorted(set(broken)))}): these cases are broken.")
     alone = next((s for s in report.summary.scenarios if s.name == SEQUENTIAL), None)
     if alone is not None and alone.score.trials and not alone.score.passed:
         found.append(
@@ -184,14 +213,15 @@ def cautions(report: RunReport) -> list[str]:
     if besides := found_besides(report):
         kinds = [kind.title.lower() for kind in kinds_of(report) if "" in kind.scenarios]
         was = "anomaly was" if besides == 1 else "anomalies were"
-        found.append(f"{besides:,} {was} found ({_some(kinds)}); the findings say where.")
+        found.append(f"{besides:,} {was} found ({some(kinds)}); the findings say where.")
     if overall.k > 1 and overall.k_cases < overall.cases:
         text = f"{overall.k_cases} of {overall.cases} cases have {overall.k} measured repeats"
         found.append(f"pass^{overall.k} is over those only: {text}.")
     return found
 
 
-def _some(names: list[str], most: int = 4) -> str:
+def some(names: list[str], most: int = 4) -> str:
+    """The first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
@@ -207,6 +237,11 @@ def cases_of(report: RunReport) -> list[CaseResult]:
         for score in report.summary.by_case
         if score.name in rows
     ]
+
+
+def flaky_of(report: RunReport) -> list[CaseResult]:
+    """The flaky cases, named apart from those that always fail: the lowest pass rate first."""
+    return worst_first(case for case in cases_of(report) if case.flaky)
 
 
 def worst_first(cases: Iterable[CaseResult]) -> list[CaseResult]:
@@ -304,7 +339,7 @@ def find_case(report: RunReport, name: str) -> CaseResult:
     """The case of this name. Raises UsageError with the nearest one."""
     cases = {case.id: case for case in cases_of(report)}
     if name not in cases:
-        raise UsageError(f"run {report.run} has no case {name!r}: {_near(name, list(cases))}")
+        raise UsageError(f"run {report.run} has no case {name!r}: {near(name, list(cases))}")
     return cases[name]
 
 
@@ -314,10 +349,11 @@ def find_row(report: RunReport, name: str) -> Row:
         if name in (row.trial, row.trial.partition("~")[0]):
             return row
     known = [row.trial for row in report.rows]
-    raise UsageError(f"run {report.run} has no finished trial {name!r}: {_near(name, known)}")
+    raise UsageError(f"run {report.run} has no finished trial {name!r}: {near(name, known)}")
 
 
-def _near(word: str, known: list[str]) -> str:
+def near(word: str, known: list[str]) -> str:
+    """What was meant by a name that is not known, or what there is."""
     if close := get_close_matches(word, known, n=1):
         return f"did you mean {close[0]!r}?"
-    return f"there are {_some(known, 8)}" if known else "there are none"
+    return f"there are {some(known, 8)}" if known else "there are none"

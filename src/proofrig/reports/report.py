@@ -1,6 +1,6 @@
 """What every report is made from, and the one door to all of them.
 
-    run's directory + what the run came to  ->  RunReport  ->  .html .json .xml .md, or a terminal
+    run's directory + what the run came to  ->  RunReport  ->  a file, by its suffix, or a terminal
 
 Rules:
 1. A report reads; it never judges. Every number in it comes from the summary or the history.
@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
+from proofrig.comparisons.comparison import Comparison
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import InfraError, UsageError
 from proofrig.history.action import Entry
@@ -26,7 +27,14 @@ from proofrig.reports.scenes import Scene, ScenesFold
 from proofrig.results import CaseFacts, Row, RowsFold, Summary
 
 MANIFEST = "manifest.json"
-MEMBERS = {".html": "html", ".json": "machine", ".xml": "junit", ".md": "markdown"}
+MEMBERS = {
+    ".html": "html",
+    ".json": "machine",
+    ".xml": "junit",
+    ".md": "markdown",
+    ".sarif": "sarif",
+    ".annotations": "annotations",
+}
 
 
 class Concluded(Protocol):
@@ -43,6 +51,8 @@ class Concluded(Protocol):
     @property
     def gates(self) -> list[GateResult]: ...
     @property
+    def comparison(self) -> Comparison | None: ...
+    @property
     def problems(self) -> list[str]: ...
 
 
@@ -53,7 +63,8 @@ class RunReport:
     rows: one per trial, baselines included. manifest: `manifest.json` as it is. trend: the points
     of `Store.trend(suite)`, oldest first. facts: tags and difficulty per case id, where known.
     duration_ns: from the run's start to its last entry, pauses before a resume included; judging it
-    again takes no part in it. scenes: when each scenario was.
+    again takes no part in it. scenes: when each scenario was. comparison: with the baseline that
+    the run was held against; None without one.
     """
 
     run: str
@@ -69,6 +80,7 @@ class RunReport:
     facts: dict[str, CaseFacts] = field(default_factory=dict)
     duration_ns: int = 0
     scenes: list[Scene] = field(default_factory=list)
+    comparison: Comparison | None = None
 
     @property
     def suite(self) -> str:
@@ -101,6 +113,7 @@ def gather_report(
         facts={fact.id: fact for fact in facts},
         duration_ns=clock.result(),
         scenes=scenes.result(),
+        comparison=concluded.comparison,
     )
 
 

@@ -28,7 +28,10 @@ from proofrig.reports.reading import (
     cases_of,
     cautions,
     find_case,
+    flaky_of,
+    gated,
     reproduce,
+    some,
     state_of,
     suite_of,
     verdict_of,
@@ -37,6 +40,7 @@ from proofrig.reports.reading import (
 )
 from proofrig.reports.report import RunReport
 from proofrig.reports.terminal_authority import print_authority
+from proofrig.reports.terminal_comparison import print_comparison, print_gates
 from proofrig.reports.terminal_contention import print_contention
 from proofrig.reports.terminal_faults import print_faults
 from proofrig.reports.words import big, clean, duration, line, money, percent, plural
@@ -62,8 +66,14 @@ def print_summary(
     size = f"{plural(overall.cases, 'case')} {signs.times} {plural(overall.k or 1, 'repeat')}"
     parts = [line(report.suite), size, duration(report.duration_ns), taping.said(report)]
     console.print(Text("  " + ", ".join(filter(None, parts)), "dim"))
+    if gated(report):
+        console.print()
+        print_gates(console, report.gates)
+    if report.comparison is not None:
+        console.print()
+        print_comparison(console, report.comparison, everything=everything, brief=True)
     console.print()
-    _pairs(console, [*_gates(report, signs), *_numbers(report, signs)])
+    _pairs(console, _numbers(report, signs))
     print_contention(console, report, everything=everything)
     print_faults(console, report, everything=everything)
     print_authority(console, report, everything=everything)
@@ -153,22 +163,6 @@ def print_runs(
     _commands(console, [("Go on", f"proofrig resume {name}") for name in cut_off[:5]])
 
 
-def _gates(report: RunReport, signs: Glyphs) -> list[tuple[str, Text]]:
-    """The gates, when there is more than the verdict line has said."""
-    if len(report.gates) < 2:
-        return []
-    marks = {"pass": signs.passed, "fail": signs.failed, "inconclusive": signs.unmeasured}
-    return [
-        (
-            "Gates" if place == 0 else "",
-            Text.assemble(
-                (marks[gate.state], _VERDICTS[gate.state]), f" {gate.rule}: {gate.message}"
-            ),
-        )
-        for place, gate in enumerate(report.gates)
-    ]
-
-
 def _numbers(report: RunReport, signs: Glyphs) -> list[tuple[str, Text]]:
     overall, latency = report.summary.overall, report.summary.latency_ns
     k = overall.k
@@ -196,6 +190,7 @@ def _numbers(report: RunReport, signs: Glyphs) -> list[tuple[str, Text]]:
         ("Repeats", Text(again)),
         *([("Baselines", Text(f"null {null}, reference {reference}"))] if compared else []),
         ("Failures", failures or Text("none")),
+        *([("Flaky", _flaky(report))] if flaky_of(report) else []),
         ("Cost", Text(cost)),
         *([("Wasted", Text(waste))] if wasted else []),
         ("Trial", Text(f"p50 {duration(times.get('p50'))}, p95 {duration(times.get('p95'))}")),
@@ -204,6 +199,13 @@ def _numbers(report: RunReport, signs: Glyphs) -> list[tuple[str, Text]]:
             Text(f"p50 {duration(latency.get('p50'))}, p95 {duration(latency.get('p95'))}"),
         ),
     ]
+
+
+def _flaky(report: RunReport) -> Text:
+    """Those that pass and fail, apart from those that fail."""
+    cases = flaky_of(report)
+    share = f"{len(cases)} of {plural(report.summary.overall.cases, 'case')}"
+    return Text(f"{share}: {some([line(case.id, 80) for case in cases])}", "yellow")
 
 
 def _rate(score: Score, signs: Glyphs, cells: int = 24) -> Text:

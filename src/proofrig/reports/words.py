@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 import re
 
 UNMEASURED = "not measured"
@@ -53,6 +54,43 @@ def big(count: float) -> str:
     if count < 10_000:
         return f"{count:,.0f}"
     return f"{count / 1e3:.1f}k" if count < 999_950 else f"{count / 1e6:.1f}M"
+
+
+def amount(value: float | None, unit: str) -> str:
+    """A figure in its base unit (`share`, `ns`, `USD`, `usd_micro`, `ratio`, `bytes`) as a person
+    would write it; of any other unit the number alone."""
+    if value is None:
+        return UNMEASURED
+    if not math.isfinite(value):
+        return "unbounded"
+    if unit == "share":
+        return percent(value)
+    if unit in ("usd_micro", "USD"):
+        micro = value * 1e6 if unit == "USD" else value
+        return money(micro) if abs(micro) >= 10_000 or not micro else _small_money(micro)
+    if unit == "ns":
+        return duration(value)
+    if unit == "ratio":
+        return f"{value:.2f}×"
+    if unit == "bytes":
+        return f"{big(value)}B"
+    if abs(value) >= 10_000:
+        return big(value)
+    places = 0 if value == int(value) or abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{places}f}"
+
+
+def _small_money(micro: float) -> str:
+    """Less than a cent, with three digits that say something."""
+    dollars = micro / 1e6
+    return f"${dollars:.{2 - math.floor(math.log10(abs(dollars)))}f}"
+
+
+def signed(value: float, said: str) -> str:
+    """`said`, which is the size of `value` in words, with its sign; "0" when it rounds to that."""
+    if not any(digit in "123456789" for digit in said):
+        return "0"
+    return f"{'+' if value > 0 else '−'}{said}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -24,8 +24,7 @@ class Interval(msgspec.Struct, frozen=True):
 
 def wilson(successes: float, n: float, confidence: float = 0.95) -> Interval:
     """Wilson's score interval (Wilson 1927) for independent trials; `n` > 0 may be fractional."""
-    if not n > 0 or not 0 <= successes <= n:
-        raise ValueError(f"expected 0 <= successes <= n and n > 0, got {successes} of {n}")
+    _check(successes, n)
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     p = successes / n
     centre = p + z * z / (2 * n)
@@ -33,6 +32,36 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> Interval:
     scale = 1 + z * z / n
     low, high = (centre - spread) / scale, (centre + spread) / scale
     return Interval(p, 0.0 if p == 0 else max(0.0, low), 1.0 if p == 1 else min(1.0, high))
+
+
+def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """The exact interval (Clopper & Pearson 1934) for independent trials: it covers never less than
+    it claims, and mostly more. For what must not happen: leaks, losses."""
+    from scipy.special import betaincinv
+
+    _check(successes, n)
+    tail = (1 - confidence) / 2
+    low = betaincinv(successes, n - successes + 1, tail) if successes else 0.0
+    high = betaincinv(successes + 1, n - successes, 1 - tail) if successes < n else 1.0
+    return Interval(successes / n, float(low), float(high))
+
+
+def jeffreys(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """The equal-tailed interval of the posterior under Jeffreys' prior Beta(1/2, 1/2) (Brown, Cai &
+    DasGupta 2001, without their change at 0 and n): short, and right on average."""
+    from scipy.special import betaincinv
+
+    _check(successes, n)
+    tail = (1 - confidence) / 2
+    a, b = successes + 0.5, n - successes + 0.5
+    return Interval(successes / n, float(betaincinv(a, b, tail)), float(betaincinv(a, b, 1 - tail)))
+
+
+def none_seen(n: int, confidence: float = 0.95) -> float:
+    """The highest rate that n trials without any event leave room for: the one-sided exact upper
+    bound 1 - (1 - confidence)^(1/n), near 3/n at 95 % (Hanley & Lippman-Hand 1983)."""
+    _check(0, n)
+    return -math.expm1(math.log1p(-confidence) / n)
 
 
 def clustered_se(outcomes_by_case: Sequence[Sequence[float]], *, correct: bool = True) -> float:
@@ -74,3 +103,8 @@ def difference(one: Interval, other: Interval) -> Interval:
     low = d - math.hypot(one.estimate - one.low, other.high - other.estimate)
     high = d + math.hypot(one.high - one.estimate, other.estimate - other.low)
     return Interval(d, max(-1.0, low), min(1.0, high))
+
+
+def _check(successes: float, n: float) -> None:
+    if not n > 0 or not 0 <= successes <= n:
+        raise ValueError(f"expected 0 <= successes <= n and n > 0, got {successes} of {n}")

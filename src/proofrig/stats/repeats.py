@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import comb
+from math import comb, sqrt
+from statistics import stdev
 
 
 def pass_at_k(trials: int, successes: int, k: int) -> float:
@@ -29,6 +30,18 @@ def over_cases(counts: Iterable[tuple[int, int]], k: int) -> tuple[float, float,
     at = sum(pass_at_k(n, c, k) for n, c in usable) / len(usable)
     hat = sum(pass_hat_k(n, c, k) for n, c in usable) / len(usable)
     return at, hat, len(usable)
+
+
+def standard_errors(counts: Iterable[tuple[int, int]], k: int) -> tuple[float, float] | None:
+    """Standard errors of what `over_cases` gives, pass@k and pass^k, with the cases as a sample of
+    more such: the scatter of their values over the root of their number. None for fewer than two
+    cases with k measured trials, which show no scatter."""
+    usable = [(n, c) for n, c in counts if n >= k]
+    if len(usable) < 2:
+        return None
+    at = stdev(pass_at_k(n, c, k) for n, c in usable)
+    hat = stdev(pass_hat_k(n, c, k) for n, c in usable)
+    return at / sqrt(len(usable)), hat / sqrt(len(usable))
 
 
 def _check(trials: int, successes: int, k: int) -> None:

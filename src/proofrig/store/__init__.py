@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from proofrig.store.baselines import BaselineRecord, Circumstances
+from proofrig.store.lines import Point
 from proofrig.store.store import RunRecord, Store, engine_of
 
-__all__ = ["RunRecord", "Store", "engine_of"]
+__all__ = ["BaselineRecord", "Circumstances", "Point", "RunRecord", "Store", "engine_of"]

@@ -1,15 +1,16 @@
-"""The store: one row per run, per score and per trial. The history stays in files.
+"""The store: one row per run, per score, figure and trial; baselines. The history stays in files.
 
 Rules:
 1. Everything here can be folded again from a run's history; the store is for finding and comparing.
+   Only that a run is a baseline is said nowhere else.
 2. Saving a run replaces what was saved of it before, in one transaction.
 3. `url` is a SQLAlchemy URL. A path's folder is made; SQLite runs in WAL mode, so that several runs
-   may save at once.
+   may save at once. Tables that an older store lacks are added when it is opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,21 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from proofrig.errors import InfraError, UsageError
 from proofrig.results import Row, Score, Summary
+from proofrig.store.baselines import (
+    BaselineRecord,
+    Circumstances,
+    forget_autosaved,
+    read_baselines,
+    read_kept,
+    read_samples,
+    replace_baseline,
+    usable,
+)
+from proofrig.store.lines import Figures, Point, read_lines, replace_figures
 from proofrig.store.tables import metadata, runs, scores, trials
 
 
@@ -72,7 +85,7 @@ class Store:
                 if place.database:
                     Path(place.database).parent.mkdir(parents=True, exist_ok=True)
                 sa.event.listen(self._engine, "connect", _sqlite_pragmas)
-            metadata.create_all(self._engine)
+            self._add_missing_tables()
         except (SQLAlchemyError, OSError) as error:
             raise InfraError(
                 f"cannot open the store at {place.render_as_string()}: {error}. "
@@ -82,6 +95,18 @@ class Store:
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+    def _add_missing_tables(self) -> None:
+        """Another process may be making the same ones: whoever comes second leaves them alone. A
+        store that has them all is only read."""
+        with self._engine.begin() as connection:
+            there = set(sa.inspect(connection).get_table_names())
+            for table in metadata.sorted_tables:
+                if table.name in there:
+                    continue
+                connection.execute(CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    connection.execute(CreateIndex(index, if_not_exists=True))
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -157,6 +182,55 @@ class Store:
                 found.setdefault(case, []).append(passed)
         return found
 
+    def save_figures(self, run: str, figures: Figures) -> None:
+        """Save or replace the figures of a run that are drawn over time, by scenario ("" for the
+        run as a whole) and name. What is not finite is left out: it was not measured."""
+        with self._transaction() as connection:
+            replace_figures(connection, run, figures)
+
+    def lines(
+        self,
+        suite: str,
+        names: Collection[str] = (),
+        scenario: str | None = None,
+        branch: str | None = None,
+    ) -> dict[tuple[str, str], list[Point]]:
+        """The figures of a suite's runs by (scenario, name), each oldest first: all, or those in
+        `names`, of one scenario, or of one branch."""
+        with self._transaction() as connection:
+            return read_lines(connection, suite, names, scenario, branch)
+
+    def save_baseline(self, record: BaselineRecord, sample: bytes) -> None:
+        """Keep a run as a baseline of a branch, or renew it. A pin once set stays."""
+        with self._transaction() as connection:
+            replace_baseline(connection, record, sample)
+
+    def forget_autosaved(self, run: str) -> None:
+        """Drop the run from the baselines unless a person put it there."""
+        with self._transaction() as connection:
+            forget_autosaved(connection, run)
+
+    def baselines(self, suite: str = "", branch: str = "") -> list[BaselineRecord]:
+        """The baselines, newest first."""
+        with self._transaction() as connection:
+            return read_baselines(connection, suite, branch)
+
+    def baseline(
+        self, suite: str, branch: str, wanted: Circumstances, most: int = 20
+    ) -> list[tuple[BaselineRecord, bytes]]:
+        """The baseline of a branch to hold a run against, then those that may be pooled with it,
+        with their samples; see `usable`. Empty when there is none."""
+        with self._transaction() as connection:
+            chosen = usable(read_baselines(connection, suite, branch), wanted, most)
+            samples = read_samples(connection, branch, [record.run for record in chosen])
+        return [(record, samples[record.run]) for record in chosen]
+
+    def kept(self, name: str) -> list[tuple[BaselineRecord, bytes]]:
+        """The baselines of the runs whose id begins with `name`, newest first, with their samples:
+        they are there when the runs' directories are not."""
+        with self._transaction() as connection:
+            return read_kept(connection, name)
+
 
 def _replace_run(connection: sa.Connection, record: RunRecord) -> None:
     connection.execute(sa.delete(runs).where(runs.c.run == record.run))
@@ -165,9 +239,9 @@ def _replace_run(connection: sa.Connection, record: RunRecord) -> None:
 
 def _sqlite_pragmas(connection: Any, record: object) -> None:
     cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=10000")  # first, for the others may have to wait
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA busy_timeout=10000")
     cursor.close()
 
 

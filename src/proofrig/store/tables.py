@@ -1,4 +1,9 @@
-"""The store's tables. `rate`, `low` and `high` are null where nothing was measured."""
+"""The store's tables. `rate`, `low` and `high` are null where nothing was measured.
+
+Rules:
+1. A table, once released, is never altered: stores are files that older versions made. What is new
+   gets a table of its own, or a place in a JSON column.
+"""
 
 from __future__ import annotations
 
@@ -57,4 +62,33 @@ trials = sa.Table(
     sa.Column("llm_calls", sa.Integer, nullable=False),
     sa.Column("tool_calls", sa.Integer, nullable=False),
     sa.Column("duration_ns", sa.BigInteger, nullable=False),
+)
+
+# Figures of a run that are drawn over time; scenario "" is the run as a whole.
+figures = sa.Table(
+    "figures",
+    metadata,
+    sa.Column("run", sa.String, primary_key=True),
+    sa.Column("scenario", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("value", sa.Float, nullable=False),
+)
+
+# A baseline keeps its sample, so that it outlives the directory of its run.
+baselines = sa.Table(
+    "baselines",
+    metadata,
+    sa.Column("run", sa.String, primary_key=True),
+    sa.Column("branch", sa.String, primary_key=True),
+    sa.Column("suite", sa.String, nullable=False, index=True),
+    sa.Column("suite_digest", sa.String, nullable=False),
+    sa.Column("commit", sa.String, nullable=False),
+    sa.Column("saved_ns", sa.BigInteger, nullable=False),
+    sa.Column("pinned", sa.Boolean, nullable=False),
+    sa.Column("scenarios", sa.JSON, nullable=False),
+    sa.Column("conditions", sa.String, nullable=False),
+    sa.Column("cases", sa.Integer, nullable=False),
+    sa.Column("measured", sa.Integer, nullable=False),
+    sa.Column("passed", sa.Integer, nullable=False),
+    sa.Column("sample", sa.LargeBinary, nullable=False),  # zlib
 )

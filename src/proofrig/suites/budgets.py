@@ -7,6 +7,8 @@ Rules:
 
 from __future__ import annotations
 
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from proofrig.authority.limits import Budget
@@ -20,6 +22,14 @@ class Budgets(BaseModel):
     run: Budget = Field(default=Budget(), description="Each trial.")
     tenant: Budget = Field(default=Budget(), description="Each tenant, over all its trials.")
     suite: Budget = Field(default=Budget(), description="The whole run of the suite.")
+
+    def within(self, usd: float | None) -> Self:
+        """The budgets of a run that may spend at most `usd` dollars in all; None: as they are."""
+        if usd is None:
+            return self
+        own = self.suite.usd
+        least = usd if own is None else min(usd, own)
+        return self.model_copy(update={"suite": self.suite.model_copy(update={"usd": least})})
 
 
 class Rate(BaseModel):

@@ -4,11 +4,13 @@ Rules:
 1. A case asks by `task` (text) or by `messages` (a conversation so far), never by both.
 2. Its id is unique in the suite and survives reordering: results are compared by id.
 3. Paths of a world stay inside it; paths to the suite's own files are relative to the suite.
-4. A case is a value: what it holds is fixed, and its digest covers every file it names.
+4. A case is a value: what it holds is fixed, and its digest covers every file it names. Where it
+   was written is no part of it: two cases that say the same are equal, wherever they stand.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -123,6 +125,14 @@ class World(Settings):
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Where a case was written. Any two are equal, so that cases compare by what they say."""
+
+    file: Path | None = field(default=None, compare=False)
+    line: int = field(default=0, compare=False)
+
+
 class Case(Settings):
     """One thing asked of the agent."""
 
@@ -162,6 +172,7 @@ class Case(Settings):
     )
 
     _dir: Path = PrivateAttr(default_factory=Path)
+    _written: _Written = PrivateAttr(default=_Written())
 
     @model_validator(mode="after")
     def _asks_once(self) -> Self:
@@ -193,6 +204,17 @@ class Case(Settings):
         moved = self.model_copy()
         moved._dir = directory
         return moved
+
+    @property
+    def written_at(self) -> tuple[Path, int] | None:
+        """The file and the line, from 1, that the case begins on; None for one built in Python."""
+        return (self._written.file, self._written.line) if self._written.file else None
+
+    def written(self, file: Path, line: int) -> Self:
+        """The same case, found on this line of this file."""
+        found = self.model_copy()
+        found._written = _Written(file.absolute(), line)
+        return found
 
     def digest(self) -> str:
         """sha256 hex of the case and of every file it names; independent of where it lies."""

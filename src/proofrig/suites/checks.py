@@ -26,6 +26,7 @@ from proofrig.providers.recorded import RecordedSettings
 from proofrig.providers.simulated import SimulatedSettings
 from proofrig.services.service import EVERYONE
 from proofrig.suites.case import Case
+from proofrig.suites.lanes import unmet
 from proofrig.suites.suite import Suite, near
 from proofrig.suites.world import is_sql_file
 
@@ -111,6 +112,13 @@ def _services(suite: Suite, origin: Origin) -> Iterator[Problem]:
                 ("tools", place, "service"),
                 hint=near(wanted, first),
             )
+
+
+def check_lanes(suite: Suite, origin: Origin) -> Iterator[Problem]:
+    """What lanes name in vain; `suite` has all its cases."""
+    for name, lane in suite.lanes.items():
+        for key, said in unmet(lane, suite):
+            yield origin.problem(f"lanes.{name}: {said}", ("lanes", name, key))
 
 
 def check_scenarios(suite: Suite, origin: Origin) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ Rules:
 2. All problems of all files are gathered before `SuiteError` is raised; a broken case does not
    hide what is wrong with the others.
 3. What comes out is resolved: all cases are listed, defaults applied, named files are there.
+4. Each case from a file knows the line it begins on: reports point there.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from proofrig.errors import Problem, SuiteError, UsageError
 from proofrig.gateways.tool_settings import McpServerSettings
 from proofrig.problems import UNSEEN, Origin, problems_of, shown_path
 from proofrig.suites.case import Case
-from proofrig.suites.checks import check_cases, check_scenarios, check_suite
+from proofrig.suites.checks import check_cases, check_lanes, check_scenarios, check_suite
 from proofrig.suites.fault_checks import check_faults
 from proofrig.suites.modules import check_modules
 from proofrig.suites.suite import Defaults, Suite
@@ -131,7 +132,8 @@ class _Loading:
                 origin.label = f"case {value['id']}"
             case = self._valid(Case, value, origin)
             if case is not None:
-                self.cases.append((case, origin))
+                line, _ = origin.document.at(origin.path)
+                self.cases.append((case.written(Path(origin.document.file), line), origin))
 
     def _from_files(self, patterns: Any, origin: Origin) -> None:
         for place, pattern in enumerate(patterns if isinstance(patterns, list) else ()):
@@ -224,6 +226,7 @@ def _checked(
     yield from check_cases(applied, directory, tenants=list(suite.tenants), servers=servers)
     whole = suite.model_copy(update={"cases": tuple(case for case, _ in applied)})
     yield from check_scenarios(whole, origin)
+    yield from check_lanes(whole, origin)
     yield from check_faults(whole, origin, applied)
 
 

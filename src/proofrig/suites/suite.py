@@ -42,6 +42,8 @@ from proofrig.suites.authority import AuthoritySettings, policy_of
 from proofrig.suites.budgets import Budgets, Prices
 from proofrig.suites.case import AgentName, Case, Count, InsidePath, Seconds, Settings, Tag
 from proofrig.suites.digest import digest_of
+from proofrig.suites.gates import AnyGate, BaselineSettings
+from proofrig.suites.lanes import Lanes
 from proofrig.verifiers import AnyVerifier
 from proofrig.verifiers.expectations import Expect
 
@@ -179,6 +181,15 @@ class Suite(Settings):
         le=100,
         strict=True,
         description="The run fails below this pass rate, percent.",
+    )
+    gates: tuple[AnyGate, ...] = Field(
+        default=(), description="What must hold of a run: `accuracy >= 90 %`, and the like."
+    )
+    baseline: BaselineSettings = Field(
+        default=BaselineSettings(), description="What runs are held against, and on which terms."
+    )
+    lanes: Lanes = Field(
+        default={}, description="Ways to run the suite, each with a budget of money and time."
     )
     cases: tuple[Case, ...] = Field(default=(), description="What is asked.")
     cases_from: tuple[str, ...] = Field(

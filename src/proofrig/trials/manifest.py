@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 FILE = "manifest.json"
+# What says which run it is, and not under which conditions it ran.
+_ITS_OWN = ("run", "started_ns", "suite_path", "baseline", "gates", "branch", "commit")
 
 
 class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -35,6 +37,15 @@ class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
     replay: dict[str, Any] = {}  # settings of the recording that is replayed, empty: none
     faultless: bool = False  # without the suite's own faults
     fail_under: float | None = None  # percent, where it was asked for beside the suite
+    lane: str = ""  # of the suite, under which it was run
+    looks: list[int] = []  # repeats at which an adaptive run looks, `repeats` the last; empty: none
+    plain: bool = False  # the plain plan as well, before the scenarios
+    usd: float | None = None  # what the whole run may spend, dollars
+    minutes: float | None = None  # how long the trials of the whole run may take
+    baseline: str = ""  # what it is held against, as it was asked for
+    gates: list[str] = []  # asked for beside the suite
+    branch: str = ""  # of the code that ran, "" where that is not known
+    commit: str = ""
     what: dict[str, Any] = {}
     where: dict[str, Any] = {}
 
@@ -83,7 +94,7 @@ def differences(one: Manifest, other: Manifest, *, but: tuple[str, ...] = ()) ->
     over. Two runs meant to differ only in the model differ nowhere but in `what.models`."""
     left, right = msgspec.to_builtins(one), msgspec.to_builtins(other)
     for side in (left, right):
-        for name in ("run", "started_ns", "suite_path"):
+        for name in _ITS_OWN:
             side.pop(name, None)
     found: list[str] = []
     _compare("", left, right, found)

@@ -7,6 +7,8 @@ Rules:
 2. Trials of a scenario are not tried again after infra failures: what they would meet then is
    another contention. A scenario that was cut off is run again as a whole.
 3. Ctrl-C and lost rigs end it as they end any run; it then has no end on the history.
+4. A scenario begins only when what is left of the run's allowance is enough for all of it. One that
+   is cut all the same has no end either, and those after it do not begin.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from proofrig.faults.fault import Fault
 from proofrig.history.journal import Journal
 from proofrig.scenarios.scenario import Phase, Scenario
 from proofrig.suites import Planned
+from proofrig.trials.allowance import Allowance, Why
 from proofrig.trials.faulted import written_faults
 from proofrig.trials.runner import Progress, Runner, Settings
 from proofrig.trials.stage import Stage, StageSetting, open_stage
@@ -38,8 +41,9 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(slots=True)
 class Performance:
-    """Scenarios on their way. `progress` counts over all of them; `failure` and `stopped` say why
-    it ended early."""
+    """Scenarios on their way. `progress` counts over all of them; `failure`, `stopped` and `why`
+    (they were cut) say why it ended early. done: the scenarios that came to their end; left: trials
+    that were to run, and did not; begun: those that a runner was given."""
 
     setting: StageSetting
     attempts: dict[str, int]
@@ -48,17 +52,38 @@ class Performance:
     runner: Runner | None = None
     stopped: bool = False
     failure: InfraError | None = None
+    why: Why | None = None
+    done: list[str] = field(default_factory=list)
+    left: list[Planned] = field(default_factory=list)
+    begun: set[str] = field(default_factory=set)
     faults: tuple[Fault, ...] = ()  # of the scenario that is on its way
 
     async def perform_all(self, scenarios: Iterable[Scenario], stopping: Stopping) -> None:
-        """Carry them out one after another, until one is stopped or fails."""
-        cancel = stopping.act
+        """Carry them out one after another, until one is stopped, fails, or is cut."""
+        stopping.act, stopping.cut = partial(self._stop, stopping.act), self.cut
         for scenario in scenarios:
-            stopping.act = partial(self._stop, cancel)
-            await self.perform(scenario)
-            if self.stopped or self.failure is not None:
+            if self.why is None and self.allowance is not None:
+                phases = scenario.phases(self.setting.suite.facts(self.setting.seed))
+                self.why = self.allowance.scenario(_at_once(phases))
+            if self._over:
                 break
-        stopping.close()
+            await self.perform(scenario)
+
+    @property
+    def allowance(self) -> Allowance | None:
+        """What the run may use."""
+        return self.setting.allowance
+
+    @property
+    def _over(self) -> bool:
+        return self.stopped or self.failure is not None or self.why is not None
+
+    def cut(self, why: Why) -> None:
+        """Cancel the trials that run, and start nothing new."""
+        if not self._over:
+            self.why = why
+            if self.runner is not None:
+                self.runner.cut(why)
 
     def _stop(self, cancel: Callable[[], object]) -> None:
         """Start nothing new and cancel what runs: trials, or the setting of a stage."""
@@ -75,8 +100,7 @@ class Performance:
         self.faults = scenario.all_faults()
         setting = replace(self.setting, suite=suite, faults=self.faults)
         phases = scenario.phases(setting.suite.facts(setting.seed))
-        most = max(len(phase.starts) if not phase.workers else phase.workers for phase in phases)
-        staging = replace(setting, concurrency=max(most, setting.concurrency))
+        staging = replace(setting, concurrency=max(_at_once(phases), setting.concurrency))
         journal = Journal(setting.run_dir, "scenario", setting.clock)
         try:
             note = partial(_note, journal)
@@ -89,9 +113,10 @@ class Performance:
                     note("phase", {"phase": phase.name, "state": "begin"} | _targets(phase))
                     await self._phase(phase, stage, setting.run_dir / f"gate-{number}")
                     note("phase", {"phase": phase.name, "state": "end"})
-                    if self.stopped or self.failure is not None:
+                    if self._over:
                         return
             note("scenario", {"state": "end", "scenario": scenario.name})
+            self.done.append(scenario.name)
         finally:
             journal.close()
 
@@ -99,18 +124,27 @@ class Performance:
         starts = [Planned.of(replace_in(start, phase=phase.name)) for start in phase.starts]
         workers = phase.workers or len(starts)
         behind = None if phase.workers else Gate(gate, len(starts))
-        settings = Settings(concurrency=workers, retries=0, first_attempt=self._first(starts))
+        settings = Settings(
+            concurrency=workers,
+            retries=0,
+            first_attempt=self._first(starts),
+            allowance=self.allowance,
+            one_by_one=False,
+        )
         runner = self.runner = Runner(
             self._attempting(phase, stage, behind), settings, self.on_progress, self.progress
         )
         try:
-            if not self.stopped:
+            if not self._over:
+                self.begun.update(start.trial for start in starts)
                 await runner.run(starts)
         finally:
             if behind is not None:
                 behind.release()  # a run that was stopped may have left it closed
         self.runner = None
         self.failure = self.failure or runner.failure
+        self.why = self.why or runner.why
+        self.left += runner.left
 
     def _first(self, starts: list[Planned]) -> dict[str, int]:
         began = self.attempts
@@ -135,6 +169,11 @@ class Performance:
     async def _fresh(self, planned: Planned, number: int, last: bool) -> Outcome:
         async with open_stage(replace(self.setting, faults=self.faults)) as stage:
             return await attempt(stage, planned, number, last)
+
+
+def _at_once(phases: list[Phase]) -> int:
+    """The most trials that run at a time."""
+    return max(phase.workers or len(phase.starts) for phase in phases)
 
 
 async def _gated(stage: Stage, gate: Gate, planned: Planned, number: int, last: bool) -> Outcome:

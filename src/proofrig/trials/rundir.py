@@ -22,6 +22,7 @@ import msgspec
 from proofrig.errors import InfraError, UsageError
 from proofrig.history.history import History
 from proofrig.places import RUNS
+from proofrig.trials.curtailed import CurtailedFold
 from proofrig.trials.manifest import FILE
 
 
@@ -82,22 +83,25 @@ def runs_below(root: Path) -> list[Path]:
 
 class Finished(msgspec.Struct, frozen=True):
     """What an earlier process left. `attempts`: how many attempts of each trial began;
-    `scenarios`: those that came to their end."""
+    `scenarios`: those that came to their end. What was cut is done with. settled: with how many
+    repeats the question of a run was, 0 where it was not."""
 
     done: frozenset[str]
     attempts: dict[str, int]
     problems: tuple[str, ...]
     scenarios: frozenset[str] = frozenset()
+    settled: int = 0
 
 
 def finished_trials(run_dir: Path) -> Finished:
-    """The trials whose end is on the history, and the attempts of all that began. A trial that
-    ended for infra reasons was never measured: it is missing, and may be run again."""
-    history = History(run_dir)
+    """The trials whose end is on the history or that were cut, and the attempts of all that began.
+    A trial that ended for infra reasons was never measured: it is missing, and may be run again."""
+    history, fold = History(run_dir), CurtailedFold()
     done: set[str] = set()
     scenarios: set[str] = set()
     attempts: dict[str, int] = {}
     for entry in history.entries():
+        fold.step(entry)
         if entry.kind == "note" and entry.name == "scenario" and entry.attrs["state"] == "end":
             scenarios.add(entry.attrs["scenario"])
         if entry.kind != "trial":
@@ -107,4 +111,11 @@ def finished_trials(run_dir: Path) -> Finished:
             attempts[trial] = max(attempts.get(trial, 0), entry.attrs["attempt"])
         elif entry.attrs.get("failure") != "infra":
             done.add(trial)
-    return Finished(frozenset(done), attempts, tuple(history.problems), frozenset(scenarios))
+    curtailed = fold.result()
+    return Finished(
+        done=curtailed.trials | done,
+        attempts=attempts,
+        problems=tuple(history.problems),
+        scenarios=curtailed.scenarios | scenarios,
+        settled=curtailed.settled.repeats if curtailed.settled else 0,
+    )

@@ -45,6 +45,7 @@ from proofrig.rig.link import Rig
 from proofrig.rig.protocol import Plan
 from proofrig.sandboxes.process import ProcessSandbox, allow_many_files, sweep
 from proofrig.suites import Case, Planned, Suite
+from proofrig.trials.allowance import Allowance
 from proofrig.trials.baseline import role_of
 from proofrig.trials.faulted import kill_of, scenario_faults, written_faults
 from proofrig.trials.following import Following
@@ -60,7 +61,7 @@ SECRETIVE = ("env", "headers")
 class StageSetting:
     """What a stage is set up for. faults: the scenario's own, after the suite's. lab: a scenario,
     whose contention is observed: the rig writes down arrivals and its lag, agents what they do to
-    what they share."""
+    what they share. allowance: what the run may use, where that is limited."""
 
     suite: Suite
     run_dir: Path
@@ -71,6 +72,7 @@ class StageSetting:
     record: bool = False
     replay: RecordedSettings | None = None
     lab: bool = False
+    allowance: Allowance | None = None
 
     @property
     def all_faults(self) -> tuple[Fault, ...]:
@@ -102,6 +104,7 @@ class Stage:
     seed: int = 0
     faults: tuple[Fault, ...] = ()
     observed: str = ""  # where observers inside agents write; nothing is observed when empty
+    allowance: Allowance | None = None
 
     def kill_of(self, planned: Planned) -> KillPoint | None:
         """Where in a write the trial is killed."""
@@ -383,4 +386,5 @@ async def open_stage(setting: StageSetting) -> AsyncIterator[Stage]:
             seed=setting.seed,
             faults=setting.all_faults,
             observed=setting.observed,
+            allowance=setting.allowance,
         )

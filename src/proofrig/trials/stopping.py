@@ -4,6 +4,7 @@ Rules:
 1. Work is stopped by its own `stop`; while it is being set up there is none, and it is cancelled.
 2. Once the work has said that it is done with trials (`Stopping.close`), a signal ends the process
    as it ends any other.
+3. Whoever watches the work may `cut` it too: then it is finished early, and was not interrupted.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from proofrig.errors import InfraError
+from proofrig.trials.allowance import Why
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -28,10 +30,11 @@ class Worker(Protocol):
 
 
 class Stopping:
-    """What the signals do now: `act`. `came`: one of them did come."""
+    """What the signals do now: `act`, and what a cut does: `cut`. `came`: a signal did come."""
 
     def __init__(self, act: Callable[[], object]) -> None:
         self.act = act
+        self.cut: Callable[[Why], object] = lambda why: None  # no trials yet
         self.came = False
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self._signal)

@@ -32,6 +32,7 @@ from proofrig.history.history import pair
 from proofrig.rig.link import RigLost
 from proofrig.suites import Case, Planned, WorldStart, build_world
 from proofrig.trials import launched
+from proofrig.trials.allowance import Overdrawn
 from proofrig.trials.baseline import role_of
 from proofrig.trials.evidence import gather, miss_of, state_note
 from proofrig.trials.failure import (
@@ -103,7 +104,8 @@ async def attempt(
 ) -> Outcome:
     """Run attempt `number` (from 1). Unless it is the `last` one allowed, an infra failure is
     written down as to be retried. Behind a `gate` the agent is parked until all others are there.
-    Raises JournalError and RigLost, which end the run."""
+    Raises JournalError and RigLost, which end the run, and Overdrawn, which leaves the attempt
+    without an end: the money of the whole run did not last."""
     trial = planned.trial if number == 1 else f"{planned.trial}~{number}"
     case = stage.planting.case(stage.cases[planned.case], planned.tenant)
     ran = _Ran(stage, planned, case, trial, stage.scope(planned, trial))
@@ -128,6 +130,8 @@ async def attempt(
         launched.write_notes(stage, ran, planned.start)
     if stage.provider is not None and (why := stage.provider.lost()):
         raise ProviderError(why)
+    if stage.allowance is not None and stage.allowance.is_overdrawn(trial):
+        raise Overdrawn(trial)
     judging = not (ran.infra or ran.harness or launched.is_unjudged(planned.start))
     found = await _judged(ran) if judging else Judged([])
     verdicts = found.verdicts

@@ -112,7 +112,7 @@ function rowOf(c) {
   const rate = c.rate == null ? el("span", { class: "none" }, "not measured")
     : el("span", { title: `95 % interval ${percent(c.low)} to ${percent(c.high)}` }, `${c.passed}/${c.measured}`);
   const tags = [c.difficulty, ...c.tags].filter(Boolean).map((tag) => el("span", { class: "tag" }, tag));
-  return el("tr", {},
+  return el("tr", { "data-row": c.id, tabindex: "-1" },
     el("td", { class: "name" }, c.id, c.flaky ? [" ", el("span", { class: "tag flaky" }, "flaky")] : "", tags.length ? el("div", {}, tags) : ""),
     el("td", { class: "wide" }, el("div", { class: "dots", style: `min-width:${Math.min(8, c.trials.length) * 21}px` }, dots(c))),
     el("td", { class: "r", "data-label": "passed" }, rate),
@@ -164,6 +164,17 @@ fillSelect("f-tag", cases.flatMap((c) => c.tags));
 byId("filters").addEventListener("input", () => { shown = PAGE; showCases(); });
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("more").addEventListener("click", () => { shown += 4 * PAGE; showCases(); });
+// A case that something else on the page names: unfiltered, and marked.
+function openCase(id) {
+  byId("filters").reset();
+  shown = Math.max(shown, chosenCases().findIndex((c) => c.id === id) + 1);
+  showCases();
+  const row = [...byId("cases").children].find((one) => one.dataset.row === id);
+  if (!row) return;
+  row.classList.add("sought");
+  row.scrollIntoView({ block: "center" });
+  row.focus({ preventScroll: true });
+}
 addEventListener("beforeprint", () => { shown = cases.length; showCases(); });
 showCases();
 
@@ -290,10 +301,11 @@ function openFinding(number) {
 dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname + location.search));
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-trial],[data-finding],[data-copy]");
+  const button = event.target.closest("[data-trial],[data-finding],[data-case],[data-copy]");
   if (!button) return;
   const { trial, finding, action, t } = button.dataset;
-  if (finding) openFinding(finding);
+  if ("case" in button.dataset) { event.preventDefault(); openCase(button.dataset.case); }
+  else if (finding) openFinding(finding);
   else if (trial) openTrial(trial, t ? { action, t: +t } : null);
   else copy(button);
 });
