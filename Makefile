@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup fmt check test power fault-reactions fuzz crash demo bench frameworks docs build clean redis
+.PHONY: setup fmt check test power decisions verdicts fault-reactions fuzz crash demo bench frameworks docs build clean redis
 
 setup: $(STAMP)
 
@@ -34,6 +34,14 @@ redis:
 # How well the checkers find what is wrong, and leave alone what is right: writes docs/detection-power.md.
 power: setup redis
 	cd tests && ../$(BIN)/python -m specimens.power --write
+
+# False alarms and power of the rule that compares runs: writes docs/decisions-power.md.
+decisions: setup
+	$(BIN)/python benchmarks/bench_decisions.py --write
+
+# Verdicts end to end, on the support desk: 40 pairs of equal agents, 10 with a worse one, 3 with one that acts otherwise.
+verdicts: setup
+	cd tests && ../$(BIN)/python -m slow.verdicts
 
 # The authority's service against many generated requests; CI runs a small slice of it in `make test`.
 fuzz: setup
