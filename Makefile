@@ -37,7 +37,7 @@ power: setup redis
 
 # False alarms and power of the rule that compares runs: writes docs/decisions-power.md.
 decisions: setup
-	$(BIN)/python benchmarks/bench_decisions.py --write
+	$(BIN)/python benchmarks/bench_decisions.py --replicates 600 --seed 1 --write --check
 
 # Verdicts end to end, on the support desk: 40 pairs of equal agents, 10 with a worse one, 3 with one that acts otherwise.
 verdicts: setup

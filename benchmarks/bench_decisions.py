@@ -3,7 +3,8 @@
 Simulates runs of a suite (`decision_rules.py`) and asks the rule that ships and three others.
 Prints the page; `--write` puts it into docs/decisions-power.md; `--check` ends with 1 where a
 false-alarm cell exceeds 5 %, or power is below the stratified test's, by more than Monte Carlo
-error. A thousand replicates take about 15 minutes on two cores.
+error. The default is a quick look, of about half a minute on two cores; the page's own command
+says how many replicates it has, and a thousand take about 15 minutes.
 
     python benchmarks/bench_decisions.py [--replicates N] [--seed S] [--write] [--check]
 """
@@ -291,7 +292,7 @@ def page(results: Results, replicates: int, options: str) -> str:
 def main() -> int:
     """Runs all cells and prints the tables."""
     given = argparse.ArgumentParser(description=__doc__)
-    given.add_argument("--replicates", type=int, default=200)
+    given.add_argument("--replicates", type=int, default=20)
     given.add_argument("--seed", type=int, default=1)
     given.add_argument("--write", action="store_true", help="write docs/decisions-power.md")
     given.add_argument("--check", action="store_true", help="end with 1 where a goal is missed")

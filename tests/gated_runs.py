@@ -76,15 +76,17 @@ def updates(lost: int = 0, contended: int = 4) -> Checked:
     return found
 
 
-def requests(
-    llm: bool = True, tool: bool = True, rate: float = 0.03, pool: bool = False
-) -> Checked:
-    services = [name for name, there in (("llm", llm), ("tool.x", tool), ("api", pool)) if there]
+def requests(llm: bool = True, tool: bool = True, rate: float = 0.03) -> Checked:
+    services = [name for name, there in (("llm", llm), ("tool.x", tool)) if there]
     return Checked(
         "retry_amplification",
         "unknown",
         "nothing was refused",
-        exposure={"requests": 30 * len(services)},
+        exposure={
+            "requests": 30 * len(services),
+            "tool_requests": 30 * tool,
+            "model_requests": 30 * llm,
+        },
         measures={
             "tool_429_rate": rate if tool else 0.0,
             "llm_429_rate": rate if llm else 0.0,

@@ -67,6 +67,8 @@ class Concluded:
     gates: list[GateResult] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     comparison: Comparison | None = None
+    cuts: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Recorder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -11,6 +12,8 @@ from proofrig.adaptive import (
     Question,
     SoFar,
     final_alpha,
+    held_against,
+    kept,
     levels,
     looks_of,
     rate_gate,
@@ -19,7 +22,7 @@ from proofrig.adaptive import (
     whole_rounds,
 )
 from proofrig.comparisons.comparison import Terms
-from proofrig.comparisons.gate import Gate
+from proofrig.comparisons.gate import Gate, GateResult
 from proofrig.comparisons.sample import Sample, TrialSample
 from proofrig.results import Row, Summary, score
 from proofrig.thresholds import Op, parse
@@ -70,6 +73,14 @@ def test_the_level_at_the_end_is_that_of_its_look() -> None:
     assert final_alpha(0.05, 20, LOOKS, ended=6.0) < 0.05
     assert final_alpha(0.05, 20, [], look=0, ended=4.0) == 0.05  # its repeats were given
     assert final_alpha(0.05, 0, LOOKS, look=1) == 0.05
+
+
+@pytest.mark.parametrize("ended", [2.5, 4.0, 6.0, 8.0])
+def test_a_run_that_its_gate_ended_spends_no_more_than_was_due_by_then(ended: float) -> None:
+    due = final_alpha(0.05, 20, LOOKS, ended=ended, chosen=True)
+    assert due <= final_alpha(0.05, 20, LOOKS, ended=ended) + 1e-9
+    if ended in LOOKS:
+        assert due == pytest.approx(levels(20, LOOKS, 0.05)[LOOKS.index(int(ended))], rel=1e-3)
 
 
 def row(case: str, repeat: int, passed: bool | None, **more: Any) -> Row:
@@ -158,6 +169,7 @@ COST = gate("cost_per_trial <= $0.5")
         ([HALF, gate("p99(pool_wait) < 250ms")], rounds("+++", "+++"), "is settled"),
         ([HALF, gate("accuracy >= 0.9", scenario="burst")], rounds("+++", "+++"), "is settled"),
         ([gate("accuracy >= 50 %", sure=True)], rounds("+++", "+++"), ""),
+        ([HALF], rounds("+" * 40 + "?" * 60), ""),  # sure, but not while so much is unmeasured
         ([gate("accuracy >= 0.5 * baseline")], rounds("+++"), "is settled"),  # there is none
     ],
 )
@@ -227,6 +239,54 @@ def test_a_run_is_held_against_its_baseline_at_the_level_of_the_look(
     found = question.settled(held, look)
     assert found.startswith(says)
     assert bool(found) == bool(says)
+
+
+def in_burst(sample: Sample, rate: float) -> Sample:
+    """The sample with as many trials in a scenario, of which so many pass."""
+    staged = [
+        msgspec.structs.replace(trial, scenario="burst", passed=place < rate * len(sample.trials))
+        for place, trial in enumerate(sample.trials)
+    ]
+    return msgspec.structs.replace(sample, trials=[*sample.trials, *staged])
+
+
+@pytest.mark.parametrize(("looks", "verdict"), [(LOOKS, "no worse"), ([], "regressed")])
+def test_after_looks_the_end_compares_what_they_did(looks: list[int], verdict: str) -> None:
+    base, now = in_burst(sampled(8, 0.95), 1.0), in_burst(sampled(8, 0.95), 0.2)
+    found = held_against(base, now, Terms(), looks)
+    assert found.verdict == verdict
+    assert any("of the plain plan alone" in line for line in found.why) is bool(looks)
+
+
+def test_what_should_not_be_compared_is_never_a_regression() -> None:
+    other = msgspec.structs.replace(sampled(8, 0.95), what={"tenants": {"a": 1, "b": 1}})
+    question = Question(
+        gates=[Gate(rule="no regression of accuracy", regression="accuracy")],
+        base=other,
+        cases=40,
+        planned={"": 320},
+        looks=LOOKS,
+    )
+    held = SoFar(Summary(overall=score("all", [], 1)), [], sampled(1, 0.2))
+    said = question.settled(held, 1)
+    assert said.startswith("unreliable: the two were not run under the same conditions")
+    end = held_against(other, held.sample, Terms(), LOOKS, look=1)
+    assert said == f"{end.verdict}: {end.says}"
+
+
+@pytest.mark.parametrize(
+    ("state", "why", "says"),
+    [
+        ("inconclusive", "g has failed for good: 1 of 9", ("fail", "1 of 9", True)),
+        ("fail", "g has failed for good: 1 of 9", ("fail", "2 of 9", True)),
+        ("pass", "g has failed for good: 1 of 9", ("pass", "2 of 9", False)),
+        ("inconclusive", "g2 has failed for good: 1 of 9", ("inconclusive", "2 of 9", False)),
+        ("inconclusive", "the time budget was reached", ("inconclusive", "2 of 9", False)),
+    ],
+)
+def test_what_failed_for_good_has_failed(state: Any, why: str, says: tuple[str, str, bool]) -> None:
+    found = kept(GateResult("g", state, "2 of 9"), [why])
+    assert (found.state, found.message, found.abort) == says
 
 
 def test_repeats_of_a_sample_are_those_of_its_plan() -> None:

@@ -11,9 +11,11 @@ import msgspec
 import pytest
 
 from proofrig.baselining import (
+    NoBaseline,
     Wanted,
     autosave,
     find_baseline,
+    find_run,
     find_sample,
     keep,
     read_sample,
@@ -73,9 +75,12 @@ class Place:
             keep(one, branch, self.url, one.started_ns, pinned=pinned)
 
     def runs(self, ref: str = "", **changes: Any) -> list[str] | None:
-        """The runs of what `ref` names."""
-        found = find_baseline(ref, replace(self.wanted, **changes))
-        return None if found is None else found.runs
+        """The runs of what `ref` names; None of a branch that has none for the run."""
+        try:
+            return find_baseline(ref, replace(self.wanted, **changes)).runs
+        except NoBaseline as error:
+            self.lack = str(error)
+            return None
 
 
 @pytest.fixture
@@ -97,8 +102,7 @@ def test_kept_runs_are_pooled_oldest_first(place: Place) -> None:
     assert place.runs() == ["2026-1", "2026-2", "2026-3"]
     assert place.runs(most=4) == ["2026-2", "2026-3"]
     assert place.runs(most=0) == ["2026-3"]
-    found = find_baseline("", place.wanted)
-    assert found is not None and len(found.trials) == 6
+    assert len(find_baseline("", place.wanted).trials) == 6
 
 
 def test_a_run_is_never_held_against_itself(place: Place) -> None:
@@ -108,8 +112,14 @@ def test_a_run_is_never_held_against_itself(place: Place) -> None:
     assert place.runs(but="2026-2") == ["2026-1"]
     assert place.runs("last", but="2026-2") == ["2026-1"]
     assert place.runs("2026", but="2026-2") == ["2026-1"]
-    with pytest.raises(UsageError, match="got '2026-2'"):
+    with pytest.raises(UsageError, match=r"got '2026-2'.*2026-1"):
         place.runs("2026-2", but="2026-2")
+    write_file(place.root / "base.json", find_baseline("", place.wanted))
+    for ref in ("kept/base.json", "kept/runs/2026-2"):
+        assert place.runs(ref, but="2026-2") is None
+        assert place.lack.startswith(f"{ref} holds this run itself; name a run or a baseline")
+    with pytest.raises(UsageError, match="holds this run itself"):
+        find_sample("kept/base.json", place.root, place.url, held=sample("2026-2"))
 
 
 def test_a_pinned_run_is_where_looking_back_ends(place: Place) -> None:
@@ -131,8 +141,22 @@ def test_scenarios_are_held_against_scenarios(place: Place) -> None:
     assert place.runs(settings={"scenarios": ["burst"]}) == ["2026-2"]
     assert place.runs(settings={"scenarios": ["ramp"]}) is None
     assert place.runs(settings=None) == ["2026-2"]
-    with pytest.raises(UsageError, match="'main' have no scenario in common with this run"):
-        place.runs("main", settings={"scenarios": ["ramp"]})
+
+
+def test_why_a_branch_has_nothing_to_hold_the_run_against_is_said(place: Place) -> None:
+    for ref in ("", "main"):
+        assert place.runs(ref) is None
+        assert place.lack.startswith("there is no baseline of desk on main yet; keep a run with")
+    place.keep(sample("2026-1", 1), sample("2026-2", 2, settings={"scenarios": ["burst"]}))
+    place.keep(sample("2026-3", 3), branch="release")
+    for ref in ("", "main"):
+        assert place.runs(ref, settings={"scenarios": ["ramp"]}) is None
+        assert place.lack == (
+            "the baselines of desk on main are of burst, the plain plan, and this run has none of "
+            "these; keep one like it with `proofrig baseline set`"
+        )
+    assert place.runs("release", but="2026-3") is None
+    assert place.lack == "the only baseline of desk on release is this run itself"
 
 
 def test_runs_are_named_as_everywhere(place: Place, tmp_path: Path) -> None:
@@ -154,6 +178,32 @@ def test_runs_are_named_as_everywhere(place: Place, tmp_path: Path) -> None:
         place.runs("2026")
     with pytest.raises(UsageError, match="got 'gone'"):
         place.runs("gone")
+
+
+def test_a_run_is_found_by_the_same_names(place: Place, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no run 'last' in .*kept/runs; there is none yet"):
+        find_run("last", place.root, place.url)
+    for run in ("2025-a", "2026-a", "2026-b", "2026-ab"):
+        place.run(sample(run))
+    away = place.run(sample("elsewhere"), tmp_path / "other")
+    store = Store(place.url)
+    told = {"suite": "desk", "suite_digest": "d1", "started_ns": 1}
+    store.save(RunRecord(run="elsewhere", path=str(away), **told))
+    store.close()
+
+    def found(name: str) -> Path:
+        return find_run(name, place.root, place.url)
+
+    runs = place.root / "runs"
+    assert found("last") == runs / "2026-b"
+    assert found("2025") == runs / "2025-a"
+    assert found("2026-a") == runs / "2026-a", "a whole id, though another begins so"
+    assert found("kept/runs/2026-a") == runs / "2026-a"
+    assert found("else") == found(str(away)) == away
+    with pytest.raises(UsageError, match="'2026' could be any of: 2026-a, 2026-ab, 2026-b; write"):
+        found("2026")
+    with pytest.raises(UsageError, match=r"no run 'gone' in .*the latest are: 2025-a, .*2026-b"):
+        found("gone")
 
 
 def test_a_baseline_outlives_the_directory_of_its_run(place: Place) -> None:

@@ -62,6 +62,9 @@ def test_gates_come_from_the_suite_its_lane_and_the_command(tmp_path: Path) -> N
         *("accuracy >= 90 %", "infra_rate <= 1 %", "flaky_rate <= 10 %")
     ]
     assert (asked.ref, asked.base) == (None, None)
+    twice = Given(tmp_path, gates=("accuracy >= 90 %", "denied == 0", "denied == 0"))
+    asked = asked_of(suite(gates=["accuracy >= 90 %"]), manifest(), twice)
+    assert [gate.rule for gate in asked.gates] == ["accuracy >= 90 %", "denied == 0"]
     assert not (tmp_path / "store.db").exists(), "nothing asks for a baseline"
 
 
@@ -91,6 +94,10 @@ def test_a_branch_without_a_baseline_has_none_and_a_name_of_nothing_is_refused(
     gated = suite(gates=[{"regression": "accuracy"}])
     asked = asked_of(gated, manifest(), Given(tmp_path))
     assert (asked.ref, asked.base) == ("", None)
+    assert asked.lack.startswith("there is no baseline of desk on main yet")
+    named = asked_of(suite(), manifest(), Given(tmp_path, baseline="main"))
+    assert [gate.rule for gate in named.gates] == ["no regression of accuracy"]
+    assert (named.base, named.lack) == (None, asked.lack), "the suite's own branch is no mistake"
     with pytest.raises(UsageError, match="nowhere"):
         asked_of(gated, manifest(), Given(tmp_path, baseline="nowhere"))
 

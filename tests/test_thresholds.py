@@ -83,6 +83,7 @@ def test_a_gate_is_read(text: str, wanted: Threshold) -> None:
         ("x < 3 parsecs", 7, "a unit", "`parsecs`", ""),
         ("x < 1,000", 6, "a number without commas", "`,`", "write 1000 for 1,000"),
         ("x < 1e999", 5, "a number that can be reached", "`1e999`", ""),
+        ("x < 2$", 6, "the end of the gate", "`$`", "before the number: $2"),
         ("x < 5 % and y < 3", 9, "the end of the gate", "`and`", "each gate as an item"),
     ],
 )

@@ -74,6 +74,17 @@ async def test_a_look_says_why_the_run_is_settled(tmp_path: Path) -> None:
     assert "has failed for good" in await watch.settled(1, 1)
 
 
+async def test_a_look_that_fails_settles_nothing_and_is_said(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "runner", count().__next__)
+    journal.write("trial", "end", trial="one:1", attrs={"passed": True})  # of no trial that began
+    journal.close()
+    question = Question(gates=[HOPELESS], cases=2, planned={"": 8}, looks=[1, 2, 4])
+    watch = Watch(held(tmp_path), question, lambda progress: None)
+    assert await watch.settled(1, 1) == ""
+    [said] = watch.problems
+    assert said.startswith("after 1 repeats nothing could settle the run: ")
+
+
 class Doing:
     """Work on a run that goes on until it is cut, or until its trials are over."""
 

@@ -9,12 +9,16 @@ Rules:
    Fleming): each look has a level of its own, and the comparison that ends the run is made at the
    level of its look. "Regressed" and "no worse" are different errors, and have an alpha each.
 2. A run that its budget ended between two looks may spend at its end whatever is left of alpha:
-   where it ended was not chosen by what it showed.
+   where it ended was not chosen by what it showed. Where a gate ended it, it was: then it may spend
+   what was due by then.
 3. A gate on the pass rate is settled when the trials that are still to come cannot change its
    answer, or when a confidence sequence of whole rounds excludes its bound. Any other gate is
    settled only by having failed for good; and it asks for more repeats only where it measures
    something in them.
 4. One gate that has failed for good, or a regression, settles the run. Else all must be settled.
+5. What settles a run is what its end will say: looks and end compare the same way (`held_against`),
+   the plain plan alone; a gate has passed only where it would be judged so by now, and one that
+   has failed for good has failed, whatever its interval or what was cut leaves open (`kept`).
 """
 
 from __future__ import annotations
@@ -26,8 +30,10 @@ from typing import Literal
 
 import msgspec
 
+from proofrig.comparisons.bounds import meets
+from proofrig.comparisons.comparable import refusal
 from proofrig.comparisons.comparison import Comparison, Terms
-from proofrig.comparisons.gate import Gate, GateResult, must_abort
+from proofrig.comparisons.gate import Gate, GateResult, State, judge_gates, must_abort
 from proofrig.comparisons.readings import Reading, asked, readings_of
 from proofrig.comparisons.sample import Sample
 from proofrig.results import Row, Summary
@@ -46,11 +52,17 @@ def looks_of(most: int) -> list[int]:
 
 
 def levels(
-    base: float, looks: Sequence[int], alpha: float, ended: float | None = None
+    base: float,
+    looks: Sequence[int],
+    alpha: float,
+    ended: float | None = None,
+    *,
+    chosen: bool = False,
 ) -> list[float]:
     """The one-sided level of each look. base: repeats per case of what the run is held against;
     looks: the planned ones, repeats per case. ended: the repeats per case at which the run ended
-    off its plan; then those of the looks before, and of that end.
+    off its plan; then those of the looks before, and of that end. chosen: it ended there because of
+    what it had shown.
 
     k repeats against k0 cached ones are worth k0 k / (k0 + k), of which the last look has all
     (Jennison & Turnbull 2000, section 3; Lan & DeMets 1983 for an end that was not planned)."""
@@ -62,20 +74,87 @@ def levels(
     before = [one for one in told if one < last - SAME * full]
 
     def spent(time: float, alpha: float) -> float:
-        at_the_end = time > 1 - SAME / 2
+        at_the_end = time > 1 - SAME / 2 and not chosen
         return alpha if at_the_end else obrien_fleming_spending(time * last / full, alpha)
 
     return boundaries([*(one / last for one in before), 1.0], alpha, spent)
 
 
 def final_alpha(
-    alpha: float, base: float, looks: Sequence[int], *, look: int = 0, ended: float = 0.0
+    alpha: float,
+    base: float,
+    looks: Sequence[int],
+    *,
+    look: int = 0,
+    ended: float = 0.0,
+    chosen: bool = False,
 ) -> float:
     """The level at which a run that is over may be compared. look: at which one it was settled,
-    from 1; 0 when it went to its end, with so many measured trials per case (`ended`)."""
+    from 1; 0 when it went to its end, with so many measured trials per case (`ended`). chosen: it
+    ended because of what it had shown."""
     if base <= 0 or not looks or (not look and ended <= 0):
         return alpha
-    return levels(base, looks, alpha)[look - 1] if look else levels(base, looks, alpha, ended)[-1]
+    if look:
+        return levels(base, looks, alpha)[look - 1]
+    return levels(base, looks, alpha, ended, chosen=chosen)[-1]
+
+
+def held_against(
+    base: Sample,
+    now: Sample,
+    terms: Terms,
+    looks: Sequence[int] = (),
+    *,
+    look: int = 0,
+    chosen: bool = False,
+) -> Comparison:
+    """A run held against its baseline, at the level that its looks leave it: at a look (from 1), or
+    at its end; chosen: it ended because of what it had shown. With looks, of the plain plan alone:
+    its scenarios come after them. Unreliable where the two should not be compared."""
+    scenes = any(trial.scenario for one in (base, now) for trial in one.trials)
+    base, now = _alike(base, now, looks)
+    if no := refusal(base, now):
+        return Comparison(
+            run=now.runs[-1], base=base.runs[-1], verdict="unreliable", says=no, terms=terms
+        )
+    from proofrig.comparisons.comparing import compare  # loads numpy
+
+    repeats = repeats_of(base)
+    alpha = final_alpha(
+        terms.alpha, repeats, looks, look=look, ended=repeats_of(now), chosen=chosen
+    )
+    found = compare(base, now, msgspec.structs.replace(terms, alpha=alpha))
+    if looks and scenes:
+        found.why.append(
+            "of the plain plan alone: with adaptive repeats scenarios are not compared"
+        )
+    return found
+
+
+def _for_good(failed: GateResult) -> str:
+    return f"{failed.rule} has failed for good: {failed.message}"
+
+
+def kept(result: GateResult, whys: Iterable[str]) -> GateResult:
+    """What a gate says at the end of a run that ended early for these reasons: a fail for good is a
+    fail, though what was cut may leave it open. A gate that passes by now, judged anew, passes."""
+    if result.state == "pass":
+        return result
+    begin = _for_good(msgspec.structs.replace(result, message=""))
+    for why in whys:
+        if why.startswith(begin):
+            message = result.message if result.state == "fail" else why.removeprefix(begin)
+            return msgspec.structs.replace(result, state="fail", message=message, abort=True)
+    return result
+
+
+def _alike(base: Sample, now: Sample, looks: Sequence[int]) -> tuple[Sample, Sample]:
+    """What of two samples is compared: with looks, the plain plan alone."""
+    if not looks:
+        return base, now
+    plain = ([trial for trial in one.trials if not trial.scenario] for one in (base, now))
+    replace = msgspec.structs.replace
+    return replace(base, trials=next(plain)), replace(now, trials=next(plain))
 
 
 def repeats_of(sample: Sample) -> float:
@@ -111,7 +190,7 @@ def rate_settled(
     where the rate can still come; None where that is not to count."""
     ends = []
     if reach is not None:
-        ends = [_holds(op, end, bound) for end in reach]
+        ends = [meets(op, end, bound) for end in reach]
         if ends[0] == ends[1] and op not in ("==", "!="):
             return "pass" if ends[0] else "fail"
     if whole is None or not whole[0] or op in ("==", "!="):
@@ -119,7 +198,7 @@ def rate_settled(
     from proofrig.stats.sequential import confidence_sequence
 
     sure = confidence_sequence(whole[1], whole[0], alpha)
-    ends = [_holds(op, end, bound) for end in (sure.low, sure.high)]
+    ends = [meets(op, end, bound) for end in (sure.low, sure.high)]
     return "" if ends[0] != ends[1] else "pass" if ends[0] else "fail"
 
 
@@ -132,22 +211,6 @@ def rate_gate(percent: float) -> Gate:
 
 def _information(base: float, repeats: float) -> float:
     return base * repeats / (base + repeats)
-
-
-def _holds(op: Op, value: float, bound: float) -> bool:
-    match op:
-        case ">=":
-            return value >= bound
-        case ">":
-            return value > bound
-        case "<=":
-            return value <= bound
-        case "<":
-            return value < bound
-        case "==":
-            return value == bound
-        case "!=":
-            return value != bound
 
 
 class SoFar(msgspec.Struct, frozen=True):
@@ -176,11 +239,11 @@ class Question:
         """Why no more repeats are needed after a look (its number from 1); "" to go on."""
         for gate in self.gates:
             if failed := self.failed(gate, so_far):
-                return f"{failed.rule} has failed for good: {failed.message}"
+                return _for_good(failed)
         compared = self._compared(so_far, look)
         if compared is not None and compared.verdict == "regressed":
             return f"regressed: {compared.says}"
-        if compared is not None and compared.verdict not in ("no worse", "improved"):
+        if compared is not None and not self._is_answered(compared, so_far):
             return ""
         asking = [gate for gate in self.gates if self._asks_for_repeats(gate, so_far)]
         if not all(self._passed(gate, so_far, compared) for gate in asking):
@@ -194,7 +257,7 @@ class Question:
         `elapsed_s` after the run's begin."""
         for gate in self.gates:
             if gate.abort and elapsed_s >= gate.after_s and (failed := self.failed(gate, so_far)):
-                return f"{failed.rule} has failed for good: {failed.message}"
+                return _for_good(failed)
         return ""
 
     def failed(self, gate: Gate, so_far: SoFar) -> GateResult | None:
@@ -214,10 +277,20 @@ class Question:
         """The run held against its baseline, at the level of the look."""
         if self.base is None:
             return None
-        from proofrig.comparisons.comparing import compare
+        return held_against(self.base, so_far.sample, self.terms, self.looks, look=look)
 
-        alpha = final_alpha(self.terms.alpha, repeats_of(self.base), self.looks, look=look)
-        return compare(self.base, so_far.sample, msgspec.structs.replace(self.terms, alpha=alpha))
+    def _is_answered(self, compared: Comparison, so_far: SoFar) -> bool:
+        """Whether more repeats would leave the comparison's verdict as it is, which is no fall."""
+        assert self.base is not None
+        if compared.verdict in ("no worse", "improved"):
+            return True
+        return refusal(*_alike(self.base, so_far.sample, self.looks)) is not None
+
+    def _state(self, gate: Gate, so_far: SoFar, compared: Comparison | None = None) -> State:
+        """What a gate says of the run so far."""
+        summary, figures = so_far.summary, self._figures()
+        [result] = judge_gates([gate], summary, baseline=figures, comparison=compared)
+        return result.state
 
     def _asks_for_repeats(self, gate: Gate, so_far: SoFar) -> bool:
         """Whether more repeats of the plan tell more about a gate."""
@@ -246,6 +319,8 @@ class Question:
         [reading] = _readings(gate, so_far.summary)
         further = self.planned.get("", 0) - so_far.summary.overall.trials
         reach = None if gate.sure else reading.reach(max(0, further))
+        if self._state(gate, so_far) != "pass":
+            return False
         return rate_settled(threshold.op, bound, whole, reach, self.terms.alpha) == "pass"
 
 

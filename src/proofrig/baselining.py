@@ -9,12 +9,14 @@ Rules:
 1. A name that ends with .json is a file; the directory of a run is meant before anything of its
    name in the store, a whole id before a branch, a branch before the beginning of an id.
 2. A run that is judged is never part of what it is held against.
-3. A run's sample lies beside its summary; of a run without one it is folded from the history.
+3. A branch may have nothing yet to hold a run against: that decides nothing, and is no mistake. A
+   name of nothing is one.
+4. A run's sample lies beside its summary; of a run without one it is folded from the history.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +71,10 @@ class Wanted:
     but: str = ""
 
 
+class NoBaseline(UsageError):
+    """A branch has nothing to hold this run against; why, and what to do."""
+
+
 @contextmanager
 def _opened(url: str) -> Iterator[Store]:
     from proofrig.store import Store  # loads SQLAlchemy, which only the end of a run needs
@@ -80,18 +86,21 @@ def _opened(url: str) -> Iterator[Store]:
         store.close()
 
 
-def find_baseline(ref: str, wanted: Wanted) -> Sample | None:
-    """What `ref` names. None only for "" where the branch has no baseline yet. Raises UsageError
-    for a name of nothing, with what there is."""
-    if found := _of_path(ref):
+def find_baseline(ref: str, wanted: Wanted) -> Sample:
+    """What `ref` names. Raises NoBaseline for a branch that has nothing to hold the run against,
+    which the branch of "" may be, and UsageError for a name of nothing, with what there is."""
+    if found := _of_path(ref, wanted.but):
         return found
     with _opened(wanted.store_url) as store:
-        if not ref:
-            return _of_branch(store, wanted.branch, wanted)
-        found = _named(store, ref, wanted)
-        if found is None:
-            raise UsageError(_nothing(store, ref, wanted))
-    return found
+        found = _named(store, ref, wanted) if ref else _of_branch(store, wanted.branch, wanted)
+        if found is not None:
+            return found
+        records = store.baselines(wanted.suite)
+    branches = list(dict.fromkeys(record.branch for record in records))
+    branch = ref or wanted.branch
+    if branch in branches or branch == wanted.branch:
+        raise NoBaseline(_lack(branch, [one for one in records if one.branch == branch], wanted))
+    raise UsageError(_nothing(ref, branches, wanted))
 
 
 def find_sample(
@@ -101,7 +110,8 @@ def find_sample(
     branches are meant ("": of any); `held`: what it will be held against, which it comes near to
     and is no part of. Raises UsageError as `find_baseline` does, where there is no baseline yet,
     and for a branch of several suites."""
-    if found := _of_path(ref):
+    but = held.runs[-1] if held else ""
+    if found := _of_path(ref, but):
         return found
     suite = held.suite if held else suite
     with _opened(store_url) as store:
@@ -116,39 +126,62 @@ def find_sample(
         digest=held.suite_digest if held else "",
         settings=held.settings if held else None,
         branch=records[0].branch if records else "",
-        but=held.runs[-1] if held else "",
+        but=but,
     )
-    found = find_baseline(ref, wanted)
-    if found is None:
-        of = f" of {suite}" if suite else ""
-        raise UsageError(f"there is no baseline{of} yet; keep a run with `proofrig baseline set`")
-    return found
+    return find_baseline(ref, wanted)
 
 
-def _of_path(ref: str) -> Sample | None:
-    """A baseline's file, or a run by its directory."""
+def _of_path(ref: str, but: str) -> Sample | None:
+    """A baseline's file, or a run by its directory. Raises NoBaseline where the run `but` is in it:
+    of such a mixture a run cannot be taken out again."""
     if ref.endswith(".json"):
-        return read_file(Path(ref))
-    return read_sample(Path(ref)) if ref and (Path(ref) / manifests.FILE).is_file() else None
+        found = read_file(Path(ref))
+    elif ref and (Path(ref) / manifests.FILE).is_file():
+        found = read_sample(Path(ref))
+    else:
+        return None
+    if but in found.runs:
+        raise NoBaseline(f"{ref} holds this run itself; name a run or a baseline that does not")
+    return found
 
 
 def _named(store: Store, ref: str, wanted: Wanted) -> Sample | None:
     """A run or a branch. Raises UsageError when it could be several runs."""
-    runs = run_dirs(ref, wanted.root, store, wanted.but)
+    runs = run_dirs(ref, wanted.root, wanted.store_url, wanted.but)
     if runs and (ref == "last" or runs[0].name == ref):
         return read_sample(runs[0])
     if found := _of_branch(store, ref, wanted):
         return found
     if len(runs) > 1:
-        names = ", ".join(run.name for run in runs[:_SHOWN])
-        raise UsageError(f"{ref!r} could be any of: {names}; write more of it")
+        raise UsageError(_several(ref, runs))
     if runs:
         return read_sample(runs[0])
     kept = [record for record in store.kept(ref) if record[0].run != wanted.but]
     return _parsed(*kept[0]) if kept else None
 
 
-def run_dirs(name: str, root: Path, store: Store, but: str = "") -> list[Path]:
+def find_run(name: str, root: Path, store_url: str) -> Path:
+    """The directory of the run that `name` says: a path, an id, the beginning of one, or `last`.
+    Raises UsageError that lists what there is."""
+    if (Path(name) / manifests.FILE).is_file():
+        return Path(name).absolute()
+    found = run_dirs(name, root, store_url)
+    if len(found) == 1:
+        return found[0].absolute()
+    if found:
+        raise UsageError(_several(name, found))
+    below = [run.name for run in runs_below(root)]
+    none = "there is none yet: start one with `proofrig run`"
+    known = f"the latest are: {', '.join(below[-_SHOWN:])}" if below else none
+    raise UsageError(f"no run {name!r} in {root.absolute() / RUNS}; {known}")
+
+
+def _several(name: str, runs: Sequence[Path]) -> str:
+    shown = ", ".join(run.name for run in runs[: 2 * _SHOWN])
+    return f"{name!r} could be any of: {shown}; write more of it"
+
+
+def run_dirs(name: str, root: Path, store_url: str, but: str = "") -> list[Path]:
     """The directories of the runs whose id is `name`, else of those whose id begins with it: below
     `root`, else those that the store knows and that are still there. "last" is the newest."""
     below = [run for run in runs_below(root) if run.name != but]
@@ -159,7 +192,8 @@ def run_dirs(name: str, root: Path, store: Store, but: str = "") -> list[Path]:
         found = found or [run for run in below if run.name.startswith(name)]
     if found:
         return found
-    records = [record for record in store.find(name) if record.run != but]
+    with _opened(store_url) as store:
+        records = [record for record in store.find(name) if record.run != but]
     return [Path(record.path) for record in records if Path(record.path).is_dir()]
 
 
@@ -231,18 +265,28 @@ def _concluded(run_dir: Path) -> _Concluded:
         ) from error
 
 
-def _nothing(store: Store, ref: str, wanted: Wanted) -> str:
+def _lack(branch: str, records: Sequence[BaselineRecord], wanted: Wanted) -> str:
+    """Why a branch with these baselines has nothing to hold the run against, and what to do."""
+    of, on = f" of {wanted.suite}" * bool(wanted.suite), f" on {branch}" * bool(branch)
+    others = [record for record in records if record.run != wanted.but]
+    if not records:
+        return f"there is no baseline{of}{on} yet; keep a run with `proofrig baseline set`"
+    if not others:
+        return f"the only baseline{of}{on} is this run itself"
+    played = sorted({name or "the plain plan" for one in others for name in one.scenarios})
+    return (
+        f"the baselines{of}{on} are of {', '.join(played)}, and this run has none of these; keep "
+        "one like it with `proofrig baseline set`"
+    )
+
+
+def _nothing(ref: str, branches: Sequence[str], wanted: Wanted) -> str:
     """That `ref` names nothing that can be used, and what there is instead."""
-    branches = dict.fromkeys(record.branch for record in store.baselines(wanted.suite))
-    if ref in branches:
-        return (
-            f"the baselines of {wanted.suite} on {ref!r} have no scenario in common with this run; "
-            "keep one that has with `proofrig baseline set`"
-        )
     runs = [run.name for run in runs_below(wanted.root) if run.name != wanted.but]
     kept = f"with a baseline are {', '.join(branches)}" if branches else "no branch has a baseline"
     where = f"in {wanted.root / RUNS}"
-    latest = f"the latest {where} are {', '.join(runs[-_SHOWN:])}" if runs else f"none is {where}"
+    none = f"{'no other' if wanted.but else 'none'} is {where}"
+    latest = f"the latest {where} are {', '.join(runs[-_SHOWN:])}" if runs else none
     return (
         f"expected a run, a branch or a baseline's file to hold runs against, got {ref!r}. "
         f"Branches: {kept}. Runs: {latest}. Files end with .json."

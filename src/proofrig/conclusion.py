@@ -19,7 +19,7 @@ from typing import Literal
 
 import msgspec
 
-from proofrig.adaptive import final_alpha, repeats_of
+from proofrig.adaptive import held_against, kept
 from proofrig.authority.globs import matcher
 from proofrig.authority.policy import Policy
 from proofrig.baselining import SUMMARY, autosave, write_sample
@@ -28,7 +28,6 @@ from proofrig.checkers.checker import Setting
 from proofrig.checkers.injected import Injected, declared_of
 from proofrig.checkers.judge import Judge
 from proofrig.checkers.signature_drift import signature_of_run
-from proofrig.comparisons.comparable import refusal
 from proofrig.comparisons.comparison import Comparison
 from proofrig.comparisons.gate import GateResult, as_recorded, fail_under, judge_gates
 from proofrig.comparisons.sample import Sample
@@ -153,20 +152,25 @@ def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
         status=status,
         exit_code=0,
         summary=summary,
-        gates=_gates(held, asked, summary, comparison),
+        gates=[kept(gate, few.whys) for gate in _gates(held, asked, summary, comparison)],
         comparison=comparison,
         problems=problems + [line for line in history.problems if line not in problems],
     )
     conclusion.cuts = [f"cut: {cut.says}" for cut in few.cuts]
+    conclusion.cuts += (unseen := _unseen(held, summary, few))
     conclusion.problems += conclusion.cuts
     if few.settled is not None:
         conclusion.notes.append(
-            f"settled after {few.settled.repeats} repeats of each case: {few.settled.why}"
+            f"settled after {_repeats(few.settled.repeats)} of each case: {few.settled.why}"
         )
-    conclusion.exit_code = int(_exit_code(conclusion))
+    conclusion.exit_code = int(_exit_code(conclusion, whole=not few.scenarios and not unseen))
     _keep(held, conclusion, fold.result(), sample)
     (held.dir / SUMMARY).write_bytes(msgspec.json.encode(conclusion))
     return conclusion
+
+
+def _repeats(count: int) -> str:
+    return f"{count:,} repeat{'s' if count > 1 else ''}"
 
 
 def fold_history(
@@ -193,19 +197,14 @@ def _compared(held: Run, asked: Asked, sample: Sample, few: Curtailed) -> Compar
     """The run held against its baseline, at the level that its looks left."""
     if asked.base is None:
         return None
-    if no := refusal(asked.base, sample):
-        base, run = asked.base.runs[-1], sample.runs[-1]
-        return Comparison(run=run, base=base, verdict="unreliable", says=no, terms=asked.terms)
-    from proofrig.comparisons.comparing import compare  # loads numpy
-
-    alpha = final_alpha(
-        asked.terms.alpha,
-        repeats_of(asked.base),
+    return held_against(
+        asked.base,
+        sample,
+        asked.terms,
         held.manifest.looks,
         look=few.settled.look if few.settled else 0,
-        ended=repeats_of(sample),
+        chosen=any(cut.reason == "gate" for cut in few.cuts),
     )
-    return compare(asked.base, sample, msgspec.structs.replace(asked.terms, alpha=alpha))
 
 
 def case_facts(suite: Suite) -> list[CaseFacts]:
@@ -270,10 +269,22 @@ def _gates(
     if replayed is not None and replayed.mode == "strict":
         gates.append(as_recorded(summary.overall))
     figures = None if asked.base is None else asked.base.measures
-    return gates + judge_gates(asked.gates, summary, baseline=figures, comparison=comparison)
+    return gates + judge_gates(
+        asked.gates, summary, baseline=figures, comparison=comparison, lack=asked.lack
+    )
 
 
-def _exit_code(conclusion: Conclusion) -> ExitCode:
+def _unseen(held: Run, summary: Summary, few: Curtailed) -> list[str]:
+    """That cases were cut before their first trial, in a line."""
+    if not few.cuts or (held.manifest.scenarios and not held.manifest.plain):
+        return []
+    cases = len(held.work().chosen().cases)
+    missing = cases - len(summary.by_case)
+    return [f"cut: {missing} of {cases} cases were not run at all"] if missing else []
+
+
+def _exit_code(conclusion: Conclusion, *, whole: bool) -> ExitCode:
+    """whole: no case and no scenario was cut whole; what did not run cannot pass."""
     overall = conclusion.summary.overall
     states = {gate.state for gate in conclusion.gates}
     if conclusion.status == "interrupted":
@@ -281,7 +292,7 @@ def _exit_code(conclusion: Conclusion) -> ExitCode:
     if conclusion.status == "stopped":
         return ExitCode.STOPPED
     if not overall.trials:
-        return ExitCode.NOTHING_RAN
+        return ExitCode.STOPPED if conclusion.cuts else ExitCode.NOTHING_RAN
     if not overall.measured and overall.failures.keys() == {"unfired"}:
         return ExitCode.INCONCLUSIVE
     if not overall.measured:
@@ -289,7 +300,7 @@ def _exit_code(conclusion: Conclusion) -> ExitCode:
     verdicts = {scenario.verdict for scenario in conclusion.summary.scenarios}
     if "fail" in states or "invalid" in verdicts:
         return ExitCode.GATE_FAILED
-    open_question = "inconclusive" in states or "unknown" in verdicts
+    open_question = "inconclusive" in states or "unknown" in verdicts or not whole
     return ExitCode.INCONCLUSIVE if open_question else ExitCode.PASS
 
 

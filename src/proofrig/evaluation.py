@@ -51,6 +51,11 @@ async def run(
     if options.lane:
         lane = lane_of(suite.lanes, options.lane)
         options = replace(options, **options_in(lane, suite, options))
+        if options.scenarios and (options.record or options.replay):
+            raise UsageError(
+                f"what is recorded and replayed is a plain run, and lane {options.lane} has "
+                "scenarios; leave --lane out, or name another"
+            )
     suite = under(suite, options.tenants, options.packs, options.faultless)
     manifest = _new_manifest(suite, suite_path, options)
     Work(suite, Path(), manifest).check()

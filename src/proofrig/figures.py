@@ -103,8 +103,8 @@ backlog | count grows as=backlog_max | most trials that were due and had not end
 recovery | ns as=recovery_ms | from the end of the load until trials are as quick as alone
 case | share higher only of=case | pass rate of a case in a scenario
 @ retry_amplification
-tool_429_rate | share | requests to tools and quotas that were answered 429
-llm_429_rate | share | requests to models that were answered 429
+tool_429_rate | share over=tool_requests | requests to tools and quotas that were answered 429
+llm_429_rate | share over=model_requests | requests to models that were answered 429
 @ retry_amplification over=requests
 amplification | ratio as=retry_amplification of=service part=amplification | requests for each \
 that agents wanted, at the service where that is worst

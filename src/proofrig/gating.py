@@ -5,7 +5,8 @@ Rules:
 2. A run is held against a baseline where one was named, or where a gate needs one: then it is that
    of the suite's branch. Where no gate speaks of a regression, the pass rate must not have
    regressed.
-3. A branch that has no baseline yet decides nothing: its gates are inconclusive, and say so.
+3. A branch that has no baseline for the run yet decides nothing: the gates that need one are
+   inconclusive, and say why.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Protocol
 
 import msgspec
 
-from proofrig.baselining import Wanted, find_baseline
+from proofrig.baselining import NoBaseline, Wanted, find_baseline
 from proofrig.comparisons.comparison import Terms
 from proofrig.comparisons.gate import Gate
 from proofrig.comparisons.sample import Sample
@@ -32,12 +33,14 @@ LEAST_CHANGE = 0.05  # of a metric, in proportion, where its gate does not say
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What is asked of a run. base: what it is held against; None for nothing. ref: how that was
-    named, None where nothing asks for it, "" for the branch's own."""
+    named, None where nothing asks for it, "" for the branch's own. lack: why there is none though
+    something asks for it."""
 
     gates: list[Gate]
     terms: Terms
     ref: str | None = None
     base: Sample | None = None
+    lack: str = ""
 
 
 class Given(Protocol):
@@ -59,7 +62,7 @@ def asked_of(suite: Suite, manifest: Manifest, given: Given) -> Asked:
     if manifest.lane in suite.lanes:
         written += suite.lanes[manifest.lane].gates
     written += [gate_of(text) for text in given.gates or manifest.gates]
-    gates = [_gate(one) for one in written]
+    gates = list(dict.fromkeys(_gate(one) for one in written))  # asked twice is asked once
     terms = _with_gates(terms_of(suite.baseline), written)
     ref = given.baseline or manifest.baseline
     if not ref and not any(map(_needs_baseline, gates)):
@@ -76,7 +79,10 @@ def asked_of(suite: Suite, manifest: Manifest, given: Given) -> Asked:
         most=suite.baseline.pool,
         but=manifest.run,
     )
-    return Asked(gates=gates, terms=terms, ref=ref, base=find_baseline(ref, wanted))
+    try:
+        return Asked(gates=gates, terms=terms, ref=ref, base=find_baseline(ref, wanted))
+    except NoBaseline as error:
+        return Asked(gates=gates, terms=terms, ref=ref, lack=str(error))
 
 
 def _needs_baseline(gate: Gate) -> bool:

@@ -53,7 +53,7 @@ _MEANT_OPS = {
     **{"<>": "!=", "≠": "!=", "!": "!=", "below": "<", "above": ">", "under": "<", "over": ">"},
 }
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/@-]*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/@^-]*")
 _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 _NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _OP = re.compile(r"[<>=!≤≥≠]+")
@@ -104,6 +104,8 @@ def parse(text: str) -> Threshold:
         hint = "write each gate as an item of its own" if _WORD.match(reader.rest()) else ""
         if reader.rest().startswith("*"):
             hint = "write the factor as a number before it: 1.1 * baseline"
+        if reader.rest().startswith("$"):
+            hint = "write it before the number: $2"
         reader.fail("the end of the gate", hint)
     return Threshold(
         text=text.strip(),

@@ -82,7 +82,12 @@ class Watch:
 
     async def settled(self, look: int, repeats: int) -> str:
         """Why no more repeats are needed; "" to go on."""
-        return await asyncio.to_thread(self._settled, look)
+        try:
+            return await asyncio.to_thread(self._settled, look)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            self.problems.append(f"after {repeats} repeats nothing could settle the run: {said}")
+            return ""
 
     def _settled(self, look: int) -> str:
         return self._question.settled(so_far(self._held), look)

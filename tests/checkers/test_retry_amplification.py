@@ -167,8 +167,24 @@ def test_a_pool_that_sees_the_same_requests_does_not_count_them_twice() -> None:
         llm(world, 429)
         world.commit(id, "pool.request", "c@burst:1", outcome="fail", status=429)
     found = check(world)
-    assert found.exposure["requests"] == 2
+    assert found.exposure["requests"] == found.exposure["model_requests"] == 2
+    assert found.exposure["tool_requests"] == 0, "what a pool saw is no request to a tool"
     assert found.measures["amplification:httpx:1"] == 2
+
+
+def test_requests_are_counted_by_what_they_go_to() -> None:
+    world = burst()
+    for _ in range(3):
+        llm(world, 200)
+    for _ in range(2):
+        take(world, 429)
+    id = world.reserve("tool.find", "c@burst:1", arguments="a")
+    world.now += 0.1
+    world.commit(id, "tool.find", "c@burst:1", outcome="ok")
+    exposure = check(world).exposure
+    assert (exposure["requests"], exposure["model_requests"], exposure["tool_requests"]) == (
+        *(6, 3, 3),
+    )
 
 
 def test_what_was_denied_before_it_left_is_no_request() -> None:

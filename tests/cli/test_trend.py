@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from proofrig.baselining import SUMMARY
+from proofrig.baselining import SUMMARY, keep
 from proofrig.cli.main import cli
 from proofrig.comparisons.gate import GateResult
+from proofrig.comparisons.sample import Sample, TrialSample
 from proofrig.conclusion import Conclusion
 from proofrig.errors import InfraError, UsageError
 from proofrig.results import Score, Summary
@@ -106,6 +107,28 @@ def test_a_suite_may_be_named_by_where_it_is(root: Path) -> None:
         "cases: [{id: a, task: t, verify: [{type: exact, value: x}]}]\n"
     )
     assert typed(root, str(suite)).output.startswith("desk")
+
+
+def test_the_branch_is_the_one_whose_runs_the_suite_calls_its_baseline(root: Path) -> None:
+    for number, branch in enumerate(("feature", "main")):
+        trials = [TrialSample(case="a", passed=number == 0)]
+        measures = {"": {"accuracy": 1.0 - number}}
+        one = Sample(
+            suite="desk", suite_digest="d", runs=[branch], trials=trials, measures=measures
+        )
+        keep(one, branch, f"sqlite:///{root / 'store.db'}", number, pinned=False)
+    suite = root / "desk.yaml"
+    suite.write_text(
+        'suite: desk\nagent: {type: "null"}\nbaseline: {branch: feature}\n'
+        "cases: [{id: a, task: t, verify: [{type: exact, value: x}]}]\n"
+    )
+    found = json.loads(typed(root, "--json").output)
+    assert (found["main"], found["lines"][0]["baseline"]) == ("feature", 1.0)
+    suite.write_text("suite: [")
+    assert json.loads(typed(root, "--json").output)["main"] == "main"
+    suite.unlink()
+    found = json.loads(typed(root, "--json").output)
+    assert (found["main"], found["lines"][0]["baseline"]) == ("main", 0.0)
 
 
 @pytest.mark.parametrize(

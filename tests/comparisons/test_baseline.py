@@ -132,6 +132,27 @@ def test_runs_are_taken_whole_up_to_the_most_trials_of_a_case(
     assert counts == {"a": runs * repeats} | ({"b": runs * (repeats - 1)} if repeats > 1 else {})
 
 
+def test_pooling_ends_where_the_agent_was_another() -> None:
+    good, bad = {"a": "+++++", "b": "++++-"}, {"a": "-+---", "b": "-----"}
+    by_commit = [good, good, bad, bad, good]  # newest first
+    every = [sample(f"r-{5 - n}", 5 - n, passes=one) for n, one in enumerate(by_commit)]
+    assert pooled(every).runs == ["r-4", "r-5"]
+    assert pooled(every[2:]).runs == ["r-2", "r-3"]
+    assert pooled(every[1:]).runs == ["r-4"], "the first is used whatever the others say"
+
+
+def test_chance_does_not_end_pooling() -> None:
+    runs = [{"a": "++-+", "b": "-+++"}, {"a": "+++-", "b": "++-+"}, {"a": "+-++", "b": "+-+-"}]
+    every = [sample(f"r-{3 - n}", 3 - n, passes=one) for n, one in enumerate(runs)]
+    assert pooled(every).runs == ["r-1", "r-2", "r-3"]
+
+
+def test_other_scenarios_and_cases_are_no_disagreement() -> None:
+    one, other = sample("r-2", 2, passes={"a": "+" * 5}), sample("r-1", 1, passes={"a": "-" * 5})
+    other.trials = [msgspec.structs.replace(t, scenario="burst") for t in other.trials]
+    assert pooled([one, other]).runs == ["r-1", "r-2"]
+
+
 def test_trials_that_were_not_measured_fill_no_place() -> None:
     bad = sample("r-2", 2, passes={"a": "?????+"})
     found = pooled([bad, sample("r-1", 1, passes={"a": "+++"})], 4)

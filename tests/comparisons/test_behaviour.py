@@ -97,6 +97,26 @@ def test_many_tools_are_no_reason_for_alarm() -> None:
     assert [one for one in found if one.certain] == []
 
 
+def test_a_tool_beyond_the_most_used_is_told_when_one_side_alone_calls_it() -> None:
+    many = tuple(f"tool_{n:02}" for n in range(TOOLS + 5))
+    base, now = (a_sample(agent(tools=many, skips=0.1), seed=n) for n in (1, 2))
+    assert told(base, now) == []
+    trial = now.trials[17]
+    trial.tools, trial.tool_calls = (*trial.tools, "delete_all"), trial.tool_calls + 1
+    [one] = told(base, now)
+    assert (one.kind, one.certain, one.p) == ("tool_new", False, None)
+    assert one.says == "1 seldom used tool, called in no trial before: delete_all"
+    assert [o.kind for o in told(now, base)] == ["tool_dropped"]
+
+
+def test_tools_that_are_used_alike_are_told_by_name() -> None:
+    """The order of a set of names differs from process to process."""
+    names = [f"tool_{n}" for n in range(TOOLS - 1)]
+    base, now = (a_sample(agent(tools=tools, skips=0.0)) for tools in ((), names))
+    new = of_kind(told(base, now), "tool_new")
+    assert list(new) == sorted(names)
+
+
 def test_trials_whose_tools_are_not_known_say_nothing() -> None:
     base, now = a_sample(agent(tools=USED)), a_sample(agent(tools=USED), seed=2)
     for trial in now.trials[40:]:
@@ -121,7 +141,7 @@ def test_findings_of_cases_that_had_none() -> None:
     assert new["lost_update"].certain
     assert new["leak"].says == "leak in 1 trial, and in none before"
     assert not new["leak"].certain
-    assert new["drift"].says == "drift in 2 times, and in none before"
+    assert new["drift"].says == "drift 2 times, and never before"
     assert gone["loop"].says == "no loop any more, was in 1 trial"
 
 

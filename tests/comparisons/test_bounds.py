@@ -127,9 +127,11 @@ def test_a_baseline_of_another_scenario_is_none() -> None:
     found = hold(parse("x <= baseline"), one, {"": {"timeout_rate": 0.9}}, sure=False)
     assert found.met is None
     assert found.says == (
-        "80 % (8 of 10 trials; 95 %: 49 % to 94.3 %) in burst, and there is no baseline with "
-        "timeout_rate yet"
+        "80 % (8 of 10 trials; 95 %: 49 % to 94.3 %) in burst, but the baseline has no "
+        "timeout_rate in burst"
     )
+    found = hold(parse("x <= baseline"), one, {}, sure=False, lack="nobody kept one")
+    assert found.says.endswith("in burst, but nobody kept one")
 
 
 @pytest.mark.parametrize(

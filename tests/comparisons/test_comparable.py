@@ -54,12 +54,19 @@ def test_the_same_may_be_compared() -> None:
     assert refusal(a_sample(cases=2), a_sample(cases=2, seed=2)) is None
 
 
+def test_long_texts_are_cut_to_where_they_differ() -> None:
+    long = "the same words, again and again, " * 9
+    base, now = with_what(agent={"note": f"{long}1"}), with_what(agent={"note": f"{long}2"})
+    [line] = differences(base, now)
+    assert line == "what.agent.note: ... and again, 1' | ... and again, 2'"
+    assert differences(base, with_what(agent={"note": f"{long}1"}, suite_digest="d2")) == []
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"model": {"name": "two"}},
         {"agent": {"target": "other:agent"}},
-        {"suite_digest": "d2"},
         {"tools": [{"name": "new"}]},
     ],
     ids=str,

@@ -173,6 +173,43 @@ def test_the_same_samples_compare_the_same() -> None:
     assert compare(*pair) == compare(*pair)
 
 
+def test_neither_the_order_of_trials_nor_of_names_matters() -> None:
+    base, now = a_sample(cases=9, repeats=3), a_sample(cases=9, repeats=3, seed=2)
+    base.findings = {"case_001": {"loop": 1, "leak": 2}, "case_002": {"loop": 1}}
+    turned = [
+        msgspec.structs.replace(
+            one,
+            trials=one.trials[::-1],
+            findings={
+                case: dict(reversed(kinds.items()))
+                for case, kinds in reversed(one.findings.items())
+            },
+        )
+        for one in (base, now)
+    ]
+    assert msgspec.json.encode(compare(*turned)) == msgspec.json.encode(compare(base, now))
+
+
+def test_a_run_held_against_itself_has_not_changed() -> None:
+    for cases, repeats in ((1, 1), (1, 8), (20, 1), (30, 4)):
+        same = a_sample(cases=cases, repeats=repeats)
+        found = compare(same, same)
+        assert found.verdict in ("no worse", "inconclusive")
+        assert ": no change" in found.says
+        assert not found.behaviour
+        for effect in found.effects:
+            assert effect.verdict in ("no worse", "inconclusive")
+            assert effect.change is None or effect.change.estimate == 0
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1e-5])
+@pytest.mark.parametrize("cases", ["fixed", "sampled"])
+def test_an_alpha_at_either_end(alpha: float, cases: Any) -> None:
+    terms = Terms(alpha=alpha, cases=cases, metrics={"cost": 0.1, "p95(duration)": 0.1})
+    found = compare(a_sample(repeats=2), a_sample(repeats=2, seed=2), terms)
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Comparison) == found
+
+
 def test_it_survives_json() -> None:
     found = compared(agent(0.9), agent(0.5))
     data = msgspec.json.encode(found)

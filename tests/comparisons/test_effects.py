@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -78,6 +79,8 @@ def test_what_is_open_says_what_it_takes() -> None:
     assert wide.needs == "about 9 times as many repeats would tell"  # (12 / (5 - 1))^2
     [beyond] = effects_of([metric(100, 110, p=0.2, spread=12)], {}, TERMS)
     assert "more repeats" in beyond.needs
+    [never] = effects_of([metric(100, 104.9, p=0.4, spread=12)], {}, TERMS)
+    assert never.needs == "even 100 times as many repeats would not tell"
     [done] = effects_of([metric(100, 101, spread=1)], {}, TERMS)
     assert done.needs == ""
 
@@ -104,6 +107,19 @@ def test_one_that_blocks_is_held_against_its_own_level_and_least_change() -> Non
     assert verdict(140, 0.03, spread=40) == ("inconclusive", True)
     assert verdict(120, 0.001) == ("no worse", True)  # less than asked for
     assert verdict(120, 0.001, spread=15) == ("inconclusive", True)
+
+
+def test_a_level_that_permutations_cannot_reach_is_said() -> None:
+    """An early look of an adaptive run, at 3 in 100,000."""
+    one = dataclasses.replace(metric(100, 200, p=0.0005), finest=0.0005)
+    terms = Terms(alpha=3e-5, metrics={"tokens": 0.1})
+    [at_a_look] = effects_of([one], {"tokens": 3e-5}, terms)
+    assert at_a_look.verdict == "inconclusive"
+    assert "held against 3e-05" in at_a_look.needs
+    [at_the_end] = effects_of([one], {"tokens": 0.05}, Terms(metrics={"tokens": 0.1}))
+    assert at_the_end.verdict == "regressed"
+    [open_] = effects_of([dataclasses.replace(one, more=0.3)], {"tokens": 3e-5}, terms)
+    assert "held against" not in open_.needs
 
 
 @pytest.mark.parametrize(

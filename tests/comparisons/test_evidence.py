@@ -86,6 +86,21 @@ def test_pass_hat_is_told_at_the_largest_k_that_cases_have_trials_for() -> None:
     assert one.worse <= SMALL
 
 
+def test_a_few_cases_that_always_pass_do_not_rule_out_that_pass_hat_fell() -> None:
+    one = found(agent(1.0), agent(1.0), cases=3, repeats=2)["pass_hat_2"]
+    assert one.most_harm(0.05) > 0.3
+
+
+def test_what_is_the_same_has_a_change_of_nothing() -> None:
+    """To the last digit: 0 and not 2e-13."""
+    sample = a_sample(agent(), cases=13, repeats=3)
+    for one in changes(aligned(sample, sample)):
+        interval = one.at(0.9)
+        assert one.harm == 0
+        assert interval is not None
+        assert interval.estimate == 0
+
+
 def test_a_scenario_has_a_pass_rate_of_its_own() -> None:
     def breaks(case: str, chance: Any) -> TrialSample:
         return TrialSample(case, passed=chance.random() < 0.9)

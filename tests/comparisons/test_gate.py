@@ -141,6 +141,41 @@ def test_a_result_has_everything_for_a_report() -> None:
     assert (found.bound, found.baseline) == (0.02, 0.01)
 
 
+def test_without_a_baseline_the_worst_is_shown_and_why_there_is_none() -> None:
+    calm = scenario("sequential", requests(rate=0.0))
+    found = summary(None, calm, burst(launch(), requests(rate=0.6)))
+    gates = [gate("tool_429_rate <= 2 * baseline"), Gate(rule="r", regression="accuracy")]
+    one, regression = judge_gates(gates, found, lack="nobody kept one")
+    assert one.message == "60 % (over 30 tool requests) in burst, but nobody kept one"
+    assert (regression.state, regression.message) == ("inconclusive", "nobody kept one")
+
+
+def test_what_may_not_be_compared_is_no_baseline() -> None:
+    refused = held_against(verdict="unreliable", says="another suite")
+    gates = [gate("accuracy >= baseline"), Gate(rule="r", regression="accuracy")]
+    base = {"": {"accuracy": 0.1}}
+    for one in judge_gates(gates, summary(), baseline=base, comparison=refused):
+        assert one.state == "inconclusive" and one.message.endswith("another suite")
+    noisy = held_against(Effect(metric="accuracy"), verdict="unreliable", says="infra differs")
+    [one] = judge_gates(gates[:1], summary(), baseline=base, comparison=noisy)
+    assert one.state == "pass", "how far two rates may be trusted is for the comparison to say"
+
+
+def test_a_baseline_of_other_cases_is_told() -> None:
+    changed = held_against(Effect(metric="accuracy"), left_out=["late: its text changed"])
+    gates = [gate("accuracy >= baseline"), gate("accuracy >= 10 %")]
+    base = {"": {"accuracy": 0.1}}
+    one, other = judge_gates(gates, summary(), baseline=base, comparison=changed)
+    assert one.evidence[0] == ("the baseline's figure is of other cases: late: its text changed")
+    assert one.state == "pass" and not other.evidence
+
+
+def test_of_scenarios_that_are_as_good_the_one_that_tells_most_is_shown() -> None:
+    found = summary(None, scenario("sequential", pools(4)), burst(pools(400)))
+    one = judged("p99(pool_wait) < 250ms", found)
+    assert (one.state, one.scenario) == ("pass", "burst")
+
+
 def test_a_rate_of_none_says_what_it_leaves_room_for() -> None:
     found = judged("leak_rate == 0", RUN)
     assert found.message == ("0 % (0 of 40 probes; at most 7.22 % at 95 %) in burst against 0 %")
@@ -233,7 +268,10 @@ def test_what_is_unreliable_decides_nothing() -> None:
     effect = Effect(metric="cost", verdict="regressed")
     found = regression("cost", held_against(effect, verdict="unreliable", why=["infra differs"]))
     assert (found.state, found.evidence) == ("inconclusive", ["infra differs"])
-    assert found.message.startswith("unreliable")
+    assert found.message == "unreliable; infra differs"
+    needy = Effect(metric="cost", verdict="inconclusive", base=2.0, now=3.0, needs="8 more repeats")
+    found = regression("cost", held_against(needy, verdict="unreliable", why=["infra differs"]))
+    assert found.message == "unreliable: 3, was 2; infra differs"
 
 
 def test_a_broken_case_is_a_regression_of_the_pass_rate() -> None:

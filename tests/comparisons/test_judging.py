@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from proofrig.comparisons.comparison import Terms, Word
 from proofrig.comparisons.evidence import Counts
-from proofrig.comparisons.judging import Judged, judge
+from proofrig.comparisons.judging import Judged, judge, minus
 
 FIXED, SAMPLED = Terms(), Terms(cases="sampled")
 
@@ -72,7 +74,7 @@ def test_the_figures_in_words() -> None:
     assert up.change is not None
     assert up.change.low > 0
     single = judged([(1, 1)], [(1, 1)], SAMPLED)
-    assert single.says() == "pass rate 100.0 %, was 100.0 %: 0.0 points more"
+    assert single.says() == "pass rate 100.0 %, was 100.0 %: no change"
 
 
 def test_what_more_repeats_would_do() -> None:
@@ -88,7 +90,7 @@ def test_what_more_repeats_would_do() -> None:
 def test_a_base_that_is_too_small_is_said() -> None:
     found = judged([(1, 1)] * 5 + [(1, 0)] * 5, [(1, 1)] * 5 + [(1, 0)] * 5)
     assert found.repeats_needed is None
-    assert "the base has 1 trials of a case at most" in found.needs
+    assert "the base has 1 trial of a case at most" in found.needs
 
 
 def test_a_sampled_suite_needs_cases() -> None:
@@ -96,6 +98,43 @@ def test_a_sampled_suite_needs_cases() -> None:
     assert found.verdict == "inconclusive"
     assert found.repeats_needed is None
     assert "cases like these" in found.needs
+
+
+def test_few_cases_that_all_agree_rule_nothing_out_for_others() -> None:
+    """Of 20 drawn cases none broke: one in twenty may, and still none be seen in 36 % of runs."""
+    few, many = (judged(arm(n, 1, 1), arm(n, 1, 1), SAMPLED) for n in (20, 100))
+    assert (few.verdict, many.verdict) == ("inconclusive", "no worse")
+    assert few.change is not None
+    assert few.change.low < -0.05
+    assert few.mde is not None
+    assert 0.1 < few.mde < 0.4
+    assert few.needs == "about 71 cases like these would tell a drop of 5 points"
+    assert "one case says nothing" in judged([(4, 4)], [(4, 4)], SAMPLED).needs
+
+
+def test_no_single_case_is_told_as_broken_of_a_sample() -> None:
+    found = judged(arm(100, 20, 20), [(8, 0), *arm(99, 8, 8)], SAMPLED)
+    assert not any(found.cases.flags)
+    assert "broke" not in found.says()
+
+
+@pytest.mark.parametrize("cases", ["fixed", "sampled"])
+def test_margins_at_either_end(cases: Literal["fixed", "sampled"]) -> None:
+    """Without a margin only what moved can be told; a drop of more than the whole cannot be."""
+    same = arm(50, 4, 4)
+    none = judged(same, same, Terms(margin=0.0, cases=cases))
+    assert (none.verdict, none.repeats_needed) == ("inconclusive", None)
+    assert "margin of 0 points" in none.needs
+    assert judged(same, same, Terms(margin=1.0, cases=cases)).verdict == "no worse"
+    worse = judged(same, arm(50, 4, 2), Terms(margin=0.0, min_effect=0.0, cases=cases))
+    assert worse.verdict == "regressed"
+
+
+@pytest.mark.parametrize(
+    ("points", "said"), [(-0.04, "0.0"), (0.0, "0.0"), (-2.06, "\N{MINUS SIGN}2.1"), (3.0, "3.0")]
+)
+def test_points(points: float, said: str) -> None:
+    assert minus(points) == said
 
 
 def test_a_smaller_alpha_asks_for_more() -> None:

@@ -19,7 +19,14 @@ from gated_runs import (
     updates,
 )
 from proofrig.checkers.checker import Checked
-from proofrig.comparisons.readings import Reading, asked, evidence_of, figures_of, readings_of
+from proofrig.comparisons.readings import (
+    Reading,
+    asked,
+    counted,
+    evidence_of,
+    figures_of,
+    readings_of,
+)
 from proofrig.figures import FIGURES
 from proofrig.results import Score, Summary
 from proofrig.rulings import Rulings
@@ -153,8 +160,8 @@ def test_what_a_scenario_hands_on_to_others_is_no_figure() -> None:
         (updates(contended=0), "lost_updates", "there were no contended keys"),
         (updates(contended=0), "write_conflicts", "there were no contended keys"),
         (pools(requests=0), "p99(pool_wait)", "there were no short requests"),
-        (requests(tool=False), "tool_429_rate", "there were no requests to tools or quotas"),
-        (requests(llm=False), "llm_429_rate", "there were no requests to models"),
+        (requests(tool=False), "tool_429_rate", "there were no tool requests"),
+        (requests(llm=False), "llm_429_rate", "there were no model requests"),
         (leaks(probes=0), "leak_rate", "tenant_bleed says so"),
     ],
 )
@@ -169,13 +176,31 @@ def test_what_was_found_was_measured() -> None:
     assert of_burst(updates(lost=1, contended=0))["lost_updates"].value == 1.0
 
 
-def test_what_only_a_clients_pool_saw_is_no_request_to_a_tool() -> None:
-    seen = [requests(tool=False, pool=True), checked("pool_starvation", {}, **{POOL: 1.0})]
-    assert of_burst(seen[0])["tool_429_rate"].value == 0.0
-    assert of_burst(*seen)["tool_429_rate"].value is None
+def test_what_a_part_was_measured_over_is_not_known() -> None:
+    one = of_burst(pools(), requests())
+    parts = [one["p95(pool_wait:llm)"], one["amplification:llm"]]
+    assert [(part.n, part.of) for part in parts] == [(0, ""), (0, "")]
 
 
-POOL = "pool_wait_p95_ms:api"
+@pytest.mark.parametrize(
+    ("n", "things", "said"),
+    [
+        (2, "contended keys", "2 contended keys"),
+        (1, "contended keys", "1 contended key"),
+        (1, "cross tenant trials", "1 cross tenant trial"),
+        (1, "cases with 4 measured trials", "1 case with 4 measured trials"),
+        (1, "retries", "1 retry"),
+        (1, "passes", "1 pass"),
+        (1200, "hand offs", "1,200 hand offs"),
+    ],
+)
+def test_one_of_them_is_one(n: int, things: str, said: str) -> None:
+    assert counted(n, things) == said
+
+
+def test_a_rate_of_requests_says_of_how_many() -> None:
+    one = of_burst(requests())["tool_429_rate"]
+    assert (one.value, one.n, one.of) == (0.03, 30, "tool requests")
 
 
 @pytest.mark.parametrize(
@@ -255,6 +280,12 @@ def test_which_readings_a_gate_is_about() -> None:
             "p95(pool_wait:lm)",
             "",
             "nothing measured it; there is p95(pool_wait:llm)",
+        ),
+        (
+            summary(None, burst(requests())),
+            "amplification:api",
+            "",
+            "nothing measured it; there is amplification:llm, amplification:tool.x",
         ),
         (summary(), "pass_hat_9", "", "nothing measured it; there is pass_hat_k"),
     ],

@@ -52,6 +52,13 @@ async def test_a_lane_of_the_suite_says_how_it_is_run(tmp_path: Path) -> None:
         await run_suite(suite, tmp_path, lane="night")
 
 
+async def test_a_lane_with_scenarios_records_nothing(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "suite", [case("a")], lanes={"load": {"scenarios": ["burst"]}})
+    with pytest.raises(UsageError, match="a plain run, and lane load has scenarios"):
+        await run_suite(suite, tmp_path, lane="load", record=True)
+    assert not (tmp_path / "kept").exists()
+
+
 async def test_money_is_kept_and_what_it_cuts_has_neither_passed_nor_failed(tmp_path: Path) -> None:
     suite = write_suite(tmp_path / "suite", [case("a"), case("b")], repeats=10, concurrency=4)
     run_dir, conclusion = await run_suite(suite, tmp_path, usd=16 * CALL)
@@ -79,9 +86,21 @@ async def test_a_trial_that_the_whole_runs_money_stops_did_not_fail(tmp_path: Pa
     run_dir, conclusion = await run_suite(suite, tmp_path, usd=2 * CALL)
     assert conclusion.summary.overall.trials == 0
     assert not conclusion.summary.overall.failures
+    assert conclusion.exit_code == 6
     [cut] = cuts(run_dir)
     assert set(cut.trials) == {"a:1", "b:1"}
     assert "what is left does not cover a call" in cut.says
+
+
+async def test_cases_that_were_not_run_cannot_pass(tmp_path: Path) -> None:
+    cases = [case(f"c{number}") for number in range(9)]
+    suite = write_suite(tmp_path / "suite", cases, gates=["accuracy >= 50 %"])
+    _, conclusion = await run_suite(suite, tmp_path, baselines=False, usd=16 * CALL)
+    ran = conclusion.summary.overall.trials
+    assert 0 < ran < 9
+    assert [gate.state for gate in conclusion.gates] == ["pass"]
+    assert conclusion.cuts[1:] == [f"cut: {9 - ran} of 9 cases were not run at all"]
+    assert conclusion.exit_code == 4
 
 
 async def test_one_that_its_own_budget_stops_did(tmp_path: Path) -> None:
@@ -116,5 +135,6 @@ async def test_a_scenario_begins_only_when_all_of_it_is_covered(tmp_path: Path) 
     assert (scenario.name, scenario.complete) == ("sequential", True)
     [cut] = cuts(run_dir)
     assert (cut.scenarios, cut.count, cut.planned) == (("burst",), 3, 5)
+    assert conclusion.exit_code == 4  # what did not run has not passed
     again = await resume(suite, run_dir, options(tmp_path))
     assert again.summary.overall.trials == conclusion.summary.overall.trials == 2

@@ -20,7 +20,6 @@ from proofrig.stats.flaky import drift, flaky_mass
 from proofrig.stats.intervals import Interval, clopper_pearson, jeffreys, none_seen, wilson
 from proofrig.stats.multiple import benjamini_hochberg, bonferroni, holm
 from proofrig.stats.paired import (
-    clustered_difference,
     cmh,
     mcnemar,
     paired_t,
@@ -133,10 +132,10 @@ def test_paired_t(seed: int, side: str) -> None:
     base, now = (np.array([x / n for n, x in arm]) for arm in suites(seed))
     expected, found = (
         stats.ttest_rel(now, base, alternative=side),
-        paired_t(base, now, alternative=side),
+        paired_t(base, now, alternative=side, confidence=0.9),
     )
     assert (found.t, found.p) == pytest.approx((expected.statistic, expected.pvalue))
-    interval = clustered_difference((now - base).tolist(), 0.9)
+    interval = found.difference
     both = stats.ttest_rel(now, base).confidence_interval(0.9)
     assert (interval.low, interval.high) == pytest.approx((both.low, both.high))
 

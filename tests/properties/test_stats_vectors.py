@@ -55,7 +55,8 @@ def clustered_se(*, correct: bool) -> Callable[[Inputs], Found]:
             "se": stat("intervals.clustered_se", cases, correct=correct),
         }
         if correct:  # with equal repeats the case means carry it all
-            found |= ends(stat("paired.clustered_difference", [sum(c) / len(c) for c in cases]))
+            means = [sum(c) / len(c) for c in cases]
+            found |= ends(stat("paired.paired_t", [0.0] * len(means), means).difference)
         return found
 
     return call

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from compared_report_runs import (
@@ -208,6 +209,25 @@ def test_behaviour_says_its_proof_and_what_to_do_about_a_new_finding() -> None:
     ]
     assert "compare-and-set" in shown.advice_of(finding)
     assert shown.advice_of(Behaviour(kind="tool_new", says="x", name="lost_update")) == ""
+
+
+def test_an_amount_is_told_once_and_without_the_p_of_the_other_side() -> None:
+    cheaper = Behaviour(kind="cost", name="cost", says="cost of a trial: -12.9 %", p=1.0)
+    given = Behaviour(kind="tokens", name="tokens", says="tokens of a trial: -3 %", p=1.0)
+    held = regressed()
+    held.behaviour += [msgspec.structs.replace(one, certain=True) for one in (cheaper, given)]
+    assert [one.kind for one in shown.behaviour_of(held)][-2:] == ["finding_new", "tokens"]
+    assert shown.told(held.behaviour[-1]) == "tokens of a trial: -3 %"
+
+
+def test_a_kind_is_not_said_twice() -> None:
+    assert shown.told(regressed().behaviour[2]).startswith("distance 0.31 where chance makes 0.12")
+
+
+def test_what_broke_is_flaky_no_longer() -> None:
+    held = regressed()
+    held.flaky.append("refund_07")
+    assert shown.flaky_of(held) == ["exchange_10", "two_orders_11"]
 
 
 def test_names_are_one_line_without_control_characters() -> None:

@@ -38,7 +38,9 @@ GATES = [GateResult("pass rate >= 80 %", "pass", "100 %"), GateResult("cost", "f
     [
         (0, GATES[:1], "Passed", "good", "pass rate >= 80 %: 100 %"),
         (0, [], "Finished", "plain", "1 of 1 measured trials passed; no gate was set"),
+        (0, [GATES[0]] * 2, "Passed", "good", "2 of 2 gates; 1 of 1 measured trials passed"),
         (1, GATES, "Failed", "bad", "cost: $9"),
+        (1, [*GATES, GATES[1]], "Failed", "bad", "2 of 3 gates: cost, cost"),
         (4, [], "Inconclusive", "unsure", "1 of 1 measured"),
         (5, [], "Nothing ran", "unsure", "no trial was started"),
         (6, [], "Stopped", "unsure", "none of 1 trial could be measured"),
@@ -203,6 +205,7 @@ PASS = GateResult("accuracy >= 70 %", "pass", "75.0 %")
 FAIL = GateResult("accuracy >= 90 %", "fail", "75.0 %")
 SAME = GateResult("regression: accuracy", "fail", "it fell")
 OPEN = GateResult("regression: accuracy", "inconclusive", "too few")
+STILL = GateResult("no regression of accuracy", "inconclusive", "80 %, was 80 %; more would tell")
 
 
 @pytest.mark.parametrize(
@@ -237,9 +240,11 @@ OPEN = GateResult("regression: accuracy", "inconclusive", "too few")
             "regression: accuracy: too few",
         ),
         (4, [OPEN], "unreliable", "6 % infra", "Unreliable", "unsure", "6 % infra"),
+        (4, [PASS, STILL], "inconclusive", "too few", "Inconclusive", "unsure", "too few"),
+        (0, [PASS, PASS], "unreliable", "6 %", "Passed", "unsure", "2 of 2 gates; unreliable: 6 %"),
         (130, [PASS], "regressed", "it fell", "Interrupted", "unsure", "Go on: proofrig resume"),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_a_regression_comes_first_then_failed_gates_then_other_comparisons(
     tmp_path: Path, code: int, gates: Any, verdict: Any, says: str, word: str, tone: str, why: str

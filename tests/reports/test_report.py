@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import pytest
 
 from contention_report_runs import a_contended_run
 from proofrig.errors import InfraError, UsageError
+from proofrig.reports.console import make_console
 from proofrig.reports.report import MEMBERS, gather_report, write_report
+from proofrig.reports.terminal import print_summary
 from report_runs import Recorder, a_run, a_trend
 
 
@@ -33,6 +37,26 @@ def test_judging_a_run_again_takes_no_part_in_its_duration(tmp_path: Path) -> No
     run.write(86_400 * 10**9, "note", "rescored", trial="a:1", attrs=judged)
     report = run.report()
     assert (report.rows[0].failure, report.duration_ns) == ("agent", 251_000_000)
+
+
+def test_every_form_for_people_says_what_was_cut_and_what_else_to_know(tmp_path: Path) -> None:
+    cut, note = "cut: 3 of 9 trials, the money budget was reached", "settled after 2 repeats"
+    torn = [f"torn line {number}" for number in range(9)]
+    report = replace(
+        a_run(tmp_path / "run", cases=3, repeats=2).report(problems=[*torn, cut]),
+        cuts=[cut],
+        notes=[note],
+    )
+    assert report.troubles == torn
+    out = StringIO()
+    print_summary(make_console(out, width=120), report)
+    said = {"terminal": out.getvalue()}
+    for suffix in (".html", ".md", ".json"):
+        write_report(report, tmp_path / f"out{suffix}")
+        said[suffix] = (tmp_path / f"out{suffix}").read_text()
+    assert {form: (cut in text, note in text) for form, text in said.items()} == dict.fromkeys(
+        said, (True, True)
+    )
 
 
 def test_the_suffix_chooses_the_form(tmp_path: Path) -> None:

@@ -6,9 +6,18 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from compared_report_runs import EVERY, a_compared_run, inconclusive, no_worse, regressed, vast
+from compared_report_runs import (
+    EVERY,
+    a_compared_run,
+    effect,
+    inconclusive,
+    no_worse,
+    regressed,
+    vast,
+)
 from proofrig.comparisons.gate import GateResult
 from proofrig.reports.console import make_console
 from proofrig.reports.terminal import print_summary
@@ -69,6 +78,38 @@ def test_the_verdict_comes_first_then_what_decides_and_what_changed() -> None:
         "Differ in what.model.script: 'models.py:desk' | 'models.py:desk2'",
     ):
         assert said in lines, said
+
+
+def test_names_wrap_before_figures_do() -> None:
+    ends = {"p95(duration)": (-7.1e7, 2.1e8), "tool_calls": (0.69, 0.976)}
+    held = regressed()
+    held.effects += [
+        effect("tool_calls", "calls", (1.2, 2.2), ends["tool_calls"], "regressed"),
+        effect("p95(duration)", "ns", (1.57e8, 3.03e8), ends["p95(duration)"], "regressed"),
+    ]
+    lines = flat(printed(print_comparison, held, width=80))
+    assert "✗ Duration, 157 ms 303 ms +93.0 % -45.2 to +134 regressed" in lines
+    assert "✗ Pass rate 85.0 % 72.9 % -12.1 points -18.9 to -5.2 regressed" in lines
+
+
+@pytest.mark.parametrize("width", range(60, 84))
+def test_no_name_is_broken_within_a_word(width: int) -> None:
+    lines = flat(printed(print_comparison, regressed(), width=width))
+    assert any("Pass rate" in line for line in lines)
+    assert any("Duration," in line for line in lines)
+
+
+def test_a_metric_takes_two_lines_where_a_figure_would_be_cut() -> None:
+    lines = flat(printed(print_comparison, regressed(), width=60))
+    assert lines[lines.index("✗ Pass rate regressed") + 1] == (
+        "85.0 % → 72.9 %, -12.1 points (-18.9 to -5.2)"
+    )
+
+
+def test_what_broke_is_called_flaky_no_longer() -> None:
+    held = regressed()
+    held.broken[0] = msgspec.structs.replace(held.broken[0], flaky=True)
+    assert "Broken 19/20 → 0/4 refund_07 p < 0.001" in flat(printed(print_comparison, held))
 
 
 def test_what_it_would_take_is_said_when_it_is_open() -> None:

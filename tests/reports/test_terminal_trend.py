@@ -33,7 +33,7 @@ def test_bars_go_from_the_least_to_the_greatest(values: list[float], said: str) 
 def test_a_line_shows_its_course_its_latest_value_and_where_it_changed() -> None:
     lines = [" ".join(line.split()) for line in printed(fallen(), missing())]
     assert lines[0] == "desk 24 runs, the bars are main"
-    assert lines[2] == "Latest Against baseline"
+    assert lines[2] == "Gate Latest Against baseline"
     assert lines[3] == "✗ Accuracy ▇█▇█▇█▇█▇█▇█▂▂▁▂▁▂▂▂▁▂▁▂ 75.6 % -9.4 points"
     assert lines[4] == "429 rate under burst not measured yet"
     assert lines[5] == "Accuracy: ✗ accuracy >= 80 %"
@@ -48,10 +48,14 @@ def test_other_branches_are_no_bars_unless_there_is_nothing_else() -> None:
     assert "not measured" not in file_lines[3]
 
 
+def test_without_gates_there_is_no_column_for_them() -> None:
+    assert "Gate" not in "".join(printed(missing()))
+
+
 def test_a_bound_that_is_not_known_is_said() -> None:
     bound = Bound(text="x <= 2 * baseline", op="<=", value=None)
     lines = printed(Line(name="x", points=points([1.0]), bounds=[bound]))
-    assert lines[3].startswith("  ?  X")
+    assert lines[3].startswith("  ?     X")
     assert lines[4] == "  X: ? x <= 2 * baseline, whose bound is not known"
 
 

@@ -45,6 +45,23 @@ def test_numbers_stand_where_they_are_read_first() -> None:
         assert said in page, said
 
 
+def test_runs_of_one_day_are_told_apart_by_their_time() -> None:
+    day = [replace(one, started_ns=BEGAN + n * 60 * 10**9) for n, one in enumerate(points([1, 2]))]
+    assert "2026-03-01 12:00 to 2026-03-01 12:01" in page_of(Line(name="x", points=day))
+
+
+def test_a_bound_far_off_is_said_and_not_drawn() -> None:
+    bound = Bound(text="p95(duration) < 30 s", op="<", value=3e10)
+    page = page_of(Line(name="p95(duration)", points=points([3e8, 4e8]), bounds=[bound]))
+    assert "p95(duration) < 30 s far off, not drawn" in page
+    assert "300 ms" in page and "30.0 s" not in page
+
+
+def test_times_on_a_scale_have_no_zeros_behind_the_point() -> None:
+    page = page_of(Line(name="p95(duration)", points=points([1e9, 3e10])))
+    assert "0 ms 5 s 10 s 15 s 20 s 25 s 30 s" in page
+
+
 def test_what_was_not_measured_says_how_to_measure_it() -> None:
     page = page_of(missing())
     assert "429 rate under burst not measured yet" in page

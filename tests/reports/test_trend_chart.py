@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from proofrig.reports.trend_chart import BOTTOM, HEIGHT, TOP, band, line, places, scale_of
+from proofrig.reports.trend_chart import BOTTOM, HEIGHT, TOP, band, line, near, places, scale_of
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,24 @@ def test_a_scale_holds_its_values_and_ends_at_round_numbers(
     for value in filter(math.isfinite, values):
         assert TOP <= scale.y(value) <= HEIGHT - BOTTOM
         assert scale.low - 1e-9 <= value <= scale.high + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("bound", "values", "unit", "drawn"),
+    [
+        (5e8, [3e8, 1e8], "ns", True),
+        (3e10, [3e8, 5e8], "ns", False),
+        (0.5, [0.01], "share", True),
+        (1.0, [0.0, 0.0], "count", True),
+        (0.0, [4.0], "count", True),
+        (None, [4.0], "count", False),
+        (2.0, [math.inf, 1.0], "USD", True),
+    ],
+)
+def test_a_bound_that_would_press_the_values_flat_is_not_drawn(
+    bound: float | None, values: list[float], unit: str, drawn: bool
+) -> None:
+    assert near(bound, values, unit) == drawn
 
 
 def test_small_changes_far_from_zero_are_seen() -> None:

@@ -112,6 +112,20 @@ def test_gated_figures_have_a_line_with_their_bound_and_the_baseline() -> None:
     assert lines["failures", "burst"].bounds[0].state(2.0) == "fail"
 
 
+def test_a_total_that_may_not_regress_is_drawn_by_the_trial() -> None:
+    gates = [
+        GateResult("no regression of tokens", "pass", "", figure="tokens", baseline=400.0),
+        GateResult("no regression of p95(duration)", "pass", "", figure="p95(duration)"),
+        GateResult("cost <= $2", "pass", "", figure="cost", bound=2.0),
+    ]
+    lines = lines_of(stored({("", "tokens_per_trial"): [408.0, 403.0]}, gates=gates))[4:]
+    assert [(one.name, len(one.points)) for one in lines] == [
+        ("tokens_per_trial", 2),
+        ("p95(duration)", 0),
+        ("cost", 0),
+    ]
+
+
 def test_what_is_asked_for_stands_alone() -> None:
     figures = {("burst", "tool_429_rate"): [0.1], ("drain", "tool_429_rate"): [0.2, 0.3]}
     given = stored(figures)

@@ -77,6 +77,16 @@ def test_a_suite_that_never_failed_still_needs_failures_to_see() -> None:
     assert suite_mde([(1, 1)], [(1, 1)]) == 1.0
 
 
+@pytest.mark.parametrize("passed", [(1, 0), (0, 1)])
+@pytest.mark.parametrize(("cases", "repeats", "least"), [(1, 1, 1.0), (20, 1, 0.1), (1, 8, 0.3)])
+def test_a_suite_that_turned_round_sees_no_drop_however_small(
+    cases: int, repeats: int, least: float, passed: tuple[int, int]
+) -> None:
+    """Neither arm has any noise of its own then."""
+    base, now = ([(repeats, repeats * one)] * cases for one in passed)
+    assert suite_mde(base, now) >= least
+
+
 def test_cases_that_never_pass_hide_nothing() -> None:
     alone = suite_mde([(4, 4)] * 25, [(4, 4)] * 25)
     beside = suite_mde([(4, 4)] * 25 + [(4, 0)] * 25, [(4, 4)] * 25 + [(4, 0)] * 25)

@@ -3,6 +3,7 @@ end_to_end/test_lanes.py and end_to_end/test_adaptive.py."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,15 @@ def test_so_does_a_placeholder_that_cannot_be_read() -> None:
     suite = broken.suite.model_copy(update={"cases": (case,)})
     with pytest.raises(UsageError, match=r"fact\.colour"):
         Work(suite, Path(), broken.manifest).check()
+
+
+@pytest.mark.parametrize(("mode", "usd"), [("shadow", None), ("enforce", 0.5)])
+def test_money_is_kept_by_an_authority_that_enforces(mode: str, usd: float | None) -> None:
+    suite = Suite.model_validate(SUITE | {"authority": {"mode": mode}})
+    replace(work(usd=usd), suite=suite).check()
+
+
+def test_in_shadow_mode_nobody_would_keep_the_money() -> None:
+    suite = Suite.model_validate(SUITE | {"authority": {"mode": "shadow"}})
+    with pytest.raises(UsageError, match=r"enforces the run's budget of 0\.5 USD"):
+        replace(work(usd=0.5), suite=suite).check()

@@ -22,6 +22,7 @@ from proofrig.history.action import Action, Entry
 BUDGET = 0.2
 FLOOR = 10  # retries
 LAYERS = ("sdk", "gateway", "agent", "client")
+TOOLS, MODELS = ("tool", "quota"), "llm"  # kinds of services
 
 
 class _Service(msgspec.Struct):
@@ -145,10 +146,16 @@ class RetryAmplification:
         there = [service for service in self._services.values() if service.kind != "pool"]
         return there or list(self._services.values())
 
+    def _of(self, *kinds: str) -> list[_Service]:
+        """The services of these kinds."""
+        return [service for service in self._services.values() if service.kind in kinds]
+
     def _exposure(self) -> dict[str, int]:
         counted = self._counted()
         return {
             "requests": sum(service.wire for service in counted),
+            "tool_requests": sum(service.wire for service in self._of(*TOOLS)),
+            "model_requests": sum(service.wire for service in self._of(MODELS)),
             "logical": sum(service.first for service in counted),
             "retries": sum(service.retries for service in counted),
             "rejects": sum(service.refused for service in self._services.values()),
@@ -156,12 +163,10 @@ class RetryAmplification:
 
     def _measures(self) -> dict[str, float]:
         every = list(self._services.values())
-        tools = [one for one in every if one.kind in ("tool", "quota")]
-        models = [one for one in every if one.kind == "llm"]
         measures = {
             "retry_amplification": _worst(every),
-            "tool_429_rate": _rate(tools),
-            "llm_429_rate": _rate(models),
+            "tool_429_rate": _rate(self._of(*TOOLS)),
+            "llm_429_rate": _rate(self._of(MODELS)),
             "max_attempts": float(max((one.most.count for one in every if one.most), default=1)),
             "rejects": float(sum(one.refused for one in every)),
         }

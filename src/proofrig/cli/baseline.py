@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from proofrig.comparisons.sample import Sample
     from proofrig.conclusion import Options
     from proofrig.store import BaselineRecord
-    from proofrig.suites.gates import BaselineSettings
 
 _SUITE = click.option("--suite", default="", help="Of this suite, where the store has several.")
 
@@ -41,13 +40,15 @@ def set_command(run: str, branch: str, anyway: bool, root: Path, store: str) -> 
 
     from proofrig.baselining import keep, objection_to, read_sample
     from proofrig.branches import DIRTY
-    from proofrig.cli.options import find_run
+    from proofrig.cli.options import baseline_of, find_run
     from proofrig.conclusion import Options
     from proofrig.errors import UsageError
+    from proofrig.trials import manifest as manifests
 
     options = Options(root=root, store=store)
     run_dir = find_run(run, options)
-    sample, settings = read_sample(run_dir), _settings(run_dir)
+    sample = read_sample(run_dir)
+    settings = baseline_of(manifests.read(run_dir).suite_path)
     objection = objection_to(run_dir, sample, settings.infra_ceiling)
     if objection and (objection.final or not anyway):
         way = "" if objection.final else "; --anyway keeps it all the same"
@@ -131,19 +132,6 @@ def export(names: tuple[str, ...], suite: str, root: Path, store: str) -> None:
     write_file(Path(name), sample)
     runs, trials = plural(len(sample.runs), "run"), plural(len(sample.trials), "trial")
     click.echo(f"{name}: {runs} of {sample.suite}, {trials}")
-
-
-def _settings(run_dir: Path) -> BaselineSettings:
-    """What the run's suite says of baselines, as it is now; the defaults where it is gone."""
-    from proofrig.cli.options import suite_of
-    from proofrig.errors import UsageError
-    from proofrig.suites.gates import BaselineSettings
-    from proofrig.trials import manifest as manifests
-
-    try:
-        return suite_of(manifests.read(run_dir)).baseline
-    except UsageError:
-        return BaselineSettings()
 
 
 def _records(options: Options, suite: str = "") -> list[BaselineRecord]:

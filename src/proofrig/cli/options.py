@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from proofrig.conclusion import Options
     from proofrig.suites import Suite
+    from proofrig.suites.gates import BaselineSettings
     from proofrig.trials.manifest import Manifest
 
 root_option = click.option(
@@ -42,33 +43,10 @@ against_option = click.option(
 
 
 def find_run(run: str, options: Options) -> Path:
-    """The directory of the run that `run` names: a path, an id, the beginning of one, or `last`.
+    """The directory of the run that `run` names, see `baselining.find_run`. Raises UsageError."""
+    from proofrig.baselining import find_run
 
-    Raises UsageError that lists what there is.
-    """
-    from proofrig.errors import UsageError
-    from proofrig.places import RUNS
-    from proofrig.store import Store
-    from proofrig.trials.rundir import runs_below
-
-    if (Path(run) / "manifest.json").is_file():
-        return Path(run).absolute()
-    folder = options.root.absolute() / RUNS
-    names = [path.name for path in runs_below(options.root)]
-    meant = names[-1:] if run == "last" else [name for name in names if name.startswith(run)]
-    if run in names or len(meant) == 1:
-        return folder / (run if run in names else meant[0])
-    if not meant:
-        store = Store(options.store_url())
-        kept = [record for record in store.find(run) if Path(record.path).is_dir()]
-        store.close()
-        if len(kept) == 1:
-            return Path(kept[0].path)
-    if len(meant) > 1:
-        raise UsageError(f"{run!r} could be any of: {', '.join(meant[:10])}; write more of it")
-    none = "there is none yet: start one with `proofrig run`"
-    known = f"the latest are: {', '.join(names[-5:])}" if names else none
-    raise UsageError(f"no run {run!r} in {folder}; {known}")
+    return find_run(run, options.root, options.store_url())
 
 
 def held_against(run: str, options: Options) -> Options:
@@ -89,3 +67,13 @@ def suite_of(manifest: Manifest, given: Path | None = None) -> Suite:
             "say where it is with --suite"
         )
     return load_suite(path)
+
+
+def baseline_of(suite_path: str) -> BaselineSettings:
+    """What a suite says of baselines, as it is now; the defaults where it is gone. Raises
+    UsageError for one that is broken."""
+    from proofrig.suites import load_suite
+    from proofrig.suites.gates import BaselineSettings
+
+    there = suite_path and Path(suite_path).exists()
+    return load_suite(suite_path).baseline if there else BaselineSettings()

@@ -61,7 +61,9 @@ def command(
     finally:
         opened.close()
     lines = lines_of(stored, figures)
-    main = main_of(lines) if branch is None else branch
+    held = _held_against(stored.runs, branch)
+    drawn = any(point.branch == held for one in lines for point in one.points)
+    main = held if drawn or branch is not None else main_of(lines)
     if output is not None:
         from proofrig.reports.trend import render_trend
 
@@ -144,7 +146,7 @@ def _stored(store: Store, suite: str, branch: str | None, root: Path) -> Stored:
         rates=rates,
         runs=runs,
         gates=_gates(runs),
-        baseline=_baseline(store, suite, branch, root),
+        baseline=_baseline(store, suite, _held_against(runs, branch), root),
         run_again=f"proofrig run {place}",
     )
 
@@ -161,15 +163,30 @@ def _gates(runs: Sequence[RunRecord]) -> list[GateResult]:
     return []
 
 
+def _held_against(runs: Sequence[RunRecord], branch: str | None) -> str:
+    """The branch that is meant: the one that was asked for, else that of the suite's baselines."""
+    from proofrig.cli.options import baseline_of
+    from proofrig.errors import UsageError
+
+    if branch is not None:
+        return branch
+    try:
+        return baseline_of(str(runs[0].manifest.get("suite_path", "")) if runs else "").branch
+    except UsageError:  # the suite is being written: what it came to is drawn all the same
+        return baseline_of("").branch
+
+
 def _baseline(
-    store: Store, suite: str, branch: str | None, root: Path
+    store: Store, suite: str, branch: str, root: Path
 ) -> Mapping[str, Mapping[str, float]] | None:
     """The figures of what runs are held against; None where there is nothing yet."""
-    from proofrig.baselining import Wanted, find_baseline
+    from proofrig.baselining import NoBaseline, Wanted, find_baseline
 
-    wanted = Wanted(suite=suite, root=root, store_url=store.url, branch=branch or "main")
-    found = find_baseline("", wanted)
-    return found.measures if found else None
+    wanted = Wanted(suite=suite, root=root, store_url=store.url, branch=branch)
+    try:
+        return find_baseline("", wanted).measures
+    except NoBaseline:
+        return None
 
 
 def _write(path: Path, page: bytes) -> None:

@@ -4,7 +4,9 @@ Rules:
 1. Runs are pooled when nothing differs that the agent could notice: suite digest, what was run, and
    how. A run is taken whole or not at all, so that its measures and its infra share stay true.
 2. The first sample is the one that was chosen to be held against. It is never cut or left out.
-3. A baseline's file is its sample as JSON, one trial to a line, so that a diff of it can be read.
+3. The commit may differ, and with it the agent. So pooling ends at the first run that disagrees
+   with those that were taken: what is older was made by another agent.
+4. A baseline's file is its sample as JSON, one trial to a line, so that a diff of it can be read.
    A file that is anything else is refused with what it seems to be.
 """
 
@@ -21,6 +23,9 @@ from proofrig.comparisons.comparison import Word
 from proofrig.comparisons.sample import SCHEMA, Sample
 from proofrig.comparisons.sampling import pool
 from proofrig.errors import UsageError
+from proofrig.stats.flaky import drift_by_case
+
+DISAGREE = 0.05  # p at which two runs no longer have one pass rate: a doubtful one is not needed
 
 # Of a manifest's `what`: how often infra trials are tried again, and how traffic came to the
 # gateway. Neither changes what an agent is answered.
@@ -63,18 +68,23 @@ def _identity(sample: Sample) -> tuple[Any, ...]:
 
 def pooled(samples: Sequence[Sample], most: int = 20) -> Sample:
     """The first sample with those of the others, in their order, that are like it: as many whole
-    runs as leave no case of a scenario with more than `most` measured trials. The first is used
+    runs as leave no case of a scenario with more than `most` measured trials, and none from the
+    first on whose pass rates are others than those of the runs before it. The first is used
     whatever its size."""
     chosen, *others = samples
-    together, held = [chosen], _measured(chosen)
+    together, trials, passes = [chosen], _measured(chosen), _passed(chosen)
     for other in others:
         if not alike(chosen, other):
             continue
-        both = held + _measured(other)
-        if max(both.values(), default=0) > most:
+        more, better = _measured(other), _passed(other)
+        if max((trials + more).values(), default=0) > most:
+            break
+        cases = sorted(trials | more)
+        arms = ((trials, passes), (more, better))
+        if drift_by_case([[(n[case], x[case]) for case in cases] for n, x in arms]) < DISAGREE:
             break
         together.append(other)
-        held = both
+        trials, passes = trials + more, passes + better
     if len(together) == 1:
         return chosen
     return pool(sorted(together, key=lambda sample: sample.started_ns))
@@ -84,6 +94,11 @@ def _measured(sample: Sample) -> Counter[tuple[str, str]]:
     """How many measured trials there are of each case, by scenario."""
     found = [trial for trial in sample.trials if trial.passed is not None]
     return Counter((trial.scenario, trial.case) for trial in found)
+
+
+def _passed(sample: Sample) -> Counter[tuple[str, str]]:
+    """How many trials of each case passed, by scenario."""
+    return Counter((trial.scenario, trial.case) for trial in sample.trials if trial.passed)
 
 
 class Objection(msgspec.Struct, frozen=True):

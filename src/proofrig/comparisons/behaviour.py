@@ -45,9 +45,9 @@ def behaviour_of(
     families = [*_trajectory(rows)], [*_tools(rows), *_findings(arms, *samples)]
     told = []
     for family in families:
-        adjusted = holm([1.0 if one.p is None else one.p for one, _ in family])
-        for (one, notable), p in zip(family, adjusted, strict=True):
-            certain = p <= terms.alpha / 2
+        adjusted = iter(holm([one.p for one, _ in family if one.p is not None]))
+        for one, notable in family:  # what was not tested takes nothing from the others
+            certain = one.p is not None and next(adjusted) <= terms.alpha / 2
             if notable and (certain or one.kind not in ("trajectory", "tool_use")):
                 told.append(msgspec.structs.replace(one, certain=certain))
     told += _amounts(effects, terms)
@@ -120,9 +120,12 @@ def _tools(rows: _Rows) -> Found:
     """Tools whose share of trials changed: newly used, dropped, or used more or less often."""
     used = [frozenset(trial.tools) for trial in rows.trials]
     counts = Counter(tool for tools in used for tool in tools)
-    tools = [tool for tool, _ in counts.most_common(TOOLS)]
+    # By name where as many trials call them: a set's order is another one in each process.
+    every = sorted(counts, key=lambda tool: (-counts[tool], tool))
+    tools = every[:TOOLS]
     if not tools:
         return
+    yield from _rare(rows, used, every[TOOLS:])
     values: Any = [[float(tool in mine) for tool in tools] for mine in used]
     done = permute(values, rows.case, rows.arm)
     many = [sum(arm == side for arm in rows.arm) for side in (False, True)]
@@ -145,6 +148,24 @@ def _tools(rows: _Rows) -> Found:
         cases = tuple(rows.labels[case] for case, _ in Counter(hits[more]).most_common(SHOWN))
         notable = kind != "tool_use" or abs(float(done.effect[column])) >= APART
         yield Behaviour(kind=kind, name=tool, says=says, p=p, cases=cases), notable
+
+
+def _rare(rows: _Rows, used: Sequence[frozenset[str]], tools: Sequence[str]) -> Found:
+    """Tools beyond the most used ones that one arm alone called: told together, and not tested."""
+    arms: tuple[set[str], set[str]] = (set(), set())
+    for mine, arm in zip(used, rows.arm, strict=True):
+        arms[arm].update(mine)
+    for kind, own, other, words in (
+        ("tool_new", arms[1], arms[0], "called in no trial before"),
+        ("tool_dropped", arms[0], arms[1], "called in no trial any more"),
+    ):
+        names = [tool for tool in tools if tool in own and tool not in other]
+        if not names:
+            continue
+        many = f"{len(names):,} seldom used tool{'s' if len(names) > 1 else ''}"
+        more = ", ..." if len(names) > SHOWN else ""
+        says = f"{many}, {words}: {', '.join(names[:SHOWN])}{more}"
+        yield Behaviour(kind=kind, says=says), True
 
 
 def _findings(arms: Arms, base: Sample, now: Sample) -> Found:
@@ -182,13 +203,14 @@ def _turned(
     cases = sorted(own.keys() - other.keys(), key=lambda case: (-own[case], case))
     named, words = tuple(case for case in cases if case), kind.replace("_", " ")
     count = sum(own[case] for case in cases)
-    where = f"{count:,} {'trial' if named else 'time'}{'s' if count > 1 else ''}"
+    many = "s" if count > 1 else ""
+    where = f"in {count:,} trial{many}" if named else f"{count:,} time{many}"
     if what == "finding_gone":
-        says = f"no {words} any more, was in {where}"
+        says = f"no {words} any more, was {where if named else f'there {where}'}"
     elif other:
-        says = f"{words} in {where} of cases that had none before"
+        says = f"{words} {where} of cases that had none before"
     else:
-        says = f"{words} in {where}, and in none before"
+        says = f"{words} {where}, and {'in none' if named else 'never'} before"
     p = _more(own, other, trials, now=what == "finding_new")
     yield Behaviour(kind=what, name=kind, says=says, p=p, cases=named[:SHOWN]), bool(cases)
 

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from proofrig.comparisons.readings import Reading
+from proofrig.comparisons.readings import Reading, counted
 from proofrig.stats.intervals import Interval, clopper_pearson, none_seen, wilson
 from proofrig.thresholds import Op, Threshold, fitting, shown, written
 
@@ -39,15 +39,16 @@ class Held:
     evidence: list[str] = field(default_factory=list)
 
     @property
-    def badness(self) -> tuple[int, float]:
-        """Larger for what is worse: missed, then not to be said, then met; by how far it is off."""
+    def badness(self) -> tuple[int, float, int]:
+        """Larger for what is worse: missed, then not to be said, then met; by how far it is off,
+        then by how much it was measured over."""
         order = {True: 0, None: 1, False: 2}[self.met]
-        if self.reading.value is None or self.bound is None:
-            return order, 0.0
-        beyond = self.reading.value - self.bound
+        if self.reading.value is None:
+            return order, 0.0, 0
+        beyond = self.reading.value - (self.bound or 0.0)
         if self.threshold.op in (">", ">="):
             beyond = -beyond
-        return order, abs(beyond) if self.threshold.op == "==" else beyond
+        return order, abs(beyond) if self.threshold.op == "==" else beyond, self.reading.n
 
     def figures(self) -> str:
         """The value, what it is of, its interval, and the bound."""
@@ -65,7 +66,7 @@ class Held:
             return text
         if self.base is not None:
             said = written(self.threshold).partition(f" {self.threshold.op} ")[2]
-            against += f", {said} of {self.shown(self.base)}"
+            against += f", {said} of {self._whole(self.base, 3)}"
         return f"{text} against {against}"
 
     def shown(self, value: float, digits: int = 3) -> str:
@@ -83,22 +84,28 @@ class Held:
             text, against = self.shown(value, digits), self.shown(self.bound, digits)
             if text != against or meets("==", value, self.bound):
                 break
-        exact = self.shown(self.bound, 0)
-        return text, exact if len(exact) < len(against) + 3 else against
+        return text, self._whole(self.bound, digits)
+
+    def _whole(self, value: float, digits: int) -> str:
+        """With all its digits where there are few more."""
+        exact, text = self.shown(value, 0), self.shown(value, digits)
+        return exact if len(exact) < len(text) + 3 else text
 
 
 def _of(reading: Reading) -> str:
     """What a value is of."""
-    what = f"{reading.n:,} {reading.of}"
+    what = counted(reading.n, reading.of)
     if reading.hits is not None and float(reading.hits).is_integer():
         return f"{reading.hits:,.0f} of {what}"
     spread = reading.figure is not None and reading.figure.quantiles
     return f"of {what}" if spread else f"over {what}"
 
 
-def hold(threshold: Threshold, reading: Reading, baseline: Baseline, *, sure: bool) -> Held:
+def hold(
+    threshold: Threshold, reading: Reading, baseline: Baseline, *, sure: bool, lack: str = ""
+) -> Held:
     """`reading` against the bound of `threshold`. sure: only where its whole 95 % interval lies on
-    one side of the bound."""
+    one side of the bound. lack: why there is no baseline; "" where there is one."""
     base = None
     if threshold.needs_baseline:
         base = baseline.get(reading.scenario, {}).get(reading.name)
@@ -110,7 +117,8 @@ def hold(threshold: Threshold, reading: Reading, baseline: Baseline, *, sure: bo
     held.interval = interval_of(reading)
     held.says = held.figures()
     if held.bound is None:
-        held.says += f", and there is no baseline with {reading.name} yet"
+        where = f" in {reading.scenario}" if reading.scenario else ""
+        held.says += f", but {lack or f'the baseline has no {reading.name}{where}'}"
         return held
     if base == 0 and not threshold.offset:
         held.evidence.append("the baseline is 0, and so is every multiple of it")

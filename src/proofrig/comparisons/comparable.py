@@ -17,6 +17,9 @@ from typing import Any
 from proofrig.comparisons.baseline import conditions_of, scenarios_of
 from proofrig.comparisons.sample import Sample, TrialSample
 
+_BEFORE = 12  # characters of what long texts have in common
+# Said elsewhere, or of what is asked of a run and not of how it was run.
+_ASKED = frozenset(("cases", "suite_digest", "fail_under", "looks", "usd", "minutes"))
 _SHOWN, _WIDEST = 3, 60
 # Of a manifest's `what`: the conditions under which an agent was put, by the words for people.
 _CONDITIONS = {
@@ -76,6 +79,8 @@ def _by_case(sample: Sample) -> dict[tuple[str, str], list[TrialSample]]:
     found: dict[tuple[str, str], list[TrialSample]] = {}
     for trial in sample.trials:
         found.setdefault((trial.scenario, trial.case), []).append(trial)
+    for trials in found.values():  # as they ended is chance, and labels are dealt by place
+        trials.sort(key=lambda trial: (trial.run, trial.tenant, trial.repeat))
     return found
 
 
@@ -125,7 +130,7 @@ def _conditions(base: Sample, now: Sample) -> Iterator[str]:
             yield f"{words} ({', '.join(paths[:_SHOWN])}{', ...' if len(paths) > _SHOWN else ''})"
     one, other = conditions_of(base.settings), conditions_of(now.settings)
     if one != other:
-        yield f"asked for at the start ({_cut(one or 'nothing')} | {_cut(other or 'nothing')})"
+        yield f"asked for at the start ({_cut(one or 'nothing', other or 'nothing')})"
 
 
 def differences(base: Sample, now: Sample) -> list[str]:
@@ -134,7 +139,7 @@ def differences(base: Sample, now: Sample) -> list[str]:
     found: list[str] = []
     for name in ("what", "settings", "where"):
         one, other = (
-            {key: value for key, value in getattr(sample, name).items() if key != "cases"}
+            {key: value for key, value in getattr(sample, name).items() if key not in _ASKED}
             for sample in (base, now)
         )
         found += _paths("" if name == "settings" else name, one, other)
@@ -148,7 +153,7 @@ def _paths(path: str, one: Any, other: Any) -> Iterator[str]:
             below = f"{path}.{key}" if path else str(key)
             yield from _paths(below, one.get(key), other.get(key))
     elif one != other:
-        said = f"{_cut(_said(one))} | {_cut(_said(other))}"
+        said = _cut(_said(one), _said(other))
         yield f"{path}: {said}" if path else said
 
 
@@ -156,8 +161,13 @@ def _said(value: Any) -> str:
     return "nothing" if value is None else repr(value)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
+def _cut(one: str, other: str) -> str:
+    """Both texts; where one is long, from a little before the place at which they differ."""
+    pairs = enumerate(zip(one, other, strict=False))
+    same = next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+    begin = max(0, same - _BEFORE) if max(len(one), len(other)) > _WIDEST else 0
+    parts = [f"...{text[begin:]}" if begin else text for text in (one, other)]
+    return " | ".join(p if len(p) <= _WIDEST else f"{p[: _WIDEST - 3]}..." for p in parts)
 
 
 def _some(names: Iterable[str]) -> str:

@@ -88,8 +88,8 @@ class CaseChange(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 class Behaviour(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How the agent acts otherwise, whatever its pass rate. kind: tool_new, tool_dropped,
-    trajectory, cost, tokens, calls, finding_new, finding_gone. `certain`: proved at alpha within
-    the family; else it is only seen. `cases`: those that show it, most first."""
+    tool_use, trajectory, cost, tokens, calls, finding_new, finding_gone. `certain`: proved at alpha
+    within the family; else it is only seen. `cases`: those that show it, most first."""
 
     kind: str
     says: str

@@ -18,6 +18,7 @@ from proofrig.comparisons.metrics import Measured
 from proofrig.stats.intervals import Interval
 from proofrig.stats.multiple import holm
 
+MANY = 100  # times as many repeats: more than anybody runs
 LEAST = 0.05  # the relative change of an amount that counts, where nobody says
 
 
@@ -27,6 +28,7 @@ def effects_of(found: Sequence[Change], levels: Mapping[str, float], terms: Term
     rest = [one for one in found if one.name not in levels]
     worse = iter(holm([one.worse for one in rest]))
     better = iter(holm([one.improved for one in rest]))
+    alone = terms.alpha / max(1, len(rest))  # what the first of a family is held against
     effects = []
     for one in found:
         if one.name in levels:
@@ -35,6 +37,12 @@ def effects_of(found: Sequence[Change], levels: Mapping[str, float], terms: Term
         else:
             adjusted = next(worse), next(better)
         verdict, says, needs = _verdict(one, adjusted, terms)
+        level = levels.get(one.name, alone)
+        if needs and level < one.finest and min(one.worse, one.improved) <= one.finest:
+            needs = (
+                f"its p is {one.finest:g}, the least that permutations show, and is held against "
+                f"{level:.2g} here: a larger alpha would tell"
+            )
         effects.append(
             Effect(
                 metric=one.name,
@@ -104,7 +112,9 @@ def _verdict(one: Change, adjusted: tuple[float, float], terms: Terms) -> tuple[
     if math.isinf(most) or spare <= 0:
         return "inconclusive", "", "more repeats would tell a change from noise"
     times = max(2, math.ceil(((most - one.harm) / spare) ** 2))
-    return "inconclusive", "", f"about {times:,} times as many repeats would tell"
+    if times > MANY:
+        return "inconclusive", "", f"even {MANY} times as many repeats would not tell"
+    return "inconclusive", "", f"about {times} times as many repeats would tell"
 
 
 def untested(measured: Iterable[Measured]) -> list[Effect]:

@@ -40,6 +40,7 @@ from proofrig.stats.repeats import over_cases
 from proofrig.stats.tails import quantile, quantile_interval
 
 _KS = (64, 32, 16, 8, 4, 2)
+DRAWS = 1999  # of labels
 _OFTEN = 0.9  # of the cases must have k trials for pass^k to be told
 
 Counts = tuple[int, int]
@@ -49,7 +50,8 @@ Pairs = tuple[list[Counts], list[Counts]]
 @dataclass(frozen=True, slots=True)
 class Change:
     """A metric with its evidence. `less`, `more`: one-sided p that it fell, or rose; `two`: that it
-    moved at all. `at`: the interval of the change at a confidence; None where it is not known."""
+    moved at all. `at`: the interval of the change at a confidence; None where it is not known.
+    `finest`: the smallest p that its test can give; 0 where it is exact."""
 
     name: str
     unit: str
@@ -60,6 +62,7 @@ class Change:
     more: float
     two: float
     at: Callable[[float], Interval | None]
+    finest: float = 0.0
 
     @property
     def worse(self) -> float:
@@ -125,10 +128,10 @@ def _amounts(arms: Arms) -> Iterator[Change]:
         [*(amount.read(one) for amount in AMOUNTS), *(one.duration_ns >= mark for mark in marks)]
         for one in trials
     ]
-    done = permute(values, case, arm)
+    done = permute(values, case, arm, draws=DRAWS)
     for column, amount in enumerate(AMOUNTS):
         base, now = (_mean_of_cases(side, amount.read) for side in _measured(arms))
-        effect, se = float(done.effect[column]), float(done.se[column])
+        se = float(done.se[column])
         yield Change(
             amount.name,
             amount.unit,
@@ -138,7 +141,8 @@ def _amounts(arms: Arms) -> Iterator[Change]:
             float(done.p_less[column]),
             float(done.p_greater[column]),
             float(done.p_two[column]),
-            _normal(effect, se),
+            _normal(now - base, se),
+            finest=1 / (DRAWS + 1),
         )
     for column, q in enumerate(QUANTILES, start=len(AMOUNTS)):
         yield Change(
@@ -151,6 +155,7 @@ def _amounts(arms: Arms) -> Iterator[Change]:
             float(done.p_greater[column]),
             float(done.p_two[column]),
             _between(spreads, q),
+            finest=1 / (DRAWS + 1),
         )
 
 

@@ -111,18 +111,32 @@ def judge_gates(
     *,
     baseline: Baseline | None = None,
     comparison: Comparison | None = None,
+    lack: str = "",
 ) -> list[GateResult]:
     """What each gate says of a run. baseline: the figures of what it is held against, by scenario;
-    comparison: what holding it against that came to. None of either where there is none yet."""
+    comparison: what holding it against that came to. None of either where there is none, and then
+    `lack` says why. What may not be compared is no baseline either."""
+    if comparison is not None and comparison.verdict == "unreliable" and not comparison.effects:
+        baseline, lack = None, comparison.says
+    lack = "" if baseline is not None else lack or "there is no baseline yet to hold it against"
     readings = readings_of(summary)
     found = []
     for gate in gates:
         if gate.threshold is None:
-            found.append(_regression(gate, comparison))
+            found.append(_regression(gate, comparison, lack))
         else:
-            held = _held(gate, gate.threshold, readings, baseline or {})
-            found.append(_result(gate, max(held, key=lambda one: one.badness), summary, len(held)))
+            held = _held(gate, gate.threshold, readings, baseline or {}, lack)
+            worst = max(held, key=lambda one: one.badness)
+            if comparison is not None and worst.base is not None and comparison.left_out:
+                worst.evidence.append(_of_others(comparison.left_out))
+            found.append(_result(gate, worst, summary, len(held)))
     return found
+
+
+def _of_others(left_out: list[str]) -> str:
+    """That a figure of the baseline is of other cases than that of the run."""
+    more = f" and {len(left_out) - _SHOWN:,} more" if len(left_out) > _SHOWN else ""
+    return f"the baseline's figure is of other cases: {'; '.join(left_out[:_SHOWN])}{more}"
 
 
 def must_abort(
@@ -155,10 +169,12 @@ def must_abort(
     return None
 
 
-def _held(gate: Gate, threshold: Threshold, readings: Readings, baseline: Baseline) -> list[Held]:
+def _held(
+    gate: Gate, threshold: Threshold, readings: Readings, baseline: Baseline, lack: str = ""
+) -> list[Held]:
     """Every reading that the gate is about, against its bound."""
     found = asked(readings, threshold.asks, threshold.figure, gate.scenario)
-    return [hold(threshold, reading, baseline, sure=gate.sure) for reading in found]
+    return [hold(threshold, reading, baseline, sure=gate.sure, lack=lack) for reading in found]
 
 
 def _result(gate: Gate, held: Held, summary: Summary, count: int = 1) -> GateResult:
@@ -222,12 +238,11 @@ def _excluded(op: Op, bound: float, rounds: tuple[int, int]) -> str:
     )
 
 
-def _regression(gate: Gate, comparison: Comparison | None) -> GateResult:
-    """What the comparison says of one metric."""
+def _regression(gate: Gate, comparison: Comparison | None, lack: str) -> GateResult:
+    """What the comparison says of one metric; without one, why there is none."""
     metric = gate.regression
     if comparison is None:
-        why = "there is no baseline yet to hold it against"
-        return GateResult(gate.rule, "inconclusive", why, figure=metric)
+        return GateResult(gate.rule, "inconclusive", lack, figure=metric)
     effect = next((one for one in comparison.effects if _is(one.metric, metric)), None)
     if effect is None and comparison.verdict == "unreliable":
         return GateResult(gate.rule, "inconclusive", comparison.says, figure=metric)
@@ -262,9 +277,10 @@ def _is(metric: str, asked: str) -> bool:
 
 
 def _regressed(effect: Effect, comparison: Comparison) -> str:
-    """The verdict, the two values and the interval of the change; what it would take to decide."""
-    verdict = "unreliable" if comparison.verdict == "unreliable" else effect.verdict
-    parts: list[str] = [verdict]
+    """The verdict, the two values and the interval of the change; then what it would take to
+    decide, or why nothing can be told of it."""
+    unreliable = comparison.verdict == "unreliable"
+    parts: list[str] = ["unreliable" if unreliable else effect.verdict]
     if effect.says:
         parts.append(effect.says)
     elif effect.now is not None and effect.base is not None:
@@ -272,12 +288,12 @@ def _regressed(effect: Effect, comparison: Comparison) -> str:
         change = ""
         if effect.change is not None:
             ends = (effect.change.low, effect.change.high)
-            low, high = (_amount(end, effect.unit) for end in ends)
+            low, high = (_change(end, effect.unit) for end in ends)
             confidence = f"{100 * comparison.terms.confidence:.3g} %"
             change = f" (change at {confidence}: {low} to {high})"
         parts.append(f"{now}, was {base}{change}")
-    text = ": ".join(parts)
-    return f"{text}; {effect.needs}" if effect.needs else text
+    more = comparison.why[:1] if unreliable else [effect.needs]
+    return "; ".join(filter(None, [": ".join(parts), *more]))
 
 
 def _amount(value: float, unit: str) -> str:
@@ -286,6 +302,11 @@ def _amount(value: float, unit: str) -> str:
     if unit == "usd_micro":
         return shown(value / 1e6, "$", digits=3)
     return shown(value, fitting(unit, value), digits=3)
+
+
+def _change(value: float, unit: str) -> str:
+    """A difference of two values; of two shares in points."""
+    return f"{100 * value:+.1f} points" if unit == "share" else _amount(value, unit)
 
 
 def _case(one: CaseChange, what: str) -> str:

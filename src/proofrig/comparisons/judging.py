@@ -30,6 +30,8 @@ from proofrig.stats.power import (
 )
 
 MOST = 64  # more repeats than anybody runs
+WHOLE = 0.999  # of a pass rate: margins above are this one
+NO_MARGIN = "with a margin of 0 points no drop can be ruled out; give `margin` a few points"
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,17 +54,23 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         text = f"pass rate {100 * self.now:.1f} %, was {100 * self.base:.1f} %"
         moved = self.now - self.base
         sign, word = (-1, "less") if moved < 0 else (1, "more")
-        text += f": {100 * abs(moved):.1f} points {word}"
+        size = f"{100 * abs(moved):.1f}"
+        text += ": no change" if size == "0.0" else f": {size} points {word}"
         if self.change is not None:
             low, high = sorted((sign * self.change.low, sign * self.change.high))
-            text += f" ({minus(100 * low)} to {minus(100 * high)}, p {self.p:.3g})"
+            text += f" ({minus(100 * low)} to {minus(100 * high)}, {chance(self.p)})"
         broke = sum(self.cases.flags)
         return text + (f"; {broke:,} case{'s' if broke > 1 else ''} broke" if broke else "")
 
 
+def chance(p: float) -> str:
+    """A p-value as people read it."""
+    return f"p {p:.2g}" if p >= 0.001 else "p < 0.001"
+
+
 def minus(points: float) -> str:
-    """Points with a minus sign that is one."""
-    return f"{points:.1f}".replace("-", "\N{MINUS SIGN}")
+    """Points with a minus sign that is one; none before 0."""
+    return f"{round(points, 1) + 0.0:.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def judge(base: Sequence[Counts], now: Sequence[Counts], terms: Terms, alpha: float) -> Judged:
@@ -86,7 +94,7 @@ def _fixed(
         verdict = "regressed"
     elif better.regressed and better.fell >= terms.min_effect:
         verdict = "improved"
-    elif non_inferior(base, now, terms.margin) <= alpha:
+    elif _ruled_out(base, now, terms.margin) <= alpha:
         verdict = "no worse"
     more = _more_repeats(base, now, terms, alpha) if verdict == "inconclusive" else None
     return Judged(
@@ -103,11 +111,19 @@ def _fixed(
     )
 
 
+def _ruled_out(base: Sequence[Counts], now: Sequence[Counts], margin: float) -> float:
+    """The p that the drop is `margin` or more. Without a margin nothing less than an improvement
+    rules it out; and no drop is more than the whole."""
+    return non_inferior(base, now, min(margin, WHOLE)) if margin > 0 else 1.0
+
+
 def _more_repeats(
     base: Sequence[Counts], now: Sequence[Counts], terms: Terms, alpha: float
 ) -> int | None:
     """How many more repeats of each case would decide it: as many as let a drop by the margin be
     seen; where it can be already, as many as would do if the rates stay as they are."""
+    if terms.margin <= 0:
+        return None
     planned = repeats_needed(
         base, now, drop=terms.margin, alpha=alpha, power=terms.power, most=MOST
     )
@@ -117,19 +133,21 @@ def _more_repeats(
     while more <= MOST:
         grown = [(n + more, round(y * (n + more) / n)) if n else (n, y) for n, y in now]
         worse = decide(base, grown, alpha=alpha, min_effect=terms.min_effect).regressed
-        if worse or non_inferior(base, grown, terms.margin) <= alpha:
+        if worse or _ruled_out(base, grown, terms.margin) <= alpha:
             return more
         more *= 2
     return None
 
 
 def _needs(more: int | None, base: Sequence[Counts], terms: Terms) -> str:
+    if terms.margin <= 0:
+        return NO_MARGIN
     margin = f"{100 * terms.margin:g} points"
     if more is None:
         few = max(n for n, _ in base)
         return (
             f"more repeats of this run alone would not tell a drop of {margin}: the base has "
-            f"{few} trials of a case at most; add repeats to both, or cases"
+            f"{few} trial{'s' if few > 1 else ''} of a case at most; add repeats to both, or cases"
         )
     return f"{more} more repeat{'s' if more > 1 else ''} of each case would tell a drop of {margin}"
 
@@ -151,17 +169,12 @@ def _sampled(
         verdict = "improved"
     elif several and clustered_difference(changes, 1 - 2 * alpha).low > -terms.margin:
         verdict = "no worse"
-    needs, mde = "", None
-    if several:
-        suite, power = Suite(omega2=variance(changes)), terms.power
-        mde = minimum_detectable_effect(
-            suite, len(changes), alpha=alpha, power=power, two_sided=False
-        )
-        cases = required_cases(suite, terms.margin, alpha=alpha, power=power, two_sided=False)
-        needs = (
-            f"about {math.ceil(cases):,} cases like these would tell a drop of "
-            f"{100 * terms.margin:g} points"
-        )
+    # With a case more that went either way: cases that all agree have a scatter too.
+    suite = Suite(omega2=variance([*changes, change - 1, change + 1]))
+    cases = decide(base, now, alpha=alpha).cases
+    mde = minimum_detectable_effect(
+        suite, len(changes), alpha=alpha, power=terms.power, two_sided=False
+    )
     return Judged(
         verdict=verdict,
         alpha=alpha,
@@ -169,7 +182,26 @@ def _sampled(
         now=fmean(y for _, y in rates),
         change=clustered_difference(changes, terms.confidence) if several else None,
         p=sign_flip(changes).mid_p,
-        cases=decide(base, now, alpha=alpha).cases,
-        mde=None if mde is None else min(1.0, mde),
-        needs=needs if verdict == "inconclusive" else "",
+        cases=msgspec.structs.replace(cases, flags=[False] * len(cases.flags)),
+        mde=min(1.0, mde),
+        needs=_needs_cases(changes, terms, alpha) if verdict == "inconclusive" else "",
     )
+
+
+def _needs_cases(changes: Sequence[float], terms: Terms, alpha: float) -> str:
+    """How many cases would do: with their scatter, and that of one more either way (as in
+    `clustered_difference`), n solves n^2 = worth (scatter n + 2)."""
+    have = len(changes)
+    if terms.margin <= 0:
+        return NO_MARGIN
+    if have < 2:
+        return "one case says nothing of others like it; add cases"
+    margin = f"{100 * terms.margin:g} points"
+    worth = required_cases(
+        Suite(omega2=1.0), terms.margin, alpha=alpha, power=terms.power, two_sided=False
+    )
+    alone = worth * variance(changes)
+    needed = math.ceil((alone + math.sqrt(alone**2 + 8 * worth)) / 2)
+    if needed <= have:
+        return f"the change is too near to {margin} for {have:,} cases to tell; add cases"
+    return f"about {needed:,} cases like these would tell a drop of {margin}"

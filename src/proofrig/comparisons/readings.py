@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 
@@ -28,6 +29,15 @@ from proofrig.thresholds import named
 _INTERNAL = ("alone:", "signature:")
 _SHOWN, _WIDEST = 5, 160
 _AROUND = ("infra", "harness")  # failures around the agent
+# What the checkers' exposures count, where their names do not say.
+_THINGS = {
+    "granted": "granted locks",
+    "hidden": "hidden answers",
+    "incomplete": "incomplete texts",
+    "disordered": "disordered results",
+    "looked_at": "calls looked at",
+}
+_PLURAL = re.compile(r"\b(\w*?)(ies|sses|(?<!s)s)\b")
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,8 +107,17 @@ def asked(readings: Readings, name: str, figure: str, scenario: str) -> list[Rea
 
 
 def _absent(name: str, there: Collection[str]) -> str:
-    close = get_close_matches(name, there, 1)
-    return f"nothing measured it{f'; there is {close[0]}' if close else ''}"
+    """That nothing measured a figure, and what there is: its other parts, or what sounds alike."""
+    figure = find(_bare(name))
+    alike = [one for one in there if (":" in one) == (":" in name)]
+    others = [] if figure is None else [one for one in alike if find(_bare(one)) is figure]
+    close = ", ".join((others or get_close_matches(name, there, 1))[:_SHOWN])
+    return f"nothing measured it{f'; there is {close}' if close else ''}"
+
+
+def _bare(name: str) -> str:
+    """The name of a figure without its quantile."""
+    return name.partition("(")[2].rstrip(")") or name
 
 
 def figures_of(summary: Summary) -> dict[str, dict[str, float]]:
@@ -173,7 +192,7 @@ def _of_score(score: Score) -> Iterator[Reading]:
 
 def _of_k(name: str, value: float | None, score: Score) -> Reading:
     """pass@k or pass^k, a mean over those cases that have k measured trials."""
-    of = f"cases with {score.k} measured trials"
+    of = f"cases with {counted(score.k, 'measured trials')}"
     if value is None:
         return Reading(name=name, figure=find(name), why=f"there were no {of}")
     n = score.k_cases
@@ -247,12 +266,6 @@ def _of_run(summary: Summary) -> Iterator[Reading]:
 
 
 def _of_checkers(checked: list[Checked]) -> Iterator[Reading]:
-    pools = {
-        name.partition(":")[2]
-        for one in checked
-        for name in one.measures
-        if name.startswith("pool_wait_p95_ms:")
-    }
     for one in checked:
         for measure, value in one.measures.items():
             if measure.startswith(_INTERNAL):
@@ -260,7 +273,7 @@ def _of_checkers(checked: list[Checked]) -> Iterator[Reading]:
             told = called(measure)
             if told is None:
                 yield Reading(name=f"{OWN}{measure}", value=value)
-            elif why := _unseen(one, told, value, pools):
+            elif why := _unseen(one, told.figure, value):
                 name = named(told.name, told.quantile)
                 yield Reading(name=name, figure=told.figure, why=why)
             else:
@@ -269,26 +282,18 @@ def _of_checkers(checked: list[Checked]) -> Iterator[Reading]:
             yield _leaks(one)
 
 
-def _unseen(one: Checked, told: Called, value: float, pools: set[str]) -> str:
+def _unseen(one: Checked, figure: Figure, value: float) -> str:
     """Why a measure is none: what it is measured over was not there. "" where it was; what was
     found was there."""
-    figure = told.figure
-    if figure.finds and value:
+    if (figure.finds and value) or not figure.over or one.exposure.get(figure.over):
         return ""
-    if figure.over and not one.exposure.get(figure.over):
-        return f"there were no {_words(figure.over)}"
-    if figure.name not in ("tool_429_rate", "llm_429_rate"):
-        return ""
-    services = {
-        name.partition(":")[2] for name in one.measures if name.startswith("amplification:")
-    }
-    if figure.name == "llm_429_rate":
-        return "" if "llm" in services else "there were no requests to models"
-    return "" if services - {"llm"} - pools else "there were no requests to tools or quotas"
+    return f"there were no {_words(figure.over)}"
 
 
 def _measured(one: Checked, told: Called, value: float) -> Reading:
-    figure, n = told.figure, one.exposure.get(told.figure.over, 0)
+    figure = told.figure
+    part = ":" in told.name  # the exposure is of all parts together
+    n = 0 if part else one.exposure.get(figure.over, 0)
     value *= told.scale
     return Reading(
         name=named(told.name, told.quantile),
@@ -296,7 +301,7 @@ def _measured(one: Checked, told: Called, value: float) -> Reading:
         value=value,
         hits=round(value * n) if figure.interval and n else None,
         n=n,
-        of=_words(figure.over),
+        of=_words(figure.over) if n else "",
         doubt=one.says if figure.finds and not value and one.verdict == "unknown" else "",
     )
 
@@ -321,7 +326,15 @@ def _leaks(one: Checked) -> Reading:
 
 
 def _words(exposure: str) -> str:
-    return exposure.replace("_", " ")
+    return _THINGS.get(exposure) or exposure.replace("_", " ")
+
+
+def counted(n: int, things: str) -> str:
+    """`3 trials`, `1 trial`: how many of what a reading is of."""
+    if n == 1:
+        ends = {"ies": "y", "sses": "ss", "s": ""}
+        things = _PLURAL.sub(lambda found: found[1] + ends[found[2]], things, count=1)
+    return f"{n:,} {things}"
 
 
 def evidence_of(reading: Reading, summary: Summary) -> list[str]:
@@ -351,8 +364,8 @@ def _known_to(reading: Reading) -> Iterator[str]:
     if reading.n and reading.n < needed:
         known = 100 * 0.05 ** (1 / reading.n)
         yield (
-            f"p{100 * q:g} of {reading.n:,} {reading.of} is not known: it takes {needed:,}; the "
-            f"slowest of {reading.n:,} bounds no more than p{known:.0f} (95 %)"
+            f"p{100 * q:g} of {counted(reading.n, reading.of)} is not known: it takes {needed:,}; "
+            f"the slowest of {reading.n:,} bounds no more than p{known:.0f} (95 %)"
         )
 
 

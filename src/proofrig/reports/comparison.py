@@ -46,6 +46,7 @@ MEANING: dict[Word, str] = {
 }
 # Compared by the trial, as everything is that has no scenario: the figures of these names are sums.
 _EACH = frozenset({"cost", "tokens", "llm_calls", "tool_calls", "retries", "denied"})
+_AMOUNTS = ("cost", "tokens", "calls")  # kinds of behaviour that are metrics, too
 _ORDER: tuple[Word, ...] = ("regressed", "unreliable", "improved", "inconclusive", "no worse")
 _KINDS = {
     "tool_new": "New tool",
@@ -242,10 +243,19 @@ def kind_of(one: Behaviour) -> str:
     return line(_KINDS.get(one.kind) or one.kind.replace("_", " ").capitalize(), 60)
 
 
+def behaviour_of(comparison: Comparison) -> list[Behaviour]:
+    """How it acts otherwise, but for amounts that stand among the metrics that changed."""
+    moved = effects_of(comparison)
+    listed = {one.metric for one in (*moved.deciding, *moved.moved)}
+    every = comparison.behaviour
+    return [one for one in every if one.kind not in _AMOUNTS or one.name not in listed]
+
+
 def told(one: Behaviour) -> str:
-    """What changed, with its proof."""
+    """What changed, with its proof; without its kind, which stands before it."""
     said = line(one.says, 300) or line(one.name, 120)
-    if one.p is not None and one.certain:
+    said = said.removeprefix(f"{kind_of(one).lower()}: ")
+    if one.p is not None and one.certain and one.kind not in _AMOUNTS:  # p of an amount: of worse
         said += f" ({p_value(one.p)})"
     return said
 
@@ -321,8 +331,9 @@ def case_id(label: str) -> str:
 
 
 def flaky_of(comparison: Comparison) -> list[str]:
-    """The cases that are flaky, cleaned."""
-    return [clean(name) for name in comparison.flaky]
+    """The cases that are flaky, cleaned; what broke is no longer."""
+    broken = {one.case for one in comparison.broken}
+    return [clean(name) for name in comparison.flaky if name not in broken]
 
 
 def _one_sided(effect: Effect) -> str:

@@ -57,7 +57,7 @@ def _page(report: RunReport, left_out: list[str], data: str) -> str:
         show=f"proofrig show {run_name(report.run_dir)}",
         overall=overall,
         verdict=reading.verdict_of(report),
-        cautions=reading.cautions(report),
+        cautions=[*report.cuts, *reading.cautions(report)],
         worst=reading.worst_first(reading.cases_of(report))[:5],
         flaky=reading.flaky_of(report),
         FLAKY=_FLAKY,

@@ -34,6 +34,9 @@
     trend       the suite's stored runs, oldest first
     manifest    what was run where
     problems    what went wrong around the run, as sentences
+    cuts        those of them that say what of its plan was not run, and why
+    notes       what else people should know, as sentences: where adaptive repeats were settled,
+                whether it was kept as a baseline
     duration_ns from the run's start to its last entry
 
 Rules:
@@ -79,6 +82,8 @@ def document(report: RunReport) -> dict[str, Any]:
         "trend": report.trend,
         "manifest": report.manifest,
         "problems": report.problems,
+        "cuts": report.cuts,
+        "notes": report.notes,
         "duration_ns": report.duration_ns,
     }
 

@@ -40,10 +40,12 @@ def render(report: RunReport) -> bytes:
     head = [f"## {_MARKS[verdict.tone]} {verdict.word}: {escaped(verdict.says, 500)}", ""]
     taped = f", {escaped(said)}" if (said := taping.said(report)) else ""
     head += [f"Suite {code(report.suite)}, run {code(report.run)}{taped}", ""]
+    told = [*report.cuts, *report.notes][:10]
+    head += [*(f"- {escaped(text, 500)}" for text in told), ""] if told else []
     head += [*markdown_comparison.gates(report), *markdown_comparison.comparison(report)]
     head += [*scenarios(report), *_score(report), "", *faults(report), *authority(report)]
     head += [f"> {escaped(text, 300)}" for text in cautions(report)[:10]]
-    head += [f"> {escaped(text, 300)}" for text in report.problems[:10]]
+    head += [f"> {escaped(text, 300)}" for text in report.troubles[:10]]
     return _with_cases(_within("\n".join(head).rstrip() + "\n", report), report)
 
 

@@ -44,7 +44,7 @@ def comparison(report: RunReport) -> list[str]:
         lines += [f"**{shown.title(held.verdict)}**: {escaped(fact, 400)}", ""]
     lines += _listed("", [escaped(text) for text in held.why])
     lines += [*_effects(held), *_cases(held)]
-    lines += _listed("**Acts otherwise**", [_behaviour(one) for one in held.behaviour])
+    lines += _listed("**Acts otherwise**", [_behaviour(one) for one in shown.behaviour_of(held)])
     lines += _listed("**To decide it**", [escaped(text) for text in shown.to_decide(held)])
     lines += _listed("**Runs differ in**", [code(text) for text in held.differences])
     lines += _listed("**Left out**", [code(text) for text in held.left_out])
@@ -66,7 +66,7 @@ def _effects(held: Comparison) -> list[str]:
     if not rows:
         return []
     lines = [
-        f"| | Metric | Before | Now | Change | {shown.interval_of(held)} | |",
+        f"| | Metric | Base | Now | Change | {shown.interval_of(held)} | |",
         "|---|---|---:|---:|---:|---|---|",
     ]
     lines += [*(_effect(one) for one in rows), ""]
@@ -102,7 +102,8 @@ def _cases(held: Comparison) -> list[str]:
 def _case(one: CaseChange, *, proved: bool = False) -> str:
     before, after = shown.counts(one)
     proof = f", {shown.p_value(one.p)}" if proved else ""
-    return f"{code(one.case, 200)}: {before} → {after}{proof}{', flaky' if one.flaky else ''}"
+    flaky = ", flaky" if one.flaky and not one.broken else ""
+    return f"{code(one.case, 200)}: {before} → {after}{proof}{flaky}"
 
 
 def _behaviour(one: Behaviour) -> str:

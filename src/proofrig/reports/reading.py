@@ -118,11 +118,11 @@ def _outcome(report: RunReport) -> Verdict:
     fact, word, tone = comparison.fact(held), comparison.title(held.verdict), own.tone
     if held.verdict == "regressed":
         failed = [gate for gate in report.gates if gate.state == "fail"]
-        others = [g.rule for g in failed if fact not in g.message and not g.rule.startswith(_AGAIN)]
+        others = [g.rule for g in failed if fact not in g.message and not _again(g)]
         more = f"; failed: {some(others, 3)}" if others else ""
         return Verdict(word, "bad", f"{fact}{more}")
     decided = held.verdict in ("improved", "no worse")
-    unsaid = not any(gate.state == "inconclusive" for gate in report.gates)
+    unsaid = not any(g.state == "inconclusive" and not _again(g) for g in report.gates)
     doubted = report.exit_code == 4 and (held.verdict == "unreliable" or unsaid)
     if tone == "plain" or (tone == "good" and decided) or (doubted and not decided):
         return Verdict(word, comparison.TONES[held.verdict], fact)
@@ -140,11 +140,12 @@ def _of_gates(report: RunReport) -> Verdict:
         why = f"{measured}; no gate was set, so nothing decides whether that is enough"
         return Verdict("Finished", "plain", why)
     if code == 0:
-        return Verdict("Passed", "good", _said(gates["pass"]) or measured)
+        return Verdict("Passed", "good", _said(gates["pass"], report) or measured)
     if code == 1:
-        return Verdict("Failed", "bad", _said(gates["fail"]) or measured)
+        return Verdict("Failed", "bad", _said(gates["fail"], report) or measured)
     if code == 4:
-        return Verdict("Inconclusive", "unsure", _said(gates["inconclusive"]) or measured)
+        whole = f"{measured}; {report.cuts[-1]}" if report.cuts else measured
+        return Verdict("Inconclusive", "unsure", _said(gates["inconclusive"], report) or whole)
     if code == 5:
         return Verdict("Nothing ran", "unsure", problem or "no trial was started")
     if code == 6:
@@ -158,12 +159,24 @@ def _of_gates(report: RunReport) -> Verdict:
 
 
 _STATES = ("pass", "fail", "inconclusive")
-_AGAIN = "no regression of accuracy"  # says what the comparison says
 _ENDED = (0, 1, 4)  # exit codes of runs that were measured to their end
 
 
-def _said(gates: list[GateResult]) -> str:
-    return "; ".join(f"{gate.rule}: {gate.message}" for gate in gates)
+def _again(gate: GateResult) -> bool:
+    """Whether a gate says what the comparison says."""
+    return gate.rule.startswith("no regression of accuracy")
+
+
+def _said(gates: list[GateResult], report: RunReport) -> str:
+    """One gate with its figures; of several how many, and which did not pass."""
+    if len(gates) < 2:
+        return "".join(f"{gate.rule}: {gate.message}" for gate in gates)
+    overall, count = report.summary.overall, f"{len(gates)} of {len(report.gates)} gates"
+    if gates[0].state != "pass":
+        return f"{count}: {some([gate.rule for gate in gates], 3)}"
+    if report.comparison is not None:
+        return count
+    return f"{count}; {overall.passed} of {overall.measured} measured trials passed"
 
 
 def gated(report: RunReport) -> bool:

@@ -53,7 +53,11 @@ class Concluded(Protocol):
     @property
     def comparison(self) -> Comparison | None: ...
     @property
+    def cuts(self) -> list[str]: ...
+    @property
     def problems(self) -> list[str]: ...
+    @property
+    def notes(self) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,8 @@ class RunReport:
     of `Store.trend(suite)`, oldest first. facts: tags and difficulty per case id, where known.
     duration_ns: from the run's start to its last entry, pauses before a resume included; judging it
     again takes no part in it. scenes: when each scenario was. comparison: with the baseline that
-    the run was held against; None without one.
+    the run was held against; None without one. cuts: what of its plan was not run, which stands
+    among the problems too; notes: what else people should know, such as where it was settled.
     """
 
     run: str
@@ -75,12 +80,19 @@ class RunReport:
     rows: list[Row]
     gates: list[GateResult] = field(default_factory=list)
     manifest: dict[str, Any] = field(default_factory=dict)
+    cuts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     trend: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, CaseFacts] = field(default_factory=dict)
     duration_ns: int = 0
     scenes: list[Scene] = field(default_factory=list)
     comparison: Comparison | None = None
+
+    @property
+    def troubles(self) -> list[str]:
+        """The problems, but for what was cut."""
+        return [problem for problem in self.problems if problem not in self.cuts]
 
     @property
     def suite(self) -> str:
@@ -108,7 +120,9 @@ def gather_report(
         rows=fold.result(),
         gates=list(concluded.gates),
         manifest=_manifest(run_dir),
+        cuts=list(concluded.cuts),
         problems=list(concluded.problems),
+        notes=list(concluded.notes),
         trend=list(trend),
         facts={fact.id: fact for fact in facts},
         duration_ns=clock.result(),

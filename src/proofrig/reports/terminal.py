@@ -77,7 +77,7 @@ def print_summary(
     print_contention(console, report, everything=everything)
     print_faults(console, report, everything=everything)
     print_authority(console, report, everything=everything)
-    _cautions(console, [*cautions(report), *report.problems[:5]])
+    _cautions(console, [*report.cuts, *cautions(report), *report.troubles[:5]], report.notes)
     _worst(console, report, signs)
     console.print()
     reads = [("Report", str(path)) for path in written]
@@ -228,13 +228,15 @@ def _rate(score: Score, signs: Glyphs, cells: int = 24) -> Text:
     return Text.assemble(bar, "  ", (percent(score.rate.estimate), "bold"), f"  ({interval})")
 
 
-def _cautions(console: Console, sentences: Sequence[str]) -> None:
-    if not sentences:
+def _cautions(console: Console, sentences: Sequence[str], notes: Sequence[str]) -> None:
+    if not sentences and not notes:
         return
     console.print()
     grid = Table.grid(padding=(0, 1))
     for sentence in sentences:
         grid.add_row(Text("!", "bold yellow"), Text(line(sentence, 400)))
+    for note in notes:
+        grid.add_row(Text("-", "dim"), Text(line(note, 400)))
     console.print(grid)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +25,8 @@ from proofrig.reports.words import clean, line, plural
 _GATES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 _TONES = {"good": "green", "bad": "red", "unsure": "yellow"}
 _FIRST = 5  # of a list that is not shown whole
-_NARROW, _WIDE = 76, 96  # below it a metric takes two lines; from it on there is room for a p
+_WORD = 16  # of a name, longer ones may be broken
+_WIDE, _ANY = 96, 1_000  # columns from which on there is room for a p; more than anybody has
 
 
 def print_gates(console: Console, gates: Iterable[GateResult]) -> None:
@@ -76,21 +78,29 @@ def _effects(console: Console, held: Comparison, signs: Glyphs, everything: bool
     if not held.effects:
         return
     console.print()
-    if rows and console.width < _NARROW:
-        _stacked(console, rows, signs)
-    elif rows:
-        _table(console, rows, signs, shown.interval_of(held))
+    if rows:
+        table = _table(console, rows, signs, shown.interval_of(held))
+        console.print(table if _fits(console, table) else _stacked(rows, signs))
     if more := len(held.effects) - len(rows):
         said = plural(more, "more metric" if rows else "metric")
         text = Text(f"{said} without a change that is proved", "dim")
         console.print(Padding(text, (0, 0, 0, 4)))
 
 
-def _table(console: Console, rows: Sequence[Effect], signs: Glyphs, interval_title: str) -> None:
+def _fits(console: Console, table: Table) -> bool:
+    """Whether no figure of it would be cut."""
+    free = console.options.update(max_width=_ANY)
+    return Measurement.get(console, free, table).minimum <= console.width
+
+
+def _table(console: Console, rows: Sequence[Effect], signs: Glyphs, interval_title: str) -> Table:
     titles = ("", "", "Base", "Now", "Change", interval_title, "")
     grid = Table.grid(padding=(0, 2))
-    for title in titles:
-        grid.add_column(justify="right" if title in ("Base", "Now") else "left", overflow="fold")
+    words = [len(word) for one in rows for word in _name(one, signs)[1].plain.split()]
+    for place, title in enumerate(titles):  # only names may wrap, and only between words
+        justify: JustifyMethod = "right" if title in ("Base", "Now") else "left"
+        least = min(max(words), _WORD) if place == 1 else None
+        grid.add_column(justify=justify, min_width=least, no_wrap=place > 1, overflow="fold")
     grid.add_row(*(Text(title, "dim") for title in titles))
     for one in rows:
         moved, interval = map(_plain, shown.short_change(one))
@@ -102,10 +112,10 @@ def _table(console: Console, rows: Sequence[Effect], signs: Glyphs, interval_tit
             Text(interval, "dim"),
             _verdict(one, console.width >= _WIDE),
         )
-    console.print(grid)
+    return grid
 
 
-def _stacked(console: Console, rows: Sequence[Effect], signs: Glyphs) -> None:
+def _stacked(rows: Sequence[Effect], signs: Glyphs) -> Table:
     grid = Table.grid(padding=(0, 2))
     for ratio in (None, 1):
         grid.add_column(overflow="fold", ratio=ratio)
@@ -116,7 +126,7 @@ def _stacked(console: Console, rows: Sequence[Effect], signs: Glyphs) -> None:
         grid.add_row(mark, name.append("  ").append_text(_verdict(one, False)))
         change = Text.assemble((moved, _weight(one)), (f" ({interval})" if interval else "", "dim"))
         grid.add_row("", Text(f"{sides}, ").append_text(change))
-    console.print(grid)
+    return grid
 
 
 def _name(one: Effect, signs: Glyphs) -> tuple[Text, Text]:
@@ -173,7 +183,7 @@ def _counts(one: CaseChange, signs: Glyphs) -> Text:
 
 def _named(one: CaseChange) -> Text:
     name = Text(line(one.case, 120), "bold")
-    if one.flaky:
+    if one.flaky and not one.broken:
         name.append(" flaky", "yellow")
     if one.broken:
         name.append(f"  {shown.p_value(one.p)}", "dim")
@@ -181,7 +191,8 @@ def _named(one: CaseChange) -> Text:
 
 
 def _behaviour(console: Console, held: Comparison, everything: bool) -> None:
-    few = held.behaviour[: None if everything else _FIRST]
+    every = shown.behaviour_of(held)
+    few = every[: None if everything else _FIRST]
     if not few:
         return
     console.print()
@@ -194,7 +205,7 @@ def _behaviour(console: Console, held: Comparison, everything: bool) -> None:
         if one.cases:
             said.append(f"  {shown.some(one.cases)}", "dim")
         grid.add_row(Text(f"  {shown.kind_of(one)}", "magenta"), said)
-    if more := len(held.behaviour) - len(few):
+    if more := len(every) - len(few):
         grid.add_row("", Text(f"and {more} more", "dim"))
     console.print(grid)
 

@@ -33,13 +33,13 @@ def print_trend(
     console.print(head.append(f", the bars are {line(main, 60)}" if main else "", "dim"))
     console.print()
     grid = Table.grid(padding=(0, 2))
-    for title in ("", "", "bars", "latest", "baseline"):
+    for title in ("gate", "", "bars", "latest", "baseline"):
         bar = title == "bars"
         grid.add_column(no_wrap=bar, overflow="crop" if bar else "fold")
     based = any(one.baseline is not None for one in lines)
-    grid.add_row(
-        "", "", "", Text("Latest", "dim"), Text("Against baseline" if based else "", "dim")
-    )
+    gated = any(one.bounds for one in lines)
+    titles = ("  Gate" if gated else "", "", "", "Latest", "Against baseline" if based else "")
+    grid.add_row(*(Text(title, "dim") for title in titles))
     for one in lines:
         grid.add_row(*_row(one, main, signs))
     console.print(grid)

@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -165,6 +166,7 @@ def render_trend(suite: str, lines: Sequence[Line], main: str | None = None) -> 
     runs = [run for _, run in every[-MOST:]]
     others = suite_changes(lines, main)
     charts = [_chart(one, main, runs, others) for one in lines]
+    minutes = bool(runs) and when(every[-len(runs)][0]) == when(every[-1][0])  # all on one day
     css = "".join((_FOLDER / name).read_text() for name in ("report.css", "trend.css"))
     page = _template().render(
         suite=suite,
@@ -172,8 +174,8 @@ def render_trend(suite: str, lines: Sequence[Line], main: str | None = None) -> 
         charts=charts,
         runs=len(runs),
         left_out=len(every) - len(runs),
-        first=when(every[-len(runs)][0]) if runs else "",
-        last=when(every[-1][0]) if runs else "",
+        first=when(every[-len(runs)][0], minutes=minutes) if runs else "",
+        last=when(every[-1][0], minutes=minutes) if runs else "",
         others=any(point.branch != main for one in lines for point in one.points),
         chart=trend_chart,
         words=words,
@@ -216,9 +218,11 @@ def _chart(one: Line, main: str, runs: Sequence[str], others: Mapping[str, str])
     told = joined or points
     latest = told[-1]
     ends = [end for point in points for end in (point.low, point.high) if end is not None]
-    limits = [bound.value for bound in one.bounds if bound.value is not None]
+    seen = [*(point.value for point in points), *ends]
+    near = [bound for bound in one.bounds if trend_chart.near(bound.value, seen, one.known.unit)]
+    limits = [bound.value for bound in near if bound.value is not None]
     base = [] if one.baseline is None else [one.baseline]
-    values = [*(point.value for point in points), *ends, *limits, *base]
+    values = [*seen, *limits, *base]
     scale = trend_chart.scale_of([value * one.known.scale for value in values], one.known.unit)
 
     def y(value: float) -> float:
@@ -249,7 +253,7 @@ def _chart(one: Line, main: str, runs: Sequence[str], others: Mapping[str, str])
         "width": 100 / len(runs),
         "baseline": None if one.baseline is None else y(one.baseline),
         "bounds": [
-            (bound, None if bound.value is None else y(bound.value), bound.state(latest.value))
+            (bound, y(bound.value or 0.0) if bound in near else None, bound.state(latest.value))
             for bound in one.bounds
         ],
         "shifts": [_shift(one, shift, xs, others) for shift in shifts(joined)],
@@ -263,6 +267,8 @@ def _tick(one: Line, tick: float) -> str:
     if one.known.unit == "share":
         return f"{round(100 * tick, 6):g} %"
     said = one.said(tick / one.known.scale)
+    if one.known.unit == "ns":
+        return re.sub(r"\.0+ ", " ", said)
     return said.rstrip("0").rstrip(".") if said.startswith("$0.") else said
 
 

@@ -5,7 +5,8 @@ Rules:
    in the others above and below it.
 2. Drawing decides nothing: every number comes in measured, and what is missing stays missing.
 3. The scale holds every point, its interval, the baseline and the bounds of gates; it begins at
-   zero unless that would press what there is to see into less than half of it.
+   zero unless that would press what there is to see into less than half of it. A bound that would
+   press it into less than a fifth is not drawn.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 HEIGHT, TOP, BOTTOM = 150, 12, 10
 _SHARES = 1.0
 _LEAST_SHARE = 0.04  # that a scale of shares spans
+_FAR = 5  # times the greatest value
 _GAPS = 6  # between labels, at most one more
 
 
@@ -54,6 +56,12 @@ def scale_of(values: Sequence[float], unit: str) -> Scale:
     last = min(last, round(_SHARES / step)) if whole else last
     ticks = tuple(number * step for number in range(first, last + 1))
     return Scale(ticks[0], ticks[-1], ticks)
+
+
+def near(bound: float | None, values: Sequence[float], unit: str) -> bool:
+    """Whether a scale can hold a bound and still show the values."""
+    most = max(map(abs, filter(math.isfinite, values)), default=0.0)
+    return bound is not None and (unit == "share" or not most or abs(bound) <= _FAR * most)
 
 
 def places(count: int) -> list[float]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from proofrig.comparisons.gate import GateResult
 from proofrig.errors import UsageError
+from proofrig.figures import find
 from proofrig.reports.gates import op_of
 from proofrig.reports.reading import near
 from proofrig.reports.trend import Bound, Line, Point
@@ -62,10 +63,20 @@ def lines_of(stored: Stored, names: Iterable[str] = ()) -> list[Line]:
         found.append(_line(stored, name, within, title if within == scenario else ""))
     drawn = {(one.name, one.scenario) for one in found}
     for gate in stored.gates:
-        if gate.figure and (gate.figure, gate.scenario) not in drawn:
-            drawn.add((gate.figure, gate.scenario))
-            found.append(_line(stored, gate.figure, gate.scenario))
+        figure = _drawn(gate)
+        if figure and (figure, gate.scenario) not in drawn:
+            drawn.add((figure, gate.scenario))
+            found.append(_line(stored, figure, gate.scenario))
     return found
+
+
+def _drawn(gate: GateResult) -> str:
+    """The figure that shows what a gate is about: a total that may not regress is held against the
+    baseline by the trial, so that runs of any size can stand in one line."""
+    figure = find(gate.figure)
+    by_trial = figure is not None and figure.total and op_of(gate) is None
+    each = f"{gate.figure}_per_trial"
+    return each if by_trial and find(each) is not None else gate.figure
 
 
 def _asked(stored: Stored, name: str) -> Line:

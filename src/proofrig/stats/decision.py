@@ -33,8 +33,8 @@ from proofrig.stats.per_case import Broken, broken_cases
 CASES_SHARE = 0.1
 # The mid-p, which may pass its level by a little, is held against a little less than alpha. Then
 # the true level of the suite's test at 5 %, worked out exactly for 1 to 20 base and 1 to 8 repeats,
-# cases alike and unlike, is at most 5.05 % with 20 cases or more, and 5.2 % with 5 to 15.
-SAFETY = 0.99
+# cases alike and unlike, is at most 5.0 % with 20 cases or more, and 5.2 % with 5 to 15.
+SAFETY = 0.988
 # What "worse" means in rule 2: the share of cases that broke, and by how much the log odds of the
 # others fall, more where a case nearly always passes: FALL * (1 - rate)^-GAMMA. Chosen by
 # simulation over several values of each: of those that lose next to nothing against the plain test

@@ -118,12 +118,12 @@ def _mde(noise: DifferenceNoise, now: float, slope: float, z: tuple[float, float
 
 
 def _slope(base: Sequence[Counts], now: Sequence[Counts]) -> float:
-    """How much within-case variance a failure more brings: d/dq of q(1-q), of the mean rate of
-    failing of the cases that ever pass (others cannot get worse)."""
-    failing = [
-        1 - (x + y) / (k + m) for (k, x), (m, y) in zip(base, now, strict=True) if k and m and x + y
-    ]
-    return max(0.0, 1 - 2 * sum(failing) / len(failing)) if failing else 1.0
+    """How much within-case variance a failure more brings: d/dq of q(1-q), of base's mean rate of
+    failing, over the cases that ever pass (others cannot get worse). 1 where base always fails:
+    neither the slope nor the noise may be nothing, or any drop could be seen."""
+    failing = [1 - x / k for (k, x), (m, y) in zip(base, now, strict=True) if k and m and x + y]
+    mean = sum(failing) / len(failing) if failing else 0.0
+    return max(0.0, 1 - 2 * mean) if mean < 1 else 1.0
 
 
 def _two(alpha: float, power: float) -> tuple[float, float]:

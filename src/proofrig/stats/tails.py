@@ -42,7 +42,7 @@ def quantile_ranks(n: int, q: float, confidence: float = 0.95) -> tuple[int | No
 
     if n < 1:
         raise ValueError(f"expected at least one value, got {n}")
-    if not (0 < q < 1 and 0 < confidence < 1):
+    if not (0 < q < 1 and 0 <= confidence < 1):  # 0: what is not above level 1/2, one-sided
         raise ValueError(f"expected q and confidence between 0 and 1, got {q} and {confidence}")
 
     def first(level: float) -> int:

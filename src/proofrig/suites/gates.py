@@ -39,6 +39,10 @@ _KINDS = {
 }
 
 
+_SIGNED = ("used_difference_low", "used_difference_high")
+_MEANT = {"pass@": "pass_at_", "pass^": "pass_hat_"}  # as papers and reports have it
+
+
 def _share(value: object) -> object:
     """`5 %` or 0.05, as a share."""
     given = value
@@ -254,6 +258,9 @@ def _unknown(name: str, quantile: float | None) -> str:
         head, colon, _ = name.partition(":")
         if head in FIGURES and colon:
             return f"`{head}` has no parts" if not FIGURES[head].parts else _of_which(FIGURES[head])
+        meant = name.replace(name[:5], _MEANT.get(name[:5], ""), 1)
+        if name[:5] in _MEANT and find(meant):
+            return f"there is no figure `{name}`. Did you mean `{meant}`?"
         own = f"A measure of a checker of your own is written {OWN}<name>."
         return f"there is no figure `{name}`.{_near(name, FIGURES)} {own}"
     if figure.only and ":" not in name:
@@ -287,9 +294,11 @@ def _wrong_unit(figure: Figure, threshold: Threshold) -> str:
         return f"{figure.name} is {is_}, and has no unit {unit}{of}"
     if own == "ns" and not kind and value:
         return f"{figure.name} is {_KINDS['ns']}; {value:g} of what?"
-    if own == "share" and not threshold.needs_baseline and abs(value) > 1:
-        meant = f"; did you mean {value:g} %?" if not kind and abs(value) <= 100 else ""
+    if own == "share" and abs(value) > 1:
+        meant = f"; did you mean {abs(value):g} %?" if not kind and abs(value) <= 100 else ""
         return f"{figure.name} is a share and never above 100 %{meant}"
+    if value < 0 and not threshold.needs_baseline and figure.name not in _SIGNED:
+        return f"{figure.name} is never below 0"
     return ""
 
 

@@ -86,6 +86,12 @@ class Curtailed(msgspec.Struct, frozen=True):
         return frozenset(trial for cut in self.cuts for trial in cut.trials)
 
     @property
+    def whys(self) -> tuple[str, ...]:
+        """Why it was cut, and why it was settled, in words."""
+        settled = () if self.settled is None else (self.settled.why,)
+        return (*(cut.why for cut in self.cuts), *settled)
+
+    @property
     def scenarios(self) -> frozenset[str]:
         """The scenarios that were cut."""
         return frozenset(name for cut in self.cuts for name in cut.scenarios)

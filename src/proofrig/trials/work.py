@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from proofrig.errors import UsageError
 from proofrig.gateways.gateway import RunClock
 from proofrig.history.journal import Journal
 from proofrig.providers.recorded import RecordedSettings
@@ -66,8 +67,14 @@ class Work:
         return chosen_scenarios(given, manifest.scenarios, agents=manifest.agents, alone=False)
 
     def check(self) -> None:
-        """Raises UsageError for a placeholder that cannot be read, and for what a scenario asks of
-        the suite in vain."""
+        """Raises UsageError for a placeholder that cannot be read, for what a scenario asks of the
+        suite in vain, and for money that nobody would keep."""
+        if self.manifest.usd is not None and self.suite.authority.mode == "shadow":
+            raise UsageError(
+                f"expected an authority that enforces the run's budget of {self.manifest.usd:g} "
+                "USD, got `mode: shadow` in the suite, where nothing is denied; write `mode: "
+                "enforce`, or leave the money out (`usd` of the lane, --usd)"
+            )
         planting = Planting(self.suite, self.manifest.seed)
         tenant = next(iter(self.suite.tenants))
         for case in self.suite.cases:
