@@ -157,6 +157,8 @@ def shown(value: float, unit: str = "", *, digits: int = 0) -> str:
     significant ones a fraction is rounded to; 0: as many as tell it from its neighbours."""
     factor = UNITS[unit][1]
     number = value / factor
+    if digits:
+        number *= 1 + 1e-12  # halves up, as 100 times a share comes out elsewhere
     if digits and abs(number) < 10 ** (digits - 1):
         text = _plain(f"{number:.{digits}g}")
     elif digits:

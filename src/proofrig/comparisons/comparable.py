@@ -19,7 +19,7 @@ from proofrig.comparisons.sample import Sample, TrialSample
 
 _BEFORE = 12  # characters of what long texts have in common
 # Said elsewhere, or of what is asked of a run and not of how it was run.
-_ASKED = frozenset(("cases", "suite_digest", "fail_under", "looks", "usd", "minutes"))
+_ASKED = frozenset(("cases", "suite_digest", "fail_under", "gates", "looks", "usd", "minutes"))
 _SHOWN, _WIDEST = 3, 60
 # Of a manifest's `what`: the conditions under which an agent was put, by the words for people.
 _CONDITIONS = {
