@@ -6,25 +6,21 @@ from pathlib import Path
 
 import click
 
-from proofrig.cli.options import output_option, root_option, run_argument, store_option
+from proofrig.cli.options import (
+    baseline_option,
+    gates_option,
+    output_option,
+    root_option,
+    run_argument,
+    store_option,
+)
 
 
 @click.command("gate")
 @run_argument
 @click.option("--suite", type=click.Path(path_type=Path), help="Where the suite is now.")
-@click.option(
-    "--baseline",
-    default="",
-    metavar="REF",
-    help="Hold the run against REF: a run, a branch, or a baseline's file.",
-)
-@click.option(
-    "--gate",
-    "gates",
-    multiple=True,
-    metavar="EXPRESSION",
-    help="Ask this of the run as well, such as 'accuracy >= 90 %'. Repeatable.",
-)
+@baseline_option
+@gates_option
 @click.option(
     "--fail-under",
     type=click.FloatRange(0, 100),

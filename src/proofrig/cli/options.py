@@ -37,6 +37,19 @@ output_option = click.option(
 )
 
 
+baseline_option = click.option(
+    "--baseline",
+    default="",
+    metavar="REF",
+    help="Hold the run against REF: a run, a branch, or a baseline's file.",
+)
+gates_option = click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="EXPRESSION",
+    help="Ask this of the run, such as 'accuracy >= 90 %'. Repeatable.",
+)
 against_option = click.option(
     "--against", default="", metavar="RUN", help="Hold the calls against those of an earlier run."
 )

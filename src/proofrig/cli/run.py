@@ -12,6 +12,8 @@ import click
 
 from proofrig.cli.options import (
     against_option,
+    baseline_option,
+    gates_option,
     held_against,
     output_option,
     root_option,
@@ -50,19 +52,8 @@ class Repeats(click.ParamType[int | str]):
 @click.option(
     "--minutes", type=click.FloatRange(0, min_open=True), help="Run trials for at most so long."
 )
-@click.option(
-    "--baseline",
-    default="",
-    metavar="REF",
-    help="Hold the run against REF: a run, a branch, or a baseline's file.",
-)
-@click.option(
-    "--gate",
-    "gates",
-    multiple=True,
-    metavar="EXPRESSION",
-    help="Ask this of the run, such as 'accuracy >= 90 %'. Repeatable.",
-)
+@baseline_option
+@gates_option
 @click.option("-j", "--concurrency", type=click.IntRange(1), help="Trials at the same time.")
 @click.option("--seed", type=click.IntRange(0), help="The seed all chance is drawn from.")
 @click.option(

@@ -10,10 +10,8 @@ Rules:
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import msgspec
 from markupsafe import Markup
 
@@ -31,10 +29,10 @@ from proofrig.reports import (
     words,
 )
 from proofrig.reports.embedding import embed
+from proofrig.reports.page import read, template
 from proofrig.reports.report import RunReport
 from proofrig.results import UNMEASURED, case_of
 
-_FOLDER = Path(__file__).parent / "templates"
 _PLACE = "\0DATA\0"
 _MANIFEST_CHARACTERS = 40_000
 _CAPS = 40
@@ -52,7 +50,7 @@ def render(report: RunReport) -> bytes:
 
 def _page(report: RunReport, left_out: list[str], data: str) -> str:
     overall = report.summary.overall
-    return _template().render(
+    return template("report.html").render(
         report=report,
         show=f"proofrig show {run_name(report.run_dir)}",
         overall=overall,
@@ -91,8 +89,8 @@ def _page(report: RunReport, left_out: list[str], data: str) -> str:
         rulings=report.summary.authority,
         authority=authority,
         case_of=case_of,
-        css=_read(*_styles(report)),
-        js=_read("report.js", "timeline.js"),
+        css=read(*_styles(report)),
+        js=read("report.js", "timeline.js"),
         data=Markup(data),
     )
 
@@ -106,21 +104,6 @@ def _styles(report: RunReport) -> list[str]:
     found += ["comparison.css"] if report.comparison is not None else []
     found += ["faults.css"] if faults.faults_of(report) else []
     return found + (["authority.css"] if summary.authority is not None else [])
-
-
-def _read(*names: str) -> Markup:
-    return Markup("".join((_FOLDER / name).read_text() for name in names))
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html")
 
 
 def _classes(report: RunReport) -> list[dict[str, Any]]:

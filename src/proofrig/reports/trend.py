@@ -19,10 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from proofrig.branches import short
@@ -30,12 +28,12 @@ from proofrig.comparisons.bounds import meets
 from proofrig.comparisons.gate import State
 from proofrig.reports import trend_chart, words
 from proofrig.reports.names import Named, named
+from proofrig.reports.page import read, template
 from proofrig.reports.words import line, percent, signed
 from proofrig.thresholds import Op
 
 MOST = 200  # runs of a page, the latest ones
 ROWS = 200  # of a table
-_FOLDER = Path(__file__).parent / "templates"
 _MAIN = ("main", "master", "trunk")
 _LEAST = 6  # points before a change is looked for
 
@@ -167,8 +165,8 @@ def render_trend(suite: str, lines: Sequence[Line], main: str | None = None) -> 
     others = suite_changes(lines, main)
     charts = [_chart(one, main, runs, others) for one in lines]
     minutes = bool(runs) and when(every[-len(runs)][0]) == when(every[-1][0])  # all on one day
-    css = "".join((_FOLDER / name).read_text() for name in ("report.css", "trend.css"))
-    page = _template().render(
+    css = read("report.css", "trend.css")
+    page = template("trend.html").render(
         suite=suite,
         main=main,
         charts=charts,
@@ -332,14 +330,3 @@ def _row(one: Line, point: Point) -> dict[str, str]:
         "value": one.said(point.value),
         "interval": interval(one, point),
     }
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("trend.html")
