@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -48,6 +48,8 @@ from proofrig.trials.rundir import runs_below
 
 if TYPE_CHECKING:
     from proofrig.store import BaselineRecord, Store
+
+T = TypeVar("T")
 
 SUMMARY = "summary.json"
 SAMPLE = "sample.json"
@@ -228,7 +230,7 @@ def read_sample(run_dir: Path) -> Sample:
     with suppress(FileNotFoundError, UsageError):  # of another version: fold it
         return parse((run_dir / SAMPLE).read_bytes(), str(run_dir / SAMPLE))
     manifest = msgspec.to_builtins(manifests.read(run_dir))
-    summary = _concluded(run_dir).summary
+    summary = concluded(run_dir, _Concluded).summary
     rows, tools = RowsFold(), ToolsFold(PayloadReader(run_dir).get)
     History(run_dir).fold(rows, tools)
     return sample_of(manifest, summary, rows.result(), tools.result())
@@ -237,7 +239,7 @@ def read_sample(run_dir: Path) -> Sample:
 def objection_to(run_dir: Path, sample: Sample, infra_ceiling: float) -> Objection | None:
     """Why a run should not become a baseline, from its sample and what it came to; see `may_save`.
     Raises UsageError for a run that came to nothing yet."""
-    came = _concluded(run_dir)
+    came = concluded(run_dir, _Concluded)
     verdict = came.comparison.verdict if came.comparison else None
     return may_save(sample, status=came.status, verdict=verdict, infra_ceiling=infra_ceiling)
 
@@ -250,9 +252,11 @@ class _Concluded(msgspec.Struct):
     comparison: Comparison | None = None
 
 
-def _concluded(run_dir: Path) -> _Concluded:
+def concluded(run_dir: Path, kind: type[T]) -> T:
+    """What a run came to when it last ended, as a `kind`. Raises UsageError for one that never did,
+    or of which that is not whole."""
     try:
-        return msgspec.json.decode((run_dir / SUMMARY).read_bytes(), type=_Concluded)
+        return msgspec.json.decode((run_dir / SUMMARY).read_bytes(), type=kind)
     except FileNotFoundError:
         raise UsageError(
             f"run {run_dir.name} was cut off before it came to a result; "

@@ -78,17 +78,7 @@ def conclude(
 
 def read_conclusion(run_dir: Path) -> Conclusion:
     """What a run came to when it last ended. Raises UsageError for one that never did."""
-    import msgspec
-
-    from proofrig.baselining import SUMMARY
+    from proofrig.baselining import concluded
     from proofrig.conclusion import Conclusion
-    from proofrig.errors import UsageError
-    from proofrig.places import run_name
 
-    try:
-        return msgspec.json.decode((run_dir / SUMMARY).read_bytes(), type=Conclusion)
-    except FileNotFoundError:
-        raise UsageError(
-            f"run {run_dir.name} was cut off before it came to a result; "
-            f"finish it with `proofrig resume {run_name(run_dir)}`"
-        ) from None
+    return concluded(run_dir, Conclusion)

@@ -65,9 +65,10 @@ def command(
     drawn = any(point.branch == held for one in lines for point in one.points)
     main = held if drawn or branch is not None else main_of(lines)
     if output is not None:
+        from proofrig.reports.report import write_file
         from proofrig.reports.trend import render_trend
 
-        _write(output, render_trend(name, lines, main))
+        write_file(render_trend(name, lines, main), output, "page")
         click.echo(output)
     elif as_json:
         import msgspec
@@ -187,17 +188,3 @@ def _baseline(
         return find_baseline("", wanted).measures
     except NoBaseline:
         return None
-
-
-def _write(path: Path, page: bytes) -> None:
-    from proofrig.errors import InfraError
-
-    fresh = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_bytes(page)
-        fresh.replace(path)
-    except OSError as error:
-        raise InfraError(
-            f"cannot write the page to {path}: {error.strerror or error}. Give a writable path."
-        ) from error

@@ -134,7 +134,11 @@ def gather_report(
 def write_report(report: RunReport, path: Path) -> None:
     """Write the report in the form that the path's suffix names. Raises UsageError for a suffix
     that is not known, InfraError when the file cannot be written."""
-    data = renderer(path)(report)
+    write_file(renderer(path)(report), path)
+
+
+def write_file(data: bytes, path: Path, what: str = "report") -> None:
+    """Write a file, whole or not at all. Raises InfraError, which calls it `what`."""
     fresh = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +146,7 @@ def write_report(report: RunReport, path: Path) -> None:
         fresh.replace(path)
     except OSError as error:
         raise InfraError(
-            f"cannot write the report to {path}: {error.strerror or error}. "
+            f"cannot write the {what} to {path}: {error.strerror or error}. "
             "Give a writable path; the run itself is safe."
         ) from error
 

@@ -32,8 +32,8 @@ from proofrig.stats.per_case import Broken, broken_cases
 # suite's statistic too.
 CASES_SHARE = 0.1
 # The mid-p, which may pass its level by a little, is held against a little less than alpha. Then
-# the true level of the suite's test at 5 %, worked out exactly for 1 to 20 base and 1 to 8 repeats,
-# cases alike and unlike, is at most 5.0 % with 20 cases or more, and 5.2 % with 5 to 15.
+# the true level of the rule at 5 % is below that in all cells of docs/decisions-power.md, which
+# have 20 cases or more. With fewer it may pass 5 % by a little.
 SAFETY = 0.988
 # What "worse" means in rule 2: the share of cases that broke, and by how much the log odds of the
 # others fall, more where a case nearly always passes: FALL * (1 - rate)^-GAMMA. Chosen by
