@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup fmt check test power decisions verdicts fault-reactions fuzz crash demo bench frameworks docs build clean redis
+.PHONY: setup fmt check test power decisions verdicts fault-reactions fuzz crash demo bench frameworks docs build clean redis sandbox-tools images
 
 setup: $(STAMP)
 
@@ -30,6 +30,24 @@ test: check redis
 # The tests drive a real Redis server; without the right to install it, those are skipped and say so.
 redis:
 	@command -v redis-server >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq redis-server >/dev/null; } || echo "redis-server is not installed; the tests that need it are skipped"
+
+# What boxes are made with, and what their tests look at: a program that shows it is there, and its Debian package.
+SANDBOX_TOOLS = bwrap:bubblewrap qemu-system-x86_64:qemu-system-x86 mksquashfs:squashfs-tools mkfs.ext4:e2fsprogs \
+	podman:podman crun:crun newuidmap:uidmap runsc:runsc busybox:busybox-static
+
+# Installs what is missing where that is allowed, else says what it is; the tests that need it are skipped and say so.
+sandbox-tools:
+	@missing=; for pair in $(SANDBOX_TOOLS); do \
+	  PATH="$$PATH:/usr/sbin:/sbin" command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; \
+	done; [ -z "$$missing" ] || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } || \
+	echo "not installed:$$missing (apt-get install$$missing); the tests that need them are skipped"
+
+# The images of boxes: the plain one, and the one that the examples share.
+images: setup sandbox-tools
+	$(BIN)/proofrig image build --plain
+	$(BIN)/proofrig image build examples/support_desk
 
 # How well the checkers find what is wrong, and leave alone what is right: writes docs/detection-power.md.
 power: setup redis

@@ -39,9 +39,11 @@ def ask(id: str, scope: str = RUN, name: str = "tool.x", **amounts: int) -> Rese
 
 
 class Driver:
-    """An engine under a clock that is set by hand. durable: a restart loses nothing."""
+    """An engine under a clock that is set by hand. durable: a restart loses nothing. stop_refuses:
+    who waits for approval in a scope that is stopped is refused."""
 
     durable = True
+    stop_refuses = True
     engine: Engine
 
     async def begin(self, clock: Clock, policy: Policy | None, retention_ns: int) -> None:
@@ -141,6 +143,8 @@ class Journalled(InMemory):
 
 class InRedis(Driver):
     """On a real server, whose database is emptied first."""
+
+    stop_refuses = False
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -28,6 +28,7 @@ from proofrig.comparisons.gate import GateResult, fail_under
 from proofrig.history.history import History
 from proofrig.history.journal import Journal
 from proofrig.reports.report import RunReport, gather_report
+from proofrig.resources import ResourcesFold
 from proofrig.results import UNMEASURED, CaseFacts, RowsFold, Summary, summarise
 from proofrig.rulings import Known, RulingsFold
 
@@ -123,12 +124,12 @@ class Recorder:
         self.journal.close()
         self.events.clear()
         (self.dir / "manifest.json").write_text(json.dumps(self.manifest))
-        fold, rulings = RowsFold(), RulingsFold(self.known)
+        fold, rulings, used = RowsFold(), RulingsFold(self.known), ResourcesFold()
         injected = Injected(declared_of(self.manifest["what"].get("faults", ())))
-        History(self.dir).fold(fold, rulings, injected)
+        History(self.dir).fold(fold, rulings, injected, used)
         facts, repeats = list(self.facts.values()), self.manifest["repeats"]
-        told, struck = rulings.result(), injected.result()
-        summary = summarise(fold, facts, repeats, self.scenarios, told, struck=struck)
+        told, found = rulings.result(), {"struck": injected.result(), "used": used.result()}
+        summary = summarise(fold, facts, repeats, self.scenarios, told, **found)
         gates = more.pop("gates", [])
         percent = more.pop("fail_under", None)
         gates += [] if percent is None else [fail_under(summary.overall, percent)]

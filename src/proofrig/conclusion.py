@@ -38,8 +38,10 @@ from proofrig.history.history import History
 from proofrig.history.payloads import PayloadReader
 from proofrig.places import default_root, in_repository
 from proofrig.providers.recorded import RecordedSettings
+from proofrig.resources import ResourcesFold
 from proofrig.results import CaseFacts, Row, RowsFold, Summary, summarise
 from proofrig.rulings import Known, RulingsFold
+from proofrig.sandboxes.sandbox import Level
 from proofrig.suites import Case, Suite
 from proofrig.trials.curtailed import Curtailed, CurtailedFold
 from proofrig.trials.manifest import Manifest
@@ -73,7 +75,8 @@ class Options:
     one's calls are held against (`signature_drift`). lane: of the suite, for what is left open
     here. auto: add repeats while they decide something, `repeats` at most. usd, minutes: what the
     whole run may spend, and take. baseline: what the run is held against, see `baselining`. gates:
-    asked of it besides those of the suite."""
+    asked of it besides those of the suite. isolation: the level, instead of the suite's.
+    constraints: a constraint file, instead of the suite's."""
 
     root: Path = field(default_factory=default_root)
     store: str = ""
@@ -99,6 +102,8 @@ class Options:
     minutes: float | None = None
     baseline: str = ""
     gates: tuple[str, ...] = ()
+    isolation: Level | None = None
+    constraints: Path | None = None
 
     def store_url(self) -> str:
         """The store's URL."""
@@ -163,6 +168,8 @@ def conclude(held: Run, status: Status, problems: list[str]) -> Conclusion:
         conclusion.notes.append(
             f"settled after {_repeats(few.settled.repeats)} of each case: {few.settled.why}"
         )
+    if held.manifest.weaker:
+        conclusion.notes.append(f"trials were kept apart as processes only: {held.manifest.weaker}")
     conclusion.exit_code = int(_exit_code(conclusion, whole=not few.scenarios and not unseen))
     _keep(held, conclusion, fold.result(), sample)
     (held.dir / SUMMARY).write_bytes(msgspec.json.encode(conclusion))
@@ -184,13 +191,15 @@ def fold_history(
     known = Setting(faults=faults, changes=_changes_of(held.suite))
     judge = Judge(PayloadReader(held.dir).get, all_checkers(), signature, known)
     rulings, injected = RulingsFold(_policy_of(held.suite)), Injected(faults)
-    history.fold(fold, judge, rulings, injected, tools, curtailed)
+    resources = ResourcesFold()
+    history.fold(fold, judge, rulings, injected, tools, curtailed, resources)
     settled = curtailed.result().settled
     repeats = held.manifest.repeats if settled is None else settled.repeats
     if held.manifest.scenarios and not held.manifest.plain:
         repeats = 1
-    facts, struck = case_facts(held.suite), injected.result()
-    return summarise(fold, facts, repeats, judge.result(), rulings.result(), struck=struck)
+    facts, struck, used = case_facts(held.suite), injected.result(), resources.result()
+    told = judge.result(), rulings.result()
+    return summarise(fold, facts, repeats, *told, struck=struck, used=used)
 
 
 def _compared(held: Run, asked: Asked, sample: Sample, few: Curtailed) -> Comparison | None:

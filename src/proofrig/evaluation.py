@@ -26,8 +26,10 @@ from proofrig.history.archive import archive
 from proofrig.places import run_name
 from proofrig.scenarios import chosen_scenarios
 from proofrig.suites import Suite
+from proofrig.suites.constraints import ConstraintSettings, read_constraints
 from proofrig.suites.lanes import lane_of, options_in
 from proofrig.trials import manifest as manifests
+from proofrig.trials.isolation import settled
 from proofrig.trials.manifest import Manifest
 from proofrig.trials.rundir import finished_trials, locked, new_run
 from proofrig.trials.runner import Progress
@@ -56,8 +58,13 @@ async def run(
                 f"what is recorded and replayed is a plain run, and lane {options.lane} has "
                 "scenarios; leave --lane out, or name another"
             )
-    suite = under(suite, options.tenants, options.packs, options.faultless)
+    given = read_constraints(options.constraints) if options.constraints else None
+    suite = under(suite, options.tenants, options.packs, options.faultless, given)
+    suite, why = await settled(suite, options.isolation)
     manifest = _new_manifest(suite, suite_path, options)
+    manifest.weaker = why
+    if given is not None:
+        manifest.constraints = given.model_dump(mode="json", exclude_none=True)
     Work(suite, Path(), manifest).check()
     held = Run(suite, Path(), manifest, options)
     question = question_of(held)
@@ -86,11 +93,26 @@ def _check_adaptive(held: Run, question: Question) -> None:
         )
 
 
-def under(suite: Suite, tenants: int | None, packs: Collection[str], faultless: bool) -> Suite:
+def under(
+    suite: Suite,
+    tenants: int | None,
+    packs: Collection[str],
+    faultless: bool,
+    constraints: ConstraintSettings | None,
+) -> Suite:
     """The suite under the conditions that were asked for beside it. Raises UsageError."""
     if tenants is not None:
         suite = suite.with_tenants(tenants)
+    if constraints is not None:
+        suite = suite.model_copy(update={"constraints": constraints})
     return suite.with_faults(packs, own=not faultless) if packs or faultless else suite
+
+
+def as_it_was(suite: Suite, manifest: Manifest) -> Suite:
+    """The suite under the conditions of a run that was begun. Raises UsageError."""
+    given = manifest.constraints
+    constraints = ConstraintSettings.model_validate(given) if given else None
+    return under(suite, manifest.tenants, manifest.packs, manifest.faultless, constraints)
 
 
 def _forget(run_dir: Path) -> None:
@@ -130,6 +152,7 @@ def _new_manifest(suite: Suite, suite_path: Path, options: Options) -> Manifest:
         minutes=options.minutes,
         baseline=options.baseline,
         gates=list(options.gates),
+        constraints_from=str(options.constraints.absolute()) if options.constraints else "",
         branch=checkout.branch,
         commit=checkout.revision,
         what=what_of(suite),
@@ -159,7 +182,8 @@ async def resume(
 ) -> Conclusion:
     """Run what is missing of a run. Raises UsageError when the suite is not what it was."""
     manifest = manifests.read(run_dir)
-    suite = under(suite, manifest.tenants, manifest.packs, manifest.faultless)
+    suite = as_it_was(suite, manifest)
+    suite, _ = await settled(suite, manifest.what.get("isolation", "process"))
     was, now = manifest.what.get("suite_digest"), suite.digest()
     if was != now:
         raise UsageError(

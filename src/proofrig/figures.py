@@ -27,7 +27,7 @@ COMPARED = (
 )
 
 Better = Literal["higher", "lower", ""]
-Unit = Literal["share", "ns", "USD", "ratio", "tokens", "calls", "count"]
+Unit = Literal["share", "ns", "USD", "ratio", "tokens", "calls", "count", "bytes"]
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +93,16 @@ flaky_rate | share | cases that both passed and failed, of those measured twice 
 null_pass_rate | share interval | trials that pass when nothing is done
 reference_pass_rate | share higher interval | trials of the reference agent that pass
 unattributed | calls total grows | requests that belong to no trial
+
+# Resources
+@ run
+memory_peak | bytes spread | most memory of a trial at a time, files in memory included
+memory_anon | bytes spread | the same without them; sampled
+cpu_time | ns spread | processor time of a trial, all its processes together
+processes_peak | count spread | most processes and threads of a trial at a time
+egress | bytes spread | what a trial sent: all of it where its box counts, else to other hosts
+disk | bytes spread | what a trial's files take at its end
+context_tokens | tokens spread | input tokens of a trial's longest model call
 
 # Load
 @ burst over=trials

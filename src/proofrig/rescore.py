@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from proofrig.agents.agent import Reply
 from proofrig.conclusion import Conclusion, Options, Run, conclude
 from proofrig.errors import UsageError
-from proofrig.evaluation import under
+from proofrig.evaluation import as_it_was
 from proofrig.history.action import Entry
 from proofrig.history.archive import archive
 from proofrig.history.history import History, pair
@@ -54,13 +56,15 @@ def rescore(suite: Suite, run_dir: Path, options: Options) -> Conclusion:
     Raises UsageError when the suite lacks a case of the run.
     """
     manifest = manifests.read(run_dir)
-    suite = under(suite, manifest.tenants, manifest.packs, manifest.faultless)
+    suite = as_it_was(suite, manifest)
+    level = str(manifest.what.get("isolation", "process"))
     cases = {case.id: case for case in suite.cases}
     with locked(run_dir):
         payloads = PayloadReader(run_dir)
         planting = Planting(suite, manifest.seed)
+        judge_again = partial(_judge_again, _Kept(payloads, run_dir, level))
         judged = [
-            (end, _judge_again(_case(cases, end, planting), end, entries, payloads, run_dir))
+            (end, judge_again(_case(cases, end, planting), end, entries))
             for end, entries in ended_trials(History(run_dir))
             if end.attrs["verdicts"] and not end.attrs.get("retried")
         ]
@@ -110,10 +114,17 @@ def _case(cases: dict[str, Case], end: Entry, planting: Planting) -> Case:
     return planting.case(cases[name], end.tenant)
 
 
-def _judge_again(
-    case: Case, end: Entry, entries: list[Entry], payloads: PayloadReader, run_dir: Path
-) -> dict[str, object]:
+class _Kept(NamedTuple):
+    """What is left of a run, and the level its trials were kept apart at."""
+
+    payloads: PayloadReader
+    run_dir: Path
+    level: str
+
+
+def _judge_again(kept: _Kept, case: Case, end: Entry, entries: list[Entry]) -> dict[str, object]:
     actions = tuple(pair(entries))
+    payloads, run_dir, level = kept
     answer = (payloads.get(end.attrs["answer"]) or b"").decode("utf-8", "replace")
     with tempfile.TemporaryDirectory(prefix="proofrig-") as fresh:
         world = build_world(case, case.dir, Path(fresh))
@@ -121,7 +132,7 @@ def _judge_again(
             left = end.attrs.get("world")  # nothing where the case had no folder then
             world = msgspec.structs.replace(world, path=run_dir / left if left else None)
         note = state_note(entries)
-        evidence = gather(case, answer, actions, payloads.get, world, state=note)
+        evidence = gather(case, answer, actions, payloads.get, world, state=note, level=level)
         own = [judge(verifier, evidence) for verifier in case.verify]
         role = end.trial.rpartition(":")[2].partition("~")[0]
         tried = Tried.of(msgspec.convert(end.attrs, Reply), answer)
@@ -134,6 +145,7 @@ def _judge_again(
         unfired=found.unfired,
         misconfigured=bool(suite_mistake(actions)),
         limited=limited(actions),
+        broke=tuple(end.attrs.get("box", {}).get("broke", ())),
         infra_unresolved=unresolved_infra(actions)
         or bool(throttled(actions, end.attrs["ending"], end.attrs.get("duration_ns", 0))),
     )

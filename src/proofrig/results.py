@@ -21,6 +21,7 @@ from proofrig.checkers.checker import Checked, Verdict
 from proofrig.checkers.injected import Declared, Struck
 from proofrig.checkers.judge import ScenarioChecked
 from proofrig.history.action import Entry
+from proofrig.resources import Resources, Used, resources_of
 from proofrig.rulings import Rulings
 from proofrig.stats.intervals import Interval, clustered_wilson
 from proofrig.stats.repeats import over_cases
@@ -143,7 +144,7 @@ class RowsFold:
         attrs = entry.attrs
         if entry.kind == "reserve":
             row.denied += attrs.get("decision") == "deny"
-            row.retries += attrs.get("attempt", 1) > 1
+            row.retries += "retry" in attrs or attrs.get("attempt", 1) > 1
             # A call that a model asked for was counted with its turn.
             unasked = entry.name.startswith("tool.") and "asked_by" not in attrs
             row.tool_calls += unasked and attrs.get("decision") != "deny"
@@ -232,7 +233,7 @@ class Summary(msgspec.Struct, omit_defaults=True):
     """What a run came to: overall, by case, by tag, by difficulty, and by scenario where it had
     any: their trials are all in the overall score. checked: what the checkers found in a run
     without scenarios. authority: what was decided and charged, where there is anything to tell.
-    faults: the declared ones, and what they did."""
+    faults: the declared ones, and what they did. resources: what its trials used."""
 
     overall: Score
     by_case: list[Score] = []
@@ -245,6 +246,7 @@ class Summary(msgspec.Struct, omit_defaults=True):
     checked: list[Checked] = []
     authority: Rulings | None = None
     faults: list[FaultResult] = []
+    resources: Resources = Resources()
     unattributed: int = 0
     baseline_usd_micro: int = 0  # what the null and reference agents spent
     null_declared: list[str] = []  # the cases in which doing nothing is right
@@ -271,9 +273,10 @@ def summarise(
     authority: Rulings | None = None,
     *,
     struck: Iterable[Struck] = (),
+    used: Mapping[str, Used] = {},
 ) -> Summary:
     """The summary of a run whose entries went through `fold`; `judged`: through a `Judge`;
-    `struck`: through `Injected`."""
+    `struck`: through `Injected`; `used`: through `ResourcesFold`."""
     facts = {case.id: case for case in cases}
     rows = fold.result()
     by_case = _grouped(rows, lambda row: [row.case], repeats, facts)
@@ -298,6 +301,7 @@ def summarise(
         checked=[checked for one in judged if not one.name for checked in one.checked],
         authority=authority,
         faults=[_fault(one, rows, repeats) for one in struck],
+        resources=resources_of(used.get(r.trial, Used()) for r in rows if r.role == "subject"),
         null_declared=sorted(case.id for case in facts.values() if case.null_passes),
         baseline_usd_micro=sum(row.usd_micro for row in rows if row.role in BASELINES),
     )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from proofrig.agents.agent import Attempt, Reply
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.command import AnswerFile, CommandAgent, CommandAgentSettings, encoded
 from proofrig.agents.gate import Gate, Ticket
 from proofrig.errors import UsageError
@@ -27,7 +28,7 @@ def run(suite_dir: Path, sandbox: ProcessSandbox, attempt: Callable[..., Attempt
         *argv: str, task: Any = "do it", timeout_s: float = 20.0, **settings: Any
     ) -> Reply:
         made = CommandAgentSettings(argv=list(argv), **settings)
-        agent = CommandAgent(made, suite_dir, sandbox)
+        agent = CommandAgent(made, suite_dir, Boxes(sandbox))
         await agent.start()
         return await agent.run(attempt(task, n=3, timeout_s=timeout_s))
 
@@ -137,7 +138,7 @@ def test_encoded(text: str, data: bytes) -> None:
 async def test_a_command_is_started_after_the_release_and_its_time_counts_from_there(
     suite_dir: Path, sandbox: ProcessSandbox, attempt: Callable[..., Attempt], tmp_path: Path
 ) -> None:
-    agent = CommandAgent(CommandAgentSettings(argv=["touch", "begun"]), suite_dir, sandbox)
+    agent = CommandAgent(CommandAgentSettings(argv=["touch", "begun"]), suite_dir, Boxes(sandbox))
     gate = Gate(tmp_path / "gate", 2)
     ticket = Ticket(gate, 10_000_000)
     running = asyncio.create_task(agent.run(attempt(n=3, ticket=ticket, timeout_s=0.3)))

@@ -12,6 +12,7 @@ import pytest
 
 from proofrig.agents import identity
 from proofrig.agents.agent import Attempt
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.environment import identity_headers
 from proofrig.agents.python import PythonAgentSettings, make_python_agent
 from proofrig.sandboxes.process import ProcessSandbox
@@ -96,7 +97,7 @@ def ask(
     async def ask(function: str, tasks: list[str], early: str = "") -> list[dict[str, str]]:
         write("my_agent.py", AGENT.replace("EARLY", early))
         settings = PythonAgentSettings(target=f"my_agent:{function}", mode="shared")
-        agent = make_python_agent(settings, suite_dir, sandbox, None)
+        agent = make_python_agent(settings, suite_dir, Boxes(sandbox), None)
         await agent.start()
         trials = [attempt(task, n=n, shared=True) for n, task in enumerate(tasks)]
         replies = await asyncio.gather(*(agent.run(trial) for trial in trials))

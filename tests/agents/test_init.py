@@ -9,6 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from proofrig.agents import AnyAgentSettings, make_agent
+from proofrig.agents.boxes import Boxes
 from proofrig.sandboxes.process import ProcessSandbox
 
 SETTINGS: TypeAdapter[Any] = TypeAdapter(AnyAgentSettings)
@@ -27,7 +28,7 @@ SETTINGS: TypeAdapter[Any] = TypeAdapter(AnyAgentSettings)
 )
 def test_each_type_has_its_adapter(written: dict[str, Any], adapter: str, tmp_path: Path) -> None:
     settings = SETTINGS.validate_python(written)
-    made = make_agent(settings, tmp_path, ProcessSandbox(), 4)
+    made = make_agent(settings, tmp_path, Boxes(ProcessSandbox()), 4)
     assert type(made).__name__ == adapter
     assert SETTINGS.validate_python(settings.model_dump()) == settings
 

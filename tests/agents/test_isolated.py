@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from proofrig.agents.agent import Agent, Attempt, Reply
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.gate import Gate, Ticket
 from proofrig.agents.python import PythonAgentSettings, make_python_agent
 from proofrig.errors import UsageError
@@ -97,7 +98,7 @@ def make(write: Write, suite_dir: Path, sandbox: ProcessSandbox) -> Make:
     def make_agent(target: str, **settings: Any) -> Agent:
         target = target if ":" in target else f"my_agent:{target}"
         return make_python_agent(
-            PythonAgentSettings(target=target, **settings), suite_dir, sandbox, None
+            PythonAgentSettings(target=target, **settings), suite_dir, Boxes(sandbox), None
         )
 
     return make_agent
@@ -285,7 +286,7 @@ async def parked(
     """Start each attempt in a host of its own; all park behind `gate`."""
     write("parked_agent.py", PARKED)
     settings = PythonAgentSettings(target="parked_agent:begin")
-    agent = make_python_agent(settings, suite_dir, sandbox, None)
+    agent = make_python_agent(settings, suite_dir, Boxes(sandbox), None)
     return [asyncio.create_task(agent.run(attempt)) for attempt in attempts]
 
 

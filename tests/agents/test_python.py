@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.python import PythonAgentSettings, find_interpreter, make_python_agent
 from proofrig.errors import UsageError
 from proofrig.sandboxes.process import ProcessSandbox
@@ -39,4 +40,4 @@ def test_interpreters(tmp_path: Path) -> None:
 def test_no_such_interpreter(tmp_path: Path) -> None:
     settings = PythonAgentSettings(target="a:b", interpreter="no/such")
     with pytest.raises(UsageError, match=r"'no/such' cannot be used.*agent\.interpreter"):
-        make_python_agent(settings, tmp_path, ProcessSandbox(), None)
+        make_python_agent(settings, tmp_path, Boxes(ProcessSandbox()), None)

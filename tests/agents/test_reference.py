@@ -43,7 +43,7 @@ def run(
     server: Server, sandbox: ProcessSandbox, write: Write, attempt: Callable[..., Attempt]
 ) -> Run:
     async def run(reference: Any, port: int = 0, **changes: Any) -> Reply:
-        agent = ReferenceAgent(sandbox)
+        agent = ReferenceAgent()
         program = write("orders.py", MCP_SERVER)
         made = attempt()
         settings = EnvironmentSettings(

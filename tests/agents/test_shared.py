@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from proofrig.agents.agent import Agent, Attempt
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.gate import Gate, Ticket
 from proofrig.agents.python import PythonAgentSettings, make_python_agent
 from proofrig.errors import InfraError, SandboxError, UsageError
@@ -110,7 +111,7 @@ def make(write: Write, suite_dir: Path, sandbox: ProcessSandbox) -> Make:
     def make_agent(target: str, **settings: Any) -> Agent:
         target = target if ":" in target else f"my_agent:{target}"
         made = PythonAgentSettings(target=target, mode="shared", **settings)
-        return make_python_agent(made, suite_dir, sandbox, None)
+        return make_python_agent(made, suite_dir, Boxes(sandbox), None)
 
     return make_agent
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from proofrig.agents.agent import Agent, Attempt, Reply
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.gate import Gate, Ticket
 from proofrig.agents.python import PythonAgentSettings, make_python_agent
 from proofrig.sandboxes.process import ProcessSandbox
@@ -58,7 +59,7 @@ def make(write: Write, suite_dir: Path, sandbox: ProcessSandbox) -> Make:
     def make_agent(name: str, workers: int = 1) -> Agent:
         target = f"parked_agent:{name}"
         settings = PythonAgentSettings(target=target, mode="shared", workers=workers)
-        return make_python_agent(settings, suite_dir, sandbox, None)
+        return make_python_agent(settings, suite_dir, Boxes(sandbox), None)
 
     return make_agent
 

@@ -22,7 +22,7 @@ FLOORS = [
     },
     {
         *("authority", "faults", "providers", "services", "agents", "verifiers", "checkers"),
-        *("rulings", "cassettes"),
+        *("rulings", "cassettes", "resources"),
     },
     {"gateways", "scenarios", "results"},
     {"suites", "rig", "comparisons", "store"},
@@ -42,7 +42,16 @@ LIVE = {
     *("wire", "sandboxes", "authority", "faults", "providers", "services", "agents", "verifiers"),
     *("gateways", "scenarios", "suites", "rig", "trials", "cassettes"),
 }
-JUDGING = {"checkers", "stats", "rulings", "results", "comparisons", "store", "reports"}
+JUDGING = {
+    "checkers",
+    "stats",
+    "rulings",
+    "resources",
+    "results",
+    "comparisons",
+    "store",
+    "reports",
+}
 FAMILIES = {
     *("faults", "providers", "sandboxes", "agents", "verifiers", "scenarios", "checkers"),
     *("services", "observers"),

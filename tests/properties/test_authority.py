@@ -144,8 +144,16 @@ class Interleavings(RuleBasedStateMachine):
     @rule(scope=st.sampled_from(("a/w/b/r1", "a//b", "@suite/x")), chance=st.integers(0, 5))
     def stop(self, scope: str, chance: int) -> None:
         if chance == 0:
+            waiting = [
+                known
+                for known in self.model.known.values()
+                if known.state == "pending" and scope in known.scopes
+            ]
             self.run(self.engine.stop(scope, "it loops"))
             self.model.stopped[scope] = "it loops"
+            for known in waiting if self.driver.stop_refuses else ():
+                self.model.ends(known, "released", {})
+                known.last, known.said = "release", "refused by the stop: it loops"
 
     # ---- what is asked
 

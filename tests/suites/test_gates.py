@@ -202,6 +202,8 @@ def test_what_can_be_judged(text: str) -> None:
         ("p99(pool_wait:llm) < 3 s", "expected p95(pool_wait:llm), got p99(pool_wait:llm)"),
         ("p99(pool_wait) < 250", "pool_wait is a time: write 250ms, 30s, 5min; 250 of what?"),
         ("p99(pool_wait) < 2 %", "pool_wait is a time: write 250ms, 30s, 5min, and has no unit %"),
+        ("p95(memory_peak) < 512", "memory_peak is a size: write 64 kB, 512 MB; 512 of what?"),
+        ("p95(memory_peak) < 3 s", "memory_peak is a size: write 64 kB, 512 MB, and has no unit s"),
         ("accuracy >= 90", "accuracy is a share and never above 100 %; did you mean 90 %?"),
         ("accuracy >= 101 %", "accuracy is a share and never above 100 %"),
         (

@@ -14,8 +14,9 @@ from proofrig.suites.authority import ApprovalSettings, AuthoritySettings, Watch
 from proofrig.suites.budgets import Budget, Budgets, Prices
 from proofrig.suites.case import Case, World
 from proofrig.suites.checks import check_cases
+from proofrig.suites.limits import TrialLimits
 from proofrig.suites.schema import published, schema_text, suite_schema
-from proofrig.suites.suite import Defaults, Retries, Suite, TrialLimits
+from proofrig.suites.suite import Defaults, Retries, Suite
 from proofrig.yaml12 import parse
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "suite.md").read_text()

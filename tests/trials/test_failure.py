@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from proofrig.history.action import Action, Entry
+from proofrig.sandboxes.sandbox import Ended, Limit, Limits, Usage
 from proofrig.trials.failure import (
     MEASURED,
     RULES,
     Facts,
+    broken,
     classify,
     limited,
     overall,
@@ -44,6 +46,14 @@ from proofrig.verifiers.verifier import Verdict
         (Facts(passed=True, diverged=True), "diverged"),
         (Facts(passed=False, diverged=True, ending="timeout"), "diverged"),
         (Facts(infra_error=True, diverged=True), "infra"),
+        (Facts(passed=True, broke=("memory",)), ""),
+        (Facts(passed=False, broke=("memory",), ending="error"), "limit"),
+        (Facts(passed=None, broke=("egress",), infra_unresolved=True), "limit"),
+        (Facts(passed=False, broke=("cpu", "wall"), ending="timeout"), "limit"),
+        (Facts(passed=False, broke=("wall",), ending="timeout"), "timeout"),
+        (Facts(passed=False, broke=("memory",), misconfigured=True), "harness"),
+        (Facts(broke=("memory",), infra_error=True), "infra"),
+        (Facts(passed=False, ending="killed"), "agent"),
     ],
 )
 def test_class(facts: Facts, expected: str) -> None:
@@ -118,3 +128,72 @@ def test_a_declared_rate_limit_is_a_limit_and_that_of_a_real_provider_is_infra()
         real = action("llm.messages", outcome="fail", status=status, infra=True)
         assert (limited([declared]), unresolved_infra([declared])) == (True, False)
         assert (limited([real]), unresolved_infra([real])) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "blocked"),
+    [
+        *(("limit_tools", ""), ("limit_retries", ""), ("limit_context", "")),
+        ("limit_egress", "limit_egress"),
+    ],
+)
+def test_a_call_that_a_limit_denied_counts_as_one(code: str, blocked: str) -> None:
+    attrs = {"decision": "deny", "code": code} | ({"blocked": blocked} if blocked else {})
+    reserve = Entry(0, 0, "reserve", "tool.x", id="x", attrs=attrs)
+    denied = Action(id="x", name="tool.x", trial="", tenant="", scope="", reserve=reserve)
+    assert limited([denied])
+    assert not limited([denied, action("tool.x")])
+
+
+def test_a_transfer_that_was_cut_counts_as_one() -> None:
+    assert limited([action("egress.connect", blocked="limit_egress")])
+
+
+MB = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("broke", "limits", "usage", "says"),
+    [
+        ((), Limits(memory_bytes=MB), Usage(), ""),
+        (("wall",), Limits(), Usage(), ""),
+        (
+            ("memory",),
+            Limits(memory_bytes=512 * MB),
+            Usage(oom_kills=2, memory_peak_bytes=512 * MB),
+            "limit: memory (512 MB): 2 processes were killed; peak 512 MB",
+        ),
+        (
+            ("memory",),
+            Limits(memory_bytes=MB * 3 // 2),
+            Usage(oom_kills=1),
+            "limit: memory (1.5 MB): 1 process was killed",
+        ),
+        (("cpu",), Limits(cpu_ms=1500), Usage(cpu_ms=1510), "limit: cpu (1.5 s): 1.51 s were used"),
+        (
+            ("processes", "disk"),
+            Limits(processes=64, disk_bytes=1000 * MB),
+            Usage(processes_peak=64, processes_refused=47, disk_bytes=999 * MB),
+            "limit: processes (64): 47 starts were refused; peak 64; "
+            "disk (1,000 MB): 999 MB at the end",
+        ),
+        (
+            ("open_files",),
+            Limits(open_files=256),
+            Usage(),
+            "limit: open files (256): it was used up",
+        ),
+        (
+            ("egress", "wall"),
+            Limits(egress_bytes=10 * MB),
+            Usage(bytes_out=10 * MB),
+            "limit: egress (10 MB): 10 MB were sent",
+        ),
+        (("egress",), Limits(), Usage(), "limit: egress: it was used up"),
+    ],
+)
+def test_broken_limits_in_words(
+    broke: tuple[Limit, ...], limits: Limits, usage: Usage, says: str
+) -> None:
+    ended = Ended("namespace", "enforced", broke=broke, usage=usage)
+    assert broken(ended, limits) == says

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from builders import evidence, world
+from proofrig.sandboxes.sandbox import Change, Changes
+from proofrig.sandboxes.trees import remove
 from proofrig.verifiers import Verdict, judge
 from proofrig.verifiers.protected_paths import ProtectedPaths
 
@@ -102,3 +104,77 @@ def test_a_path_may_name_a_file_that_must_not_come_into_being(tmp_path: Path) ->
     assert judged(tmp_path, before, "conftest.py").passed is True
     put("conftest.py")(tmp_path)
     assert judged(tmp_path, before, "conftest.py").passed is False
+
+
+def test_nothing_but_what_is_editable(tmp_path: Path) -> None:
+    before = world(tmp_path, FILES)
+    verifier = ProtectedPaths(paths=("**",), editable=("src/**",))
+    put("src/app.py")(tmp_path)
+    put("src/more.py")(tmp_path)
+    assert judge(verifier, evidence(world=tmp_path, before=before)).passed is True
+    put("setup.py")(tmp_path)
+    verdict = judge(verifier, evidence(world=tmp_path, before=before))
+    assert (verdict.passed, verdict.got) == (False, "setup.py was added")
+
+
+def test_a_world_deeper_than_paths_are_long_is_judged(tmp_path: Path) -> None:
+    before = world(tmp_path, FILES)
+    at = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(2100):
+        os.mkdir("d", dir_fd=at)
+        below = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(os.open("conftest.py", os.O_CREAT, dir_fd=at))
+    os.close(at)
+    verdict = judged(tmp_path, before, "**/conftest.py", "conf.ini")
+    assert verdict.passed is False
+    assert verdict.got.startswith("d/d/")
+    remove(tmp_path / "d")
+
+
+CHANGED = Changes(
+    (
+        Change("/etc/hosts", "changed"),
+        Change("/usr/lib", "changed", "folder"),
+        Change("/usr/lib/x/__pycache__/a.pyc", "added"),
+        Change("/w/src/app.py", "changed"),
+        Change("/usr/bin/tool", "deleted"),
+        Change("/home/agent/.cache/x", "added"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("paths", "changes", "passed", "said"),
+    [
+        (["/var/**"], CHANGED, True, "unchanged"),
+        (["/etc/**"], CHANGED, False, "/etc/hosts was changed"),
+        (["/etc/hosts", "/usr/bin/*"], CHANGED, False, "/usr/bin/tool was removed"),
+        (["/usr/lib/**"], CHANGED, True, "unchanged"),
+        (["/w/**"], CHANGED, True, "unchanged"),
+        (["/home/agent/**"], CHANGED, False, "/home/agent/.cache/x was added"),
+        (["/etc/**"], None, None, "can only be judged in a box"),
+        (["/var/**"], Changes(CHANGED.entries, complete=False), None, "not known whole"),
+        (["/etc/**"], Changes(CHANGED.entries, complete=False), False, "/etc/hosts was changed"),
+        (["/etc/**"], Changes(error="lost", complete=False), None, "lost"),
+        (["/etc/**"], Changes(within="/w"), None, "only below /w"),
+        (["/w/tests/**"], Changes(within="/w"), True, "unchanged"),
+    ],
+)
+def test_absolute_globs_mean_the_box(
+    paths: list[str], changes: Changes | None, passed: bool | None, said: str
+) -> None:
+    verifier = ProtectedPaths(paths=tuple(paths), editable=("src/**",))
+    assert verifier.needs() == frozenset()
+    verdict = judge(verifier, evidence(world=Path("/w"), changes=changes))
+    assert (verdict.passed, said in verdict.message) == (passed, True), verdict.message
+
+
+def test_world_and_box_are_judged_together(tmp_path: Path) -> None:
+    before = world(tmp_path, FILES)
+    put("tests/test_app.py")(tmp_path)
+    verifier = ProtectedPaths(paths=("tests/**", "/etc/**"))
+    assert verifier.needs() == {"world"}
+    got = judge(verifier, evidence(world=tmp_path, before=before, changes=CHANGED)).got
+    assert got == "tests/test_app.py was changed; /etc/hosts was changed"

@@ -12,13 +12,13 @@ from typing import Annotated
 from pydantic import Field
 
 from proofrig.agents.agent import Agent
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.command import CommandAgent, CommandAgentSettings
 from proofrig.agents.http import HttpAgent, HttpAgentSettings
 from proofrig.agents.null import NullAgent, NullAgentSettings
 from proofrig.agents.probe import ProbeAgentSettings, make_probe_agent
 from proofrig.agents.python import PythonAgentSettings, make_python_agent
 from proofrig.agents.reference import ReferenceAgent, ReferenceAgentSettings
-from proofrig.sandboxes.sandbox import Sandbox
 
 AnyAgentSettings = Annotated[
     PythonAgentSettings
@@ -36,7 +36,7 @@ __all__ = ["AnyAgentSettings", "make_agent"]
 def make_agent(
     settings: AnyAgentSettings,
     suite_dir: Path,
-    sandbox: Sandbox,
+    boxes: Boxes,
     concurrency: int,
     env: Mapping[str, str] | None = None,
 ) -> Agent:
@@ -48,14 +48,14 @@ def make_agent(
     """
     match settings:
         case PythonAgentSettings():
-            return make_python_agent(settings, suite_dir, sandbox, env)
+            return make_python_agent(settings, suite_dir, boxes, env)
         case CommandAgentSettings():
-            return CommandAgent(settings, suite_dir, sandbox)
+            return CommandAgent(settings, suite_dir, boxes)
         case HttpAgentSettings():
             return HttpAgent(settings, concurrency)
         case ProbeAgentSettings():
-            return make_probe_agent(settings, sandbox, env)
+            return make_probe_agent(settings, boxes, env)
         case NullAgentSettings():
             return NullAgent()
         case ReferenceAgentSettings():
-            return ReferenceAgent(sandbox)
+            return ReferenceAgent()

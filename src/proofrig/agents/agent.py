@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from proofrig.agents.gate import Ticket
-from proofrig.sandboxes.sandbox import Exit
+from proofrig.sandboxes.sandbox import Box, Exit
 
 Ending = Literal["ok", "error", "timeout", "killed"]
 
@@ -30,6 +30,7 @@ class Attempt(msgspec.Struct, frozen=True):
     directory. headers: what to send with HTTP requests to an HTTP agent (traceparent, baggage).
     tenant: whose request it is. root: the URL of the rig's gateways that carries the trial's token;
     "" without a rig.
+    box: where its processes run; None: the adapter starts a box of its own.
     ticket: when to start; adapters park the agent as near to its first line as they can.
     """
 
@@ -44,6 +45,7 @@ class Attempt(msgspec.Struct, frozen=True):
     headers: dict[str, str] = {}
     root: str = ""
     ticket: Ticket = msgspec.field(default_factory=Ticket)
+    box: Box | None = None
     reference: Any = None  # the case's `reference.Reference`; only the reference agent reads it
 
 

@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -29,9 +30,10 @@ from proofrig.agents.agent import (
     task_text,
     used,
 )
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.template import fill_text
-from proofrig.errors import UsageError
-from proofrig.sandboxes.sandbox import Command, Sandbox
+from proofrig.errors import SandboxError, UsageError
+from proofrig.sandboxes.sandbox import Box, Command, Exit
 
 ARGUMENT_BYTES = 131_072  # Linux's limit of one argument (MAX_ARG_STRLEN)
 
@@ -59,10 +61,10 @@ class CommandAgentSettings(BaseModel):
 class CommandAgent:
     """Runs the command once per trial in a box of its own."""
 
-    def __init__(self, settings: CommandAgentSettings, suite_dir: Path, sandbox: Sandbox) -> None:
+    def __init__(self, settings: CommandAgentSettings, suite_dir: Path, boxes: Boxes) -> None:
         self._settings = settings
         self._suite_dir = suite_dir
-        self._sandbox = sandbox
+        self._boxes = boxes
         program = settings.argv[0]
         beside = suite_dir / program
         self._program = str(beside) if "/" in program and beside.exists() else program
@@ -102,32 +104,36 @@ class CommandAgent:
                     '"{task}"` or by `{task_file}` in `agent.argv`'
                 )
         await attempt.ticket.here()
-        exit = await self._sandbox.run(
-            Command(
-                argv=filled,
-                env={**attempt.env, **settings.env},
-                cwd=attempt.workdir,
-                stdin=encoded(fill_text(settings.stdin, values)) if settings.stdin else b"",
-                timeout_s=attempt.timeout_s,
-                stdout_cap=ANSWER_CAP,
-                marker=attempt.token,
-            )
+        command = Command(
+            argv=filled,
+            env={**attempt.env, **settings.env},
+            cwd=attempt.workdir,
+            stdin=encoded(fill_text(settings.stdin, values)) if settings.stdin else b"",
+            timeout_s=attempt.timeout_s,
+            stdout_cap=ANSWER_CAP,
+            marker=attempt.token,
         )
+        async with self._boxes.of(attempt) as box:
+            program = await box.exec(command)
+            exit = await program.wait()
+            return await self._reply(box, exit, attempt, values)
+
+    async def _reply(self, box: Box, exit: Exit, attempt: Attempt, values: dict[str, str]) -> Reply:
+        settings = self._settings
         bad = ended_badly(exit, attempt.timeout_s)
         if settings.answer == "stdout":
             data, size = exit.stdout, exit.stdout_bytes
         else:
-            file = Path(fill_text(settings.answer.file, values))
+            file = fill_text(settings.answer.file, values)
             try:
-                with (Path(attempt.workdir) / file).open("rb") as stream:
-                    data = stream.read(ANSWER_CAP + 1)
-            except OSError as error:
+                data = await box.get(os.path.join(attempt.workdir, file), ANSWER_CAP + 1)
+            except (OSError, SandboxError) as error:
                 if bad is not None:
                     return bad
                 return Reply(
                     ending="error",
                     error=f"the agent left no answer: expected the file {file} in its world "
-                    f"({error.strerror})",
+                    f"({getattr(error, 'strerror', None) or error})",
                     detail=tail(exit),
                     exit_code=exit.code,
                     usage=used(exit),

@@ -15,6 +15,7 @@ import secrets
 import msgspec
 
 from proofrig.agents.agent import ANSWER_CAP, Attempt, Reply, ended_badly, tail, used
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.gate import Ticket
 from proofrig.agents.hosting import (
     START_TIMEOUT_S,
@@ -25,7 +26,7 @@ from proofrig.agents.hosting import (
     unusable,
 )
 from proofrig.errors import UsageError
-from proofrig.sandboxes.sandbox import Box, Command, Exit, Sandbox
+from proofrig.sandboxes.sandbox import Box, Command, Exit, Program
 
 LINGER_S = 2.0  # what a host may take to end once it has answered
 REPLY_CAP = 7 * ANSWER_CAP + 100_000  # bytes: every character escaped, and a traceback
@@ -34,34 +35,47 @@ REPLY_CAP = 7 * ANSWER_CAP + 100_000  # bytes: every character escaped, and a tr
 class IsolatedPythonAgent:
     """A fresh host per trial."""
 
-    def __init__(self, settings: HostSettings, own_env: dict[str, str], sandbox: Sandbox) -> None:
+    def __init__(self, settings: HostSettings, own_env: dict[str, str], boxes: Boxes) -> None:
         self._settings = settings
         self._own_env = own_env
-        self._sandbox = sandbox
+        self._boxes = boxes
 
     async def start(self) -> None:
         settings = self._settings
-        exit = await self._sandbox.run(
-            Command(
-                argv=settings.argv,
-                env=settings.env,
-                cwd=settings.cwd,
-                stdin=settings.config("check"),
-                timeout_s=START_TIMEOUT_S,
-                reply_cap=REPLY_CAP,
-                marker=secrets.token_urlsafe(16),
+        marker = secrets.token_urlsafe(16)
+        box = await self._boxes.start("the look for the agent", marker)
+        try:
+            program = await box.exec(
+                Command(
+                    argv=settings.argv,
+                    env=settings.env,
+                    cwd=settings.cwd,
+                    stdin=settings.config("check"),
+                    timeout_s=START_TIMEOUT_S,
+                    reply_cap=REPLY_CAP,
+                    marker=marker,
+                )
             )
-        )
+            exit = await program.wait()
+        finally:
+            await box.close()
         said = replies(exit.reply)
         if not said or not said[0].ready:
             raise UsageError(unusable(settings.target, said[0] if said else None, exit))
 
     async def run(self, attempt: Attempt) -> Reply:
+        async with self._boxes.of(attempt) as box:
+            return await self._run(attempt, box)
+
+    async def _run(self, attempt: Attempt, box: Box) -> Reply:
         settings = self._settings
         received = bytearray()
         loop = asyncio.get_running_loop()
         timers: list[asyncio.TimerHandle] = []
 
+        if attempt.ticket.gate is not None and not self._boxes.gates:
+            await attempt.ticket.here()
+            attempt = msgspec.structs.replace(attempt, ticket=Ticket())
         ticket = attempt.ticket
         lines = 2 if ticket.gate is None else 3
 
@@ -72,9 +86,9 @@ class IsolatedPythonAgent:
             if count >= 2:
                 ticket.parked()
             if count >= lines and not timers:
-                timers.append(loop.call_later(LINGER_S, box.kill))
+                timers.append(loop.call_later(LINGER_S, program.kill))
 
-        box = await self._sandbox.start(
+        program = await box.exec(
             Command(
                 argv=settings.argv,
                 env={**attempt.env, **self._own_env},
@@ -85,9 +99,9 @@ class IsolatedPythonAgent:
             ),
             on_reply=on_reply,
         )
-        limit = asyncio.create_task(self._limit(box, ticket, attempt.timeout_s))
+        limit = asyncio.create_task(self._limit(program, ticket, attempt.timeout_s))
         try:
-            exit = await box.wait()
+            exit = await program.wait()
         finally:
             limit.cancel()
             ticket.parked()  # or it never will
@@ -98,11 +112,11 @@ class IsolatedPythonAgent:
         ticket.started_ns = said[-1].s if said else 0
         return self._reply(said[-1] if said else None, exit, attempt)
 
-    async def _limit(self, box: Box, ticket: Ticket, timeout_s: float) -> None:
+    async def _limit(self, program: Program, ticket: Ticket, timeout_s: float) -> None:
         """The time of an agent that is parked counts from its start."""
         if ticket.gate is not None:
             await asyncio.sleep(await ticket.elsewhere() + timeout_s)
-            box.expire()
+            program.expire()
 
     def _reply(self, said: HostReply | None, exit: Exit, attempt: Attempt) -> Reply:
         if said is not None and said.i == 0:

@@ -18,10 +18,10 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from proofrig.agents.agent import Agent
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.hosting import HostSettings
 from proofrig.agents.probe_request import SETTINGS
 from proofrig.agents.shared import SharedPythonAgent
-from proofrig.sandboxes.sandbox import Sandbox
 
 
 class ProbeAgentSettings(BaseModel):
@@ -43,7 +43,7 @@ class ProbeAgentSettings(BaseModel):
 
 
 def make_probe_agent(
-    settings: ProbeAgentSettings, sandbox: Sandbox, env: Mapping[str, str] | None
+    settings: ProbeAgentSettings, boxes: Boxes, env: Mapping[str, str] | None
 ) -> Agent:
     """Hosts of proofrig's own interpreter that send the requests."""
     told = msgspec.json.encode(settings.model_dump(exclude={"type", "workers"})).decode()
@@ -56,4 +56,4 @@ def make_probe_agent(
         cwd=str(folder),
     )
     workers = settings.workers or len(os.sched_getaffinity(0))
-    return SharedPythonAgent(host, workers, sandbox)
+    return SharedPythonAgent(host, workers, boxes)

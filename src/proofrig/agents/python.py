@@ -19,12 +19,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from proofrig.agents.agent import Agent
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.environment import EnvironmentSettings, trial_environment
 from proofrig.agents.hosting import HostSettings
 from proofrig.agents.isolated import IsolatedPythonAgent
 from proofrig.agents.shared import SharedPythonAgent
 from proofrig.errors import UsageError
-from proofrig.sandboxes.sandbox import Sandbox
 
 
 def _no_file(target: str) -> str:
@@ -78,7 +78,7 @@ def find_interpreter(given: str | None, suite_dir: Path) -> str:
 def make_python_agent(
     settings: PythonAgentSettings,
     suite_dir: Path,
-    sandbox: Sandbox,
+    boxes: Boxes,
     env: Mapping[str, str] | None,
 ) -> Agent:
     """The adapter of the settings' mode. Raises UsageError when there is no such interpreter."""
@@ -87,12 +87,12 @@ def make_python_agent(
         token = secrets.token_urlsafe(16)
         env = trial_environment(EnvironmentSettings(port=9, token=token, shared=True))
     host = HostSettings(
-        interpreter=find_interpreter(settings.interpreter, suite_dir),
+        interpreter=boxes.interpreter or find_interpreter(settings.interpreter, suite_dir),
         target=settings.target,
         paths=[str(suite_dir), *(str(suite_dir / path) for path in settings.path)],
         env={**env, **settings.env},
         cwd=str(suite_dir),
     )
     if settings.mode == "isolated":
-        return IsolatedPythonAgent(host, settings.env, sandbox)
-    return SharedPythonAgent(host, settings.workers, sandbox)
+        return IsolatedPythonAgent(host, settings.env, boxes)
+    return SharedPythonAgent(host, settings.workers, boxes)

@@ -21,7 +21,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from proofrig.agents.agent import Attempt, Reply, ended_badly
 from proofrig.agents.environment import mcp_variable
 from proofrig.errors import InfraError, UsageError
-from proofrig.sandboxes.sandbox import Command, Sandbox
+from proofrig.sandboxes.process import ProcessSandbox
+from proofrig.sandboxes.sandbox import Command
 
 if TYPE_CHECKING:
     import aiohttp
@@ -80,10 +81,10 @@ class StepFailed(Exception):
 
 
 class ReferenceAgent:
-    """Needs `Attempt.reference`."""
+    """Needs `Attempt.reference`. What it carries out is the suite's own, on the host."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    def __init__(self) -> None:
+        self._sandbox = ProcessSandbox()
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None: ...
@@ -114,6 +115,7 @@ class ReferenceAgent:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        await self._sandbox.close()
 
     async def _calls(self, attempt: Attempt, calls: tuple[Call, ...]) -> None:
         failure: Exception | None = None  # raised outside: a client's task group would wrap it

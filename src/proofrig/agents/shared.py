@@ -17,6 +17,7 @@ import secrets
 import msgspec
 
 from proofrig.agents.agent import Attempt, Reply, tail
+from proofrig.agents.boxes import Boxes
 from proofrig.agents.gate import Ticket
 from proofrig.agents.hosting import (
     START_TIMEOUT_S,
@@ -27,15 +28,15 @@ from proofrig.agents.hosting import (
     unusable,
 )
 from proofrig.errors import InfraError, ProofrigError, UsageError
-from proofrig.sandboxes.sandbox import Box, Command, Exit, Sandbox
+from proofrig.sandboxes.sandbox import Box, Command, Exit, Program
 
 
 class SharedPythonAgent:
     """Spreads trials over hosts."""
 
-    def __init__(self, settings: HostSettings, workers: int, sandbox: Sandbox) -> None:
+    def __init__(self, settings: HostSettings, workers: int, boxes: Boxes) -> None:
         self._hosts = [
-            SharedHost(numbered(settings, number), sandbox) for number in range(1, workers + 1)
+            SharedHost(numbered(settings, number), boxes) for number in range(1, workers + 1)
         ]
 
     async def start(self) -> None:
@@ -65,10 +66,11 @@ def numbered(settings: HostSettings, number: int) -> HostSettings:
 class SharedHost:
     """One host process and the trials that run in it."""
 
-    def __init__(self, settings: HostSettings, sandbox: Sandbox) -> None:
+    def __init__(self, settings: HostSettings, boxes: Boxes) -> None:
         self._settings = settings
-        self._sandbox = sandbox
+        self._boxes = boxes
         self._box: Box | None = None
+        self._program: Program | None = None
         self._watch: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._ready: asyncio.Future[HostReply] | None = None
@@ -91,7 +93,11 @@ class SharedHost:
             loop = asyncio.get_running_loop()
             self._received = b""
             self._ready = loop.create_future()
-            box = self._box = await self._sandbox.start(
+            if self._box is not None:  # of a process that has ended
+                await self._box.close()
+            marker = settings.env.get("PROOFRIG_TOKEN") or secrets.token_urlsafe(16)
+            box = self._box = await self._boxes.start("the shared agent process", marker)
+            program = self._program = await box.exec(
                 Command(
                     argv=settings.argv,
                     env=settings.env,
@@ -99,19 +105,19 @@ class SharedHost:
                     stdin=settings.config("shared"),
                     timeout_s=float("inf"),
                     stdout_cap=0,
-                    marker=settings.env.get("PROOFRIG_TOKEN") or secrets.token_urlsafe(16),
+                    marker=marker,
                 ),
                 keep_stdin=True,
                 on_reply=self._receive,
             )
-            self._watch = asyncio.create_task(self._watch_over(box))
-            said, exit = await self._first_word(box, self._ready)
+            self._watch = asyncio.create_task(self._watch_over(program))
+            said, exit = await self._first_word(program, self._ready)
             if said is None or not said.ready:
                 raise UsageError(unusable(settings.target, said, exit))
             self.alive = not self._watch.done()
 
     async def _first_word(
-        self, box: Box, ready: asyncio.Future[HostReply]
+        self, program: Program, ready: asyncio.Future[HostReply]
     ) -> tuple[HostReply | None, Exit]:
         assert self._watch is not None
         await asyncio.wait(
@@ -121,8 +127,8 @@ class SharedHost:
         if said is not None and said.ready:
             return said, Exit(code=0)
         if said is None:
-            box.kill()
-        return said, await box.wait()
+            program.kill()
+        return said, await program.wait()
 
     async def run(self, attempt: Attempt) -> Reply:
         loop = asyncio.get_running_loop()
@@ -153,10 +159,12 @@ class SharedHost:
 
     async def close(self) -> None:
         self.alive = False
-        if self._box is not None and self._watch is not None:
-            self._box.kill()
+        if self._program is not None and self._watch is not None:
+            self._program.kill()
             with contextlib.suppress(ProofrigError):
                 await self._watch
+        if self._box is not None:
+            await self._box.close()
 
     def _send(self, line: bytes) -> None:
         self._out.append(line)
@@ -165,8 +173,8 @@ class SharedHost:
 
     def _flush(self) -> None:
         data, self._out = b"".join(self._out), []
-        if self._box is not None:
-            self._box.send(data)
+        if self._program is not None:
+            self._program.send(data)
 
     def _expire(self, number: int, timeout_s: float) -> None:
         error = f"timed out after {timeout_s:g} s; the trial was cancelled in its shared process"
@@ -197,10 +205,10 @@ class SharedHost:
             elif self._ready is not None and not self._ready.done():
                 self._ready.set_result(said)
 
-    async def _watch_over(self, box: Box) -> None:
+    async def _watch_over(self, program: Program) -> None:
         """Wait for the host's end and tell its trials."""
         try:
-            exit = await box.wait()
+            exit = await program.wait()
         except ProofrigError as error:  # the sandbox was lost, by no fault of the agent
             self.alive = False
             for trial in self._trials.values():

@@ -1,5 +1,10 @@
 """`proofrig doctor`: what this machine has, what it lacks, and what to do about it.
 
+    ok    it works, shown by doing it
+    no    this machine does not have it, and proofrig does without (a level of sandboxes)
+    look  something wants to be done, when there is time
+    FAIL  proofrig cannot do without it
+
 Each check tries the thing itself; it never looks for a file and believes it.
 """
 
@@ -7,47 +12,111 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+import textwrap
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
 from proofrig.cli.options import root_option, store_option
+from proofrig.errors import UsageError
 
-Check = Callable[[Path, str], str]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+State = Literal["ok", "no", "look", "FAIL"]
 GIB = 1 << 30
+COLOURS = {"ok": "green", "no": "yellow", "look": "yellow", "FAIL": "red"}
+INDENT = 26  # of what is said about a check
+WIDTH = 120
 
 
 class Unwell(Exception):
     """A check that failed; the text says what to do."""
 
 
+class Check(NamedTuple):
+    """A check by its name. `run` returns what was found, and raises where it is not well;
+    `otherwise`: the state that it has then."""
+
+    name: str
+    group: str
+    run: Callable[[Path, str], str]
+    otherwise: State = "FAIL"
+
+
+class Row(NamedTuple):
+    """What a check came to."""
+
+    check: str
+    state: State
+    found: str
+
+
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--only",
+    metavar="WORD",
+    default="",
+    help="Only the checks with WORD in their name, or of the group: basics, sandboxes.",
+)
+@click.option("--clean", is_flag=True, help="Remove what killed runs left of their boxes.")
 @root_option
 @store_option
-def command(as_json: bool, root: Path, store: str) -> int:
+def command(as_json: bool, only: str, clean: bool, root: Path, store: str) -> int:
     """Check that this machine can run proofrig."""
+    if clean:
+        from proofrig.cli.doctor_sandboxes import clean_up
+
+        return clean_up(as_json)
     rows = []
-    for name, check in CHECKS.items():
-        try:
-            rows.append((name, True, check(root, store)))
-        except Unwell as problem:
-            rows.append((name, False, str(problem)))
-        except Exception as error:
-            rows.append((name, False, f"{type(error).__name__}: {error}"))
+    for check in _chosen(only):
+        rows.append(_try(check, root, store))
+        if not as_json:
+            _print(rows[-1])
     if as_json:
         import json
 
-        click.echo(json.dumps([{"check": n, "ok": ok, "found": text} for n, ok, text in rows]))
-    else:
-        for name, ok, text in rows:
-            mark = click.style("ok  ", fg="green") if ok else click.style("FAIL", fg="red")
-            click.echo(f"{mark} {name:<20} {text}")
-    return 0 if all(ok for _, ok, _ in rows) else 6
+        click.echo(json.dumps([row._asdict() for row in rows]))
+    return 6 if any(row.state == "FAIL" for row in rows) else 0
+
+
+def _chosen(only: str) -> list[Check]:
+    from proofrig.cli.doctor_sandboxes import CHECKS as SANDBOXES
+
+    checks = [*BASICS, *SANDBOXES]
+    chosen = [
+        check
+        for check in checks
+        if only in ("", check.name, check.group, *re.split(r"\W+", check.name))
+    ]
+    if not chosen:
+        names = ", ".join(check.name for check in checks)
+        raise UsageError(f"--only: no check has {only!r} in its name; there are: {names}")
+    return chosen
+
+
+def _try(check: Check, root: Path, store: str) -> Row:
+    try:
+        return Row(check.name, "ok", check.run(root, store))
+    except (Unwell, UsageError) as problem:
+        return Row(check.name, check.otherwise, str(problem))
+    except Exception as error:
+        return Row(check.name, check.otherwise, f"{type(error).__name__}: {error}")
+
+
+def _print(row: Row) -> None:
+    mark = click.style(f"{row.state:<4}", fg=COLOURS[row.state])
+    width = min(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns) - INDENT
+    lines = textwrap.wrap(row.found, max(40, width), break_on_hyphens=False)
+    text = f"\n{' ' * INDENT}".join(lines)
+    click.echo(f"{mark} {row.check:<20} {text}")
 
 
 def _python(root: Path, store: str) -> str:
@@ -106,24 +175,6 @@ def _clock(root: Path, store: str) -> str:
     return f"steady, largest step {worst / 1e3:.0f} us"
 
 
-def _sandbox(root: Path, store: str) -> str:
-    from proofrig.sandboxes.process import ProcessSandbox
-    from proofrig.sandboxes.sandbox import Command
-
-    async def probe() -> str:
-        sandbox = ProcessSandbox()
-        try:
-            argv = [sys.executable, "-c", "print('hello')"]
-            end = await sandbox.run(Command(argv=argv, env=dict(os.environ), cwd=os.getcwd()))
-        finally:
-            await sandbox.close()
-        if end.code != 0:
-            raise Unwell(f"a process in a box ended with {end.code}: {end.stderr.decode()[-200:]}")
-        return f"process boxes work ({end.max_rss_bytes >> 20} MiB for an empty interpreter)"
-
-    return asyncio.run(probe())
-
-
 def _end_to_end(root: Path, store: str) -> str:
     from proofrig.conclusion import Options
     from proofrig.evaluation import run
@@ -145,13 +196,15 @@ def _end_to_end(root: Path, store: str) -> str:
     return f"{overall.trials} trials, {overall.llm_calls} model calls through the gateway"
 
 
-CHECKS: dict[str, Check] = {
-    "python": _python,
-    "packages": _packages,
-    "place for runs": _place,
-    "store": _store,
-    "open files": _files,
-    "clock": _clock,
-    "sandbox: process": _sandbox,
-    "a run, end to end": _end_to_end,
-}
+BASICS = [
+    Check(name, "basics", run)
+    for name, run in {
+        "python": _python,
+        "packages": _packages,
+        "place for runs": _place,
+        "store": _store,
+        "open files": _files,
+        "clock": _clock,
+        "a run, end to end": _end_to_end,
+    }.items()
+]

@@ -76,8 +76,13 @@ def _cassette(options: Options, run: str) -> tuple[Path, Options]:
         only=options.only or tuple(was.only),
         packs=options.packs or tuple(was.packs),
         faultless=options.faultless or was.faultless,
+        constraints=options.constraints or _file(was.constraints_from),
         baselines=options.baselines is not False and was.baselines,
     )
+
+
+def _file(name: str) -> Path | None:
+    return Path(name) if name else None
 
 
 def _as_in_cassette(cassette: Path, options: Options) -> Options:

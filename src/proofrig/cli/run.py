@@ -73,6 +73,17 @@ class Repeats(click.ParamType[int | str]):
     help="Further packs of faults, such as flaky-network. Repeatable.",
 )
 @click.option("--no-faults", "faultless", is_flag=True, help="Without the suite's own faults.")
+@click.option(
+    "--isolation",
+    type=click.Choice(["process", "namespace", "container", "gvisor", "vm"]),
+    help="How trials are kept apart, instead of what the suite says.",
+)
+@click.option(
+    "--constraints",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Hold trials to this constraint file, instead of the suite's.",
+)
 @click.option("--record", is_flag=True, help="Keep what comes from outside, as `record` does.")
 @click.option(
     "--replay", default="", metavar="RUN", help="Answer from the recording of RUN, or of a folder."
@@ -196,6 +207,8 @@ def options_of(asked: Mapping[str, Any]) -> Options:
         tenants=tenants,
         packs=_listed(asked["packs"]),
         faultless=asked["faultless"],
+        isolation=asked["isolation"],
+        constraints=asked["constraints"],
     )
 
 

@@ -243,6 +243,10 @@ def _of_run(summary: Summary) -> Iterator[Reading]:
         name, of = named(figure.name, q), "model calls at most"
         why = "" if value is not None else "no model call was answered"
         yield Reading(name=name, figure=figure, value=value, why=why, n=overall.llm_calls, of=of)
+    for name, spread in summary.resources.spreads.items():
+        for figure, q, value in _quantiles(name, spread.at) if name in FIGURES else ():
+            n = spread.n
+            yield Reading(name=named(name, q), figure=figure, value=value, n=n, of="trials")
     denied = authority.decisions.get("deny", 0) if authority else 0
     asked = authority.asked if authority and authority.mode != "shadow" else 0
     shadow = authority is not None and authority.mode == "shadow"

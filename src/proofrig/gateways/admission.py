@@ -12,13 +12,14 @@ Rules:
    The history has its end before the end of its trial.
 3. The watch over a run (`anomalies.ladder`) is asked first: what it refuses reaches no ledger. Each
    of its steps is a note. A run that it stopped is stopped on the ledger, which then refuses all.
-4. Where decisions are only noted (shadow mode), nothing is refused, changed or waited for.
+4. The limits of a trial (`limits`) are asked next; what they refuse reaches no ledger either.
+5. Where decisions are only noted (shadow mode), nothing is refused, changed or waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +31,7 @@ from proofrig.anomalies.settings import Done, Settings, State
 from proofrig.authority.decision import Decision
 from proofrig.authority.transition import ReserveRequest
 from proofrig.errors import LedgerError, ProofrigError
+from proofrig.gateways.limits import CallLimits, Limiter
 
 if TYPE_CHECKING:
     from proofrig.gateways.gateway import Binding, Context
@@ -76,11 +78,13 @@ class _Waiting:
 
 class Admission:
     """Lets the actions of a rig in. approvals: who answers what asks; what none of them answers
-    runs out of time. watch: thresholds of the watch over every run; None: nothing is watched."""
+    runs out of time. watch: thresholds of the watch over every run; None: nothing is watched.
+    limiter: holds trials to their limits."""
 
     def __init__(self, context: Context) -> None:
         self.approvals: Sequence[Approval] = ()
         self.watch: Settings | None = None
+        self.limiter = Limiter(CallLimits())
         self.enforces = True
         self._context = context
         self._watches: dict[str, Watch] = {}
@@ -102,17 +106,24 @@ class Admission:
         return policy.ahead(name, calls) if calls and policy is not None else {}
 
     def ask(
-        self, binding: Binding, request: ReserveRequest, attrs: dict[str, Any], digest: str = ""
+        self,
+        binding: Binding,
+        request: ReserveRequest,
+        attrs: dict[str, Any],
+        digest: str = "",
+        broken: Decision | None = None,
     ) -> Asked:
         """Ask for an action, and write down what was decided beside `attrs`. digest: of its
-        arguments; without one the watch over the run does not look at it. Raises ProofrigError when
-        that cannot be kept; then nothing is held."""
+        arguments; without one the watch over the run does not look at it. broken: the denial of a
+        limit that it breaks. Raises ProofrigError when that cannot be kept; then nothing is held.
+        """
         turn = attrs.get("asked_by", "")
         step = self.seen(binding, request.name, digest, turn) if digest else None
         warned = step.says if step is not None and self.enforces else ""
         decision = refusal(binding, request.id, step) if warned else None
         if decision is None:
-            decision = with_warning(self._context.authority.reserve(request), warned)
+            decision = self.within(broken, lambda: self._context.authority.reserve(request))
+            decision = with_warning(decision, warned)
         try:
             self.write("reserve", request.name, binding, request.id, attrs | decision.facts())
         except ProofrigError as error:
@@ -120,6 +131,12 @@ class Admission:
                 self._undo(binding, request.name, request.id, error)
             raise
         return Asked(decision, warned)
+
+    def within(self, broken: Decision | None, reserve: Callable[[], Decision]) -> Decision:
+        """The denial of a limit, or what the authority says; where nothing is refused, both."""
+        if broken is None:
+            return reserve()
+        return broken if self.enforces else msgspec.structs.replace(reserve(), shadow=broken)
 
     async def approved(self, binding: Binding, name: str, asked: Decision) -> Decision:
         """Wait for the answer to what asks, and write it down: an allow, or its denial."""
@@ -244,6 +261,7 @@ class Admission:
 
     def _trial_ended(self, binding: Binding) -> None:
         self._watches.pop(binding.token, None)
+        self.limiter.end(binding.token)
         for id, waiting in list(self._waiting.items()):
             if waiting.binding.token != binding.token or waiting.over is not None:
                 continue

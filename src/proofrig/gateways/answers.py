@@ -23,7 +23,11 @@ from proofrig.wire.codec import Codec
 from proofrig.wire.turn import Api
 
 _PATIENCE_NS = 60 * 1_000_000_000  # SDKs wait no longer than this for a retry
-_RAN_OUT = ("budget_exceeded", "rate_exceeded", "fan_out_exceeded", "flood_detected")
+_RAN_OUT = (
+    *("budget_exceeded", "rate_exceeded", "fan_out_exceeded", "flood_detected"),
+    "limit_retries",
+)
+_TOO_LONG = ("limit_context",)
 
 
 def refuse(
@@ -53,7 +57,7 @@ def refuse(
 
 
 def denied(codec: Codec | None, reason: Denied) -> web.Response:
-    """The authority said no: 429 for a budget, 403 for a permission."""
+    """The authority or a limit said no, see `deny_status`."""
     left = ", ".join(f"{amount} {unit}" for unit, amount in sorted(reason.remaining.items()))
     message = f"proofrig refused this call: {reason.code}"
     message += f" by rule {reason.rule}" if reason.rule else ""
@@ -73,8 +77,9 @@ def denied(codec: Codec | None, reason: Denied) -> web.Response:
 
 
 def deny_status(code: str) -> int:
-    """429 where the agent ran out of something, 403 where it may not."""
-    return 429 if code in _RAN_OUT else 403
+    """429 where the agent ran out of something, 400 where it asked for too much at once, as vendors
+    say of a context that is too long; 403 where it may not."""
+    return 429 if code in _RAN_OUT else 400 if code in _TOO_LONG else 403
 
 
 def denial_facts(reason: Denied) -> dict[str, Any]:

@@ -49,13 +49,14 @@ _SECOND_NS = 1_000_000_000
 
 class Call:
     """One call to a model. Times are nanoseconds of the run's clock; `received` is the bytes of the
-    answer so far, as they came; `assumed` the input tokens of a conversation nothing is held of."""
+    answer so far, as they came; `known` the input tokens of the conversation that it continues by
+    id, `assumed` those of one nothing is held of."""
 
     __slots__ = (
         *("__weakref__", "amended", "asked", "asked_usage", "assumed", "attempt", "backoff_ns"),
         *("binding", "body", "bound", "channel", "clock", "codec", "decoder", "desk", "digest"),
-        *("held", "id", "leg", "patience", "queue_ns", "received", "said", "sent_ns", "settled"),
-        *("status", "task", "trace", "ttft_ns", "upstream_body"),
+        *("held", "id", "known", "leg", "patience", "queue_ns", "received", "said", "sent_ns"),
+        *("settled", "status", "task", "trace", "ttft_ns", "upstream_body"),
     )
 
     asked: Request
@@ -84,7 +85,7 @@ class Call:
         self.leg: LlmLeg | None = None  # where something stands in the way
         self.patience: Patience | None = None  # where the vendor has ceilings
         self.settled = False
-        self.status = self.received = self.assumed = 0
+        self.status = self.received = self.known = self.assumed = 0
         self.queue_ns = self.backoff_ns = self.sent_ns = 0
         self.ttft_ns = -1
 
@@ -107,11 +108,11 @@ class Call:
         self.attempt = desk.retries.attempt(trial, self.body, self.said, self.clock())
         self.backoff_ns = self.attempt.backoff_ns
         settings, asked = desk.settings, self.asked
-        before, self.assumed = desk.carried(trial, asked)
+        self.known, self.assumed = desk.carried(trial, asked)
         self.bound = bound_of(
             asked,
             self.body,
-            before=before + self.assumed,
+            before=self.known + self.assumed,
             ceiling=settings.ceiling,
             media_tokens=settings.media_tokens,
         )
@@ -130,6 +131,7 @@ class Call:
         if self.amended:
             attrs["amended"] = self.amended
         self._write("reserve", attrs)
+        admission.limiter.retried(self.binding, self.attempt)
         if decision.effect == "ask":
             held, self.held = self.held, {}  # until then there is nothing here to settle
             answer = await admission.approved(self.binding, self.name, decision)
@@ -171,6 +173,9 @@ class Call:
         self._commit(outcome, source, usage, turn, told(self.leg, fault, blamed=said is not turn))
         if good:
             desk, trial = self.desk, self.binding.trial
+            if source == "measured" and usage is not None:
+                counted = usage.input - self.known
+                desk.context.admission.limiter.counted(self.binding, counted, self.fresh)
             desk.retries.forget(trial, self.body)
             desk.context.asked.note(trial, self.id, self.asked, turn)
             api = turn.api
@@ -234,6 +239,7 @@ class Call:
         }
         told = {"retry_of": self.attempt.retry_of, "trace": self.trace}
         attrs |= {name: value for name, value in told.items() if value} | count_said(self.said)
+        attrs |= self.desk.context.admission.limiter.marked(self.binding, self.attempt)
         journal = self.desk.context.journal
         asked: Request | None = getattr(self, "asked", None)
         attrs["request"] = self.digest or journal.payload(self.body)
@@ -368,6 +374,11 @@ class Call:
     @property
     def name(self) -> str:
         return f"llm.{self.codec.api}"
+
+    @property
+    def fresh(self) -> int:
+        """What bounds its input besides the conversation that it continues by id."""
+        return self.bound.input - self.known - self.assumed
 
     def _write(self, kind: Any, attrs: dict[str, Any] | None, name: str = "") -> int:
         return self.desk.context.admission.write(

@@ -83,14 +83,19 @@ class Desk:
         return None if asked.conversation else self.conversations.whole(trial, asked)
 
     def closed_tools(self, scope: str, asked: Request) -> list[str]:
-        """The tools of a request that could not be called any more: a rule denies them whatever
-        their arguments, or no call of them is left."""
+        """The tools of a request that could not be called any more: a limit or a rule denies them
+        whatever their arguments, or no call of them is left."""
         context = self.context
-        if not asked.tools or not context.admission.enforces or context.authority.policy is None:
+        allows, authority = context.admission.limiter.allows, context.authority
+        ruled = authority.policy is not None
+        limited = context.admission.limiter.limits.allowed_tools
+        if not asked.tools or not context.admission.enforces or not (ruled or limited):
             return []
-        closed = context.authority.closed
+        served = {tool.name: self._served_as(tool.name) for tool in asked.tools}
         return [
-            tool.name for tool in asked.tools if closed(scope, f"tool.{self._served_as(tool.name)}")
+            name
+            for name, own in served.items()
+            if not allows(own) or (ruled and authority.closed(scope, f"tool.{own}"))
         ]
 
     def _served_as(self, name: str) -> str:

@@ -8,6 +8,7 @@ Rules:
    helps (a window that is full for now) nothing is lowered.
 2. A rule's cap on output tokens, tools that could not be called any more, and what the watch has to
    say to the model change the request before it leaves; `amended` says what was changed.
+3. A call that breaks a limit of its trial (`limits`) is denied; nothing less is asked for.
 """
 
 from __future__ import annotations
@@ -42,6 +43,14 @@ def watched(call: Call) -> tuple[Decision | None, str]:
 
 
 def ask(call: Call) -> Decision:
+    """Ask for the call: whether its trial's limits let it in, and then the authority."""
+    admission = call.desk.context.admission
+    limiter, about = admission.limiter, (call.id, call.binding)
+    broken = limiter.context(*about, call.known, call.fresh) or limiter.retry(*about, call.attempt)
+    return admission.within(broken, lambda: _ask(call))
+
+
+def _ask(call: Call) -> Decision:
     """Ask the authority for the call; for less of it where a rule or the budget says less."""
     context, whole = call.desk.context, call.bound
     authority = context.authority

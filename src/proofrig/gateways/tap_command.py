@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -25,13 +26,16 @@ from proofrig.gateways.tool_settings import McpServerSettings
 @dataclass(frozen=True, slots=True)
 class TapPlace:
     """Where a trial's taps find the rig (`host:port`), and what they run in: the suite's folder,
-    the trial's folder ("" for none), and the PATH on which servers are looked up."""
+    the trial's folder ("" for none), and the PATH on which servers are looked up. python: what runs
+    the tap. root: the folder that holds the files of the box they run in; "" for this machine's."""
 
     rig: str
     token: str
     suite: Path
     world: str
     path: str
+    python: str = sys.executable
+    root: str = ""
 
 
 def tap_command(settings: McpServerSettings, place: TapPlace) -> list[str]:
@@ -72,7 +76,7 @@ def write_shims(servers: Iterable[McpServerSettings], place: TapPlace, folder: P
 def _tap(
     settings: McpServerSettings, place: TapPlace, env: dict[str, str], cwd: str | None
 ) -> list[str]:
-    argv = [sys.executable, "-I", "-S", tap.__file__, "--rig", place.rig]
+    argv = [place.python, "-I", "-S", tap.__file__, "--rig", place.rig]
     argv += ["--token", place.token, "--server", settings.name]
     for name, value in env.items():
         argv += ["--env", f"{name}={value}"]
@@ -81,14 +85,26 @@ def _tap(
     return [*argv, "--"]
 
 
+def _looked_up(name: str, place: TapPlace) -> str | None:
+    """Where a bare name is found; in a box of an image, among the image's programs."""
+    if not place.root:
+        return shutil.which(name, path=place.path)
+    if name in ("python", "python3"):
+        return place.python
+    for folder in place.path.split(os.pathsep):
+        if os.access(f"{place.root}{folder}/{name}", os.X_OK):
+            return f"{folder}/{name}"
+    return None
+
+
 def _program(settings: McpServerSettings, name: str, place: TapPlace) -> str:
     """The program a command means: a bare name is looked up now, past any shim; a relative path
     starts at the suite."""
     if "/" in name:
         found: str | None = str(place.suite / name)
     else:
-        found = shutil.which(name, path=place.path)
-    if found is None or not Path(found).exists():
+        found = _looked_up(name, place)
+    if found is None or not Path(f"{place.root}{found}" if "/" not in name else found).exists():
         raise UsageError(
             f"MCP server {settings.name}: expected a program {name!r} "
             f"{'in the suite' if '/' in name else 'on PATH'}, found none; install it, or write "

@@ -10,7 +10,8 @@ Rules:
    ever see its result (`Calls.give_up`).
 3. A call is charged as one call, its milliseconds, and the bytes of its arguments (as the history
    keeps them) and its result.
-4. Where a fault stands between the tool and its agent, the outcome is what the tool came to, and
+4. A call equal to one that failed before is a retry of that one.
+5. Where a fault stands between the tool and its agent, the outcome is what the tool came to, and
    the result is what the agent got (`ToolLeg`).
 """
 
@@ -30,6 +31,7 @@ from proofrig.gateways.admission import state_of
 from proofrig.gateways.asked import canonical
 from proofrig.gateways.gateway import Binding, Channel, Context
 from proofrig.gateways.identity import Identity, identify
+from proofrig.gateways.retries import FIRST, Attempt, Failed, Retries
 from proofrig.history.action import Outcome
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ class OpenCall(msgspec.Struct, gc=False):
     warning: str = ""  # what the model should read with the result
     tool: str = ""  # its own name
     leg: ToolLeg | None = None  # on which faults and a tape stand in its way
+    attempt: Attempt = FIRST
 
 
 class Calls:
@@ -90,6 +93,7 @@ class Calls:
         self._open: dict[str, OpenCall] = {}
         self._noted: dict[str, set[tuple[str, str]]] = {}
         self._latest: dict[str, dict[tuple[str, str], OpenCall]] = {}  # by trial
+        self._retries = Retries()
         context.bindings.on_end.append(self._trial_ended)
 
     def identify(self, headers: Mapping[str, str], path_token: str = "") -> Identity:
@@ -103,11 +107,17 @@ class Calls:
         text = canonical(asking.arguments).encode()
         request, attrs = self._request(binding, asking, text)
         attrs["channel"] = channel
-        answer = admission.ask(binding, request, attrs, attrs["arguments"])
+        attempt = self._attempt(binding, request, attrs)
+        limiter, about = admission.limiter, (request.id, binding)
+        broken = limiter.tool(*about, asking.tool) or limiter.retry(*about, attempt)
+        answer = admission.ask(binding, request, attrs, attrs["arguments"], broken)
         decision = answer.decision
+        if decision.effect != "deny":
+            limiter.retried(binding, attempt)
         if decision.effect == "ask":
             decision = await admission.approved(binding, request.name, decision)
         if not decision.allowed:
+            self._failed(binding, request.id, _key(request.name, attrs["arguments"]), attempt)
             raise decision.denied()
         started = admission.start(binding, request.name, request.id)
         call = self._open[request.id] = OpenCall(
@@ -121,6 +131,7 @@ class Calls:
             turn=attrs.get("asked_by", ""),
             warning=answer.warning,
             tool=asking.tool,
+            attempt=attempt,
         )
         self._supersede(call, attrs["arguments"])
         return call
@@ -158,6 +169,19 @@ class Calls:
             ahead=context.admission.ahead(name, ahead),
         )
         return request, attrs
+
+    def _attempt(self, binding: Binding, request: ReserveRequest, attrs: dict[str, Any]) -> Attempt:
+        """Which attempt a call is; where it is a retry, its reserve says so."""
+        key, now = _key(request.name, attrs["arguments"]), self._context.clock()
+        attempt = self._retries.attempt(binding.trial, key, None, now)
+        if attempt.retry_of:
+            attrs["retry_of"] = attempt.retry_of
+            attrs |= self._context.admission.limiter.marked(binding, attempt)
+        return attempt
+
+    def _failed(self, binding: Binding, id: str, key: bytes, attempt: Attempt) -> None:
+        failed = Failed(id, attempt.number, self._context.clock())
+        self._retries.note(binding.trial, key, failed)
 
     def _supersede(self, call: OpenCall, arguments: str) -> None:
         """A call that is asked again after it was given up, or while it runs: its result is out of
@@ -203,6 +227,11 @@ class Calls:
             attrs["ledger"] = str(error)
         admission = context.admission
         ended = admission.write("commit", call.name, call.binding, call.id, attrs)
+        key = _key(call.name, call.arguments)
+        if ending.outcome == "ok" and not ending.is_error and not ending.undelivered:
+            self._retries.forget(call.binding.trial, key)
+        else:
+            self._failed(call.binding, call.id, key, call.attempt)
         if admission.watch is not None:
             said = call.name, call.arguments, attrs.get("result") or attrs.get("error", "")
             done = Done(*said, call.started, ended, state_of(attrs), 0, call.turn)
@@ -272,6 +301,12 @@ class Calls:
         self._latest.pop(binding.trial, None)
         mine = [call for call in self._open.values() if call.binding.token == binding.token]
         self.give_up(mine, "the trial ended before the call did")
+        self._retries.end(binding.trial)
+
+
+def _key(name: str, arguments: str) -> bytes:
+    """What equal calls have in common. arguments: their digest."""
+    return f"{name} {arguments}".encode()
 
 
 def _of_faults(ending: Ending) -> dict[str, Any]:

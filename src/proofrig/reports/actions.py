@@ -18,6 +18,7 @@ OTHER = KINDS.index("other")
 _PLACES = {name: place for place, name in enumerate(KINDS)}
 _WAITS = ("queue_ns", "waited_ns", "wait_ns")
 _SHARED = frozenset(KINDS[OTHER + 1 :])
+_CAPS = {"byte_cap": "`egress.max_bytes`", "limit_egress": "`limits.egress_mb`"}
 _SAID = (  # attribute, in words, in this order; "" where the value speaks for itself
     ("service", ""),
     ("method", ""),
@@ -102,7 +103,7 @@ def _called(known: Mapping[str, Any]) -> str:
     said += [str(known["seen"])] if known.get("seen") else []
     if "bytes_up" in known:
         said.append(f"{known['bytes_up']:,} bytes up, {known.get('bytes_down', 0):,} down")
-        said += ["cut: `egress.max_bytes` used up"] if known.get("blocked") == "byte_cap" else []
+        said += [f"cut: {cut} used up"] if (cut := _CAPS.get(known.get("blocked", ""))) else []
     return " · ".join(said)
 
 

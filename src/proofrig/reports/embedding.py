@@ -24,6 +24,7 @@ from proofrig.reports.contention import EVIDENCE, Kind, Shown, is_baseline, kind
 from proofrig.reports.faults import windows
 from proofrig.reports.reading import cases_of, reproduce, scenario_of, why
 from proofrig.reports.report import RunReport
+from proofrig.reports.resources import said
 from proofrig.reports.timeline import BARS, Drawing, TimelineFold, draw
 from proofrig.reports.trace import Limits, Trace, TraceFold
 from proofrig.results import Row
@@ -81,7 +82,9 @@ def embed(report: RunReport, taken: int) -> Embedded:
     reader = PayloadReader(report.run_dir)
     kept = dict[str, str]()
     for row in candidates:
-        text = to_json(_lean(traces.trace(row.trial, reader), flagged))
+        trace = _lean(traces.trace(row.trial, reader), flagged)
+        trace.used = said(report.used.get(row.trial))
+        text = to_json(trace)
         used += len(text.encode()) + len(row.trial) + 8
         if used > room:
             break

@@ -25,6 +25,7 @@ from proofrig.reports import (
     faults,
     gates,
     reading,
+    resources,
     taping,
     words,
 )
@@ -81,6 +82,8 @@ def _page(report: RunReport, left_out: list[str], data: str) -> str:
         chart=charts,
         faults=faults,
         injected=faults.faults_of(report),
+        resources=resources,
+        used=resources.lines(report),
         comparison=comparison,
         gates=gates,
         held=report.comparison,

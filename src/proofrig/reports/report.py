@@ -24,6 +24,7 @@ from proofrig.errors import InfraError, UsageError
 from proofrig.history.action import Entry
 from proofrig.history.history import History
 from proofrig.reports.scenes import Scene, ScenesFold
+from proofrig.resources import ResourcesFold, Used
 from proofrig.results import CaseFacts, Row, RowsFold, Summary
 
 MANIFEST = "manifest.json"
@@ -68,8 +69,9 @@ class RunReport:
     of `Store.trend(suite)`, oldest first. facts: tags and difficulty per case id, where known.
     duration_ns: from the run's start to its last entry, pauses before a resume included; judging it
     again takes no part in it. scenes: when each scenario was. comparison: with the baseline that
-    the run was held against; None without one. cuts: what of its plan was not run, which stands
-    among the problems too; notes: what else people should know, such as where it was settled.
+    the run was held against; None without one. used: what each attempt used, by its id. cuts: what
+    of its plan was not run, which stands among the problems too; notes: what else people should
+    know, such as where it was settled.
     """
 
     run: str
@@ -88,6 +90,7 @@ class RunReport:
     duration_ns: int = 0
     scenes: list[Scene] = field(default_factory=list)
     comparison: Comparison | None = None
+    used: dict[str, Used] = field(default_factory=dict)
 
     @property
     def troubles(self) -> list[str]:
@@ -109,8 +112,8 @@ def gather_report(
 ) -> RunReport:
     """Gather a run from its directory: one pass over its history. Raises InfraError when its
     manifest cannot be read."""
-    fold, clock, scenes = RowsFold(), _LastTime(), ScenesFold()
-    History(run_dir).fold(fold, clock, scenes)
+    fold, clock, scenes, used = RowsFold(), _LastTime(), ScenesFold(), ResourcesFold()
+    History(run_dir).fold(fold, clock, scenes, used)
     return RunReport(
         run=concluded.run,
         run_dir=run_dir,
@@ -128,6 +131,7 @@ def gather_report(
         duration_ns=clock.result(),
         scenes=scenes.result(),
         comparison=concluded.comparison,
+        used=used.result(),
     )
 
 

@@ -47,6 +47,8 @@ def again(report: RunReport) -> list[str]:
     manifest, replay = report.manifest, report.manifest.get("replay") or {}
     words = [f"--faults {','.join(map(shlex.quote, packs))}"] if (packs := packs_of(report)) else []
     words += ["--no-faults"] if manifest.get("faultless") else []
+    if file := manifest.get("constraints_from"):
+        words.append(f"--constraints {shlex.quote(shortest(Path(str(file))))}")
     if replay:
         words.append(f"--replay {source(replay)}")
         for key, usual in _USUAL.items():

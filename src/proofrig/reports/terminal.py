@@ -43,6 +43,7 @@ from proofrig.reports.terminal_authority import print_authority
 from proofrig.reports.terminal_comparison import print_comparison, print_gates
 from proofrig.reports.terminal_contention import print_contention
 from proofrig.reports.terminal_faults import print_faults
+from proofrig.reports.terminal_resources import print_resources
 from proofrig.reports.words import big, clean, duration, line, money, percent, plural
 from proofrig.results import Score
 from proofrig.store import RunRecord
@@ -76,6 +77,7 @@ def print_summary(
     _pairs(console, _numbers(report, signs))
     print_contention(console, report, everything=everything)
     print_faults(console, report, everything=everything)
+    print_resources(console, report, everything=everything)
     print_authority(console, report, everything=everything)
     _cautions(console, [*report.cuts, *cautions(report), *report.troubles[:5]], report.notes)
     _worst(console, report, signs)

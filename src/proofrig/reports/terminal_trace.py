@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from proofrig.reports import resources
 from proofrig.reports.console import STYLES, glyphs_of
 from proofrig.reports.contention import kinds_of
 from proofrig.reports.reading import find_row, reproduce, scenario_of, state_of
@@ -34,6 +35,8 @@ def print_trial(console: Console, report: RunReport, name: str, limits: Limits =
     facts = {"tenant": trace.tenant, "seed": trace.seed, "ended by": trace.ending}
     said = ", ".join(f"{key} {value}" for key, value in facts.items() if value)
     console.print(Text(f"  {clean(said)}", "dim"))
+    if used := resources.said(report.used.get(row.trial)):
+        console.print(Text(f"  used: {clean(used)}", "dim"))
     for found in (one for kind in kinds_of(report) for one in kind.shown):
         if row.trial in found.finding.trials:
             said = f"finding {found.number}: {line(found.finding.says, 200)}"

@@ -95,6 +95,7 @@ class Trace(msgspec.Struct, omit_defaults=True):
     verdicts: list[dict[str, Any]] = []
     steps: list[Step] = []
     left_out: int = 0  # entries
+    used: str = ""  # what it used, in words
 
 
 class TraceFold:

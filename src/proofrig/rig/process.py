@@ -29,6 +29,7 @@ from proofrig.gateways.arrival import Arrivals, stamped
 from proofrig.gateways.asked import AskedCalls
 from proofrig.gateways.auth import AuthGateway
 from proofrig.gateways.gateway import Binding, Bindings, Context, Gateway, RunClock
+from proofrig.gateways.limits import Limiter
 from proofrig.gateways.llm import LlmGateway, LlmSettings
 from proofrig.gateways.mcp_http import HttpServer, McpHttpGateway
 from proofrig.gateways.mcp_serve import McpServe
@@ -124,6 +125,7 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context]]:
         context = Context(journal, authority, Bindings(), AskedCalls(), client, clock)
         context.admission.approvals = plan.approvals
         context.admission.watch = plan.watch
+        context.admission.limiter = Limiter(plan.limits)
         context.admission.enforces = not plan.shadow
         llm = LlmGateway(
             context,

@@ -19,6 +19,7 @@ from proofrig.anomalies.settings import Settings as WatchSettings
 from proofrig.authority.prices import Price
 from proofrig.gateways.admission import Approval
 from proofrig.gateways.gateway import Binding
+from proofrig.gateways.limits import CallLimits
 from proofrig.providers.provider import Endpoint
 from proofrig.providers.recorded import Mode
 from proofrig.wire.turn import Api
@@ -50,12 +51,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     run's beginning. endpoints: where each model API is served. tools: tool settings as they came
     from the suite. prices: the price table. policy: rules and limits as written, None where
     there are none. shadow: decisions are noted and not obeyed. approvals: how simulated people
-    answer what asks. watch: thresholds of the watch over every run, None: none.
-    unattributed: what happens to traffic of no trial.
-    port: where to listen; 0 takes a free one. services: settings of the shared services, their
-    seeds filled. faults: as written in the suite, packs unfolded. egress: settings of the egress
-    gateway, None: none. taping: what is recorded or replayed, None: nothing. lab: a scenario runs,
-    so that arrivals and the loop's lag are written down.
+    answer what asks. limits: what gateways hold every trial to. watch: thresholds of the watch over
+    every run, None: none. unattributed: what happens to traffic of no trial. port: where to listen;
+    0 takes a free one. services: settings of the shared services, their seeds filled. faults: as
+    written in the suite, packs unfolded. egress: settings of the egress gateway, None: none.
+    taping: what is recorded or replayed, None: nothing. lab: a scenario runs, so that arrivals and
+    the loop's lag are written down.
     """
 
     run_dir: str
@@ -68,6 +69,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     policy: dict[str, Any] | None = None
     shadow: bool = False
     approvals: list[Approval] = []
+    limits: CallLimits = CallLimits()
     watch: WatchSettings | None = None
     unattributed: Literal["refuse", "pass"] = "refuse"
     services: list[dict[str, Any]] = []

@@ -1,1 +1,32 @@
-"""Where an agent's processes run."""
+"""Where agents run: sandboxes of several levels. `make_sandbox` makes the one that is asked for."""
+
+from __future__ import annotations
+
+from proofrig.sandboxes.sandbox import Level, Sandbox
+
+__all__ = ["make_sandbox"]
+
+
+def make_sandbox(level: Level) -> Sandbox:
+    """A sandbox of a level; nothing is started or probed yet (`Sandbox.prepare`)."""
+    match level:
+        case "process":
+            from proofrig.sandboxes.process import ProcessSandbox
+
+            return ProcessSandbox()
+        case "namespace":
+            from proofrig.sandboxes.namespace import NamespaceSandbox
+
+            return NamespaceSandbox()
+        case "container":
+            from proofrig.sandboxes.container import ContainerSandbox
+
+            return ContainerSandbox()
+        case "gvisor":
+            from proofrig.sandboxes.gvisor import GvisorSandbox
+
+            return GvisorSandbox()
+        case "vm":
+            from proofrig.sandboxes.vm import VmSandbox
+
+            return VmSandbox()

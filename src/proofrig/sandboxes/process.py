@@ -1,350 +1,212 @@
-"""The `process` level: each command is a session of its own on the host. Limits are advisory.
-
-Boxes are started by the keeper (`keeper.py`), one small process per sandbox. This side holds the
-other ends of the pipes.
+"""The `process` level: commands run as processes of this host. Limits are advisory.
 
 Rules:
-1. Nothing here blocks the event loop, and no thread is made.
-2. When the keeper itself is lost, its boxes are hunted by their markers, their trials get a
-   SandboxError, and the next box starts a new keeper.
+1. What a program does to files it does to the host's: the world is worked on where it lies, and
+   `changes` compares what lies there with what lay there.
+2. What the processes use is sampled; a limit that is seen to be passed ends the box, but what
+   happens between two samples is not seen.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
-import resource
-import signal
-import socket
-import subprocess
-import sys
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from proofrig.errors import SandboxError
-from proofrig.sandboxes import keeper
-from proofrig.sandboxes.pipes import Pipes
-from proofrig.sandboxes.sandbox import REPLY_FD, Command, Exit
+from proofrig.sandboxes.changes import Before, compare
+from proofrig.sandboxes.keeping import (
+    FILES,
+    Keeping,
+    KeptProgram,
+    allow_many_files,
+    halt,
+    resume,
+    sweep,
+)
+from proofrig.sandboxes.sampling import EVERY_S, Sampler
+from proofrig.sandboxes.sandbox import (
+    BoxSettings,
+    Changes,
+    Command,
+    Ended,
+    Exit,
+    Held,
+    Image,
+    Keep,
+    Level,
+    Limit,
+    Limits,
+    Unavailable,
+    Usage,
+)
 
-RECEIVE_BYTES = 1 << 16
-FILES = resource.getrlimit(resource.RLIMIT_NOFILE)  # as the runner was started
-
-
-def sweep(*markers: str) -> int:
-    """Kill every process whose environment carries one of the markers; returns how many.
-
-    For what an earlier runner left behind. Processes that are gone meanwhile do not count.
-    """
-    own = os.getpid()
-    return sum(
-        keeper.kill(pid)
-        for pid in keeper.processes()
-        if pid != own and any(keeper.carries(pid, marker) for marker in markers)
-    )
-
-
-def halt(*markers: str) -> int:
-    """Stop (SIGSTOP) the processes that `sweep` would kill; returns how many."""
-    return _signal(signal.SIGSTOP, markers)
-
-
-def resume(*markers: str) -> int:
-    """Let them go on (SIGCONT); returns how many."""
-    return _signal(signal.SIGCONT, markers)
-
-
-def _signal(number: signal.Signals, markers: tuple[str, ...]) -> int:
-    found = [
-        pid
-        for pid in keeper.processes()
-        if pid != os.getpid() and any(keeper.carries(pid, marker) for marker in markers)
-    ]
-    sent = 0
-    for pid in found:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
-            sent += 1
-    return sent
+__all__ = ["FILES", "ProcessSandbox", "allow_many_files", "halt", "resume", "sweep"]
 
 
-@dataclass
 class ProcessBox:
-    """One started command. `pid` is its leader's, which is also its session's."""
+    """The programs of one trial."""
 
-    key: int
-    command: Command
-    link: KeeperLink
-    pipes: Pipes
-    pid: int = 0
-    timed_out: bool = False
-    stopped: bool = False
-    started: asyncio.Future[int] = field(default_factory=lambda: _future())
-    ended: asyncio.Future[dict[str, Any]] = field(default_factory=lambda: _future())
-    timer: asyncio.TimerHandle | None = None
-    exit: Exit | None = None
+    def __init__(self, settings: BoxSettings, keeping: Keeping) -> None:
+        self.settings = settings
+        self._keeping = keeping
+        self._programs: list[KeptProgram] = []
+        self._sampler = Sampler(self._leaders, settings.marker)
+        self._watch: asyncio.Task[None] | None = None
+        self._before: Before | None = None
+        self._broke: tuple[Limit, ...] = ()
+        self._ended: Ended | None = None
 
-    def send(self, data: bytes) -> None:
-        if self.pipes.feed is not None:
-            self.pipes.feed.send(data)
+    async def open(self) -> None:
+        """Look at the world as it is."""
+        if self.settings.world:
+            try:
+                self._before = await asyncio.to_thread(Before, Path(self.settings.world))
+            except OSError as error:
+                raise SandboxError(f"cannot read the world: {error}") from None
 
-    def kill(self) -> None:
-        if not self.ended.done():
-            self.stopped = True
-            self.link.send({"key": self.key}, [])
-
-    def expire(self) -> None:
-        if not self.ended.done():
-            self.timed_out = True
-            self.link.send({"key": self.key}, [])
-
-    async def wait(self) -> Exit:
-        try:
-            report = await asyncio.shield(self.ended)
-        except asyncio.CancelledError:
-            self.kill()
-            with contextlib.suppress(SandboxError):
-                await asyncio.shield(self.ended)
-            self.close()
-            raise
-        except SandboxError:
-            self.close()
-            raise
-        if self.exit is None:
-            self.exit = self.describe(report)
-        return self.exit
-
-    def describe(self, report: dict[str, Any]) -> Exit:
-        stdout, stderr, reply = self.close()
-        status: int = report["status"]
-        return Exit(
-            code=status if status >= 0 else None,
-            signal=-status if status < 0 else None,
-            timed_out=self.timed_out,
-            stopped=self.stopped,
-            stdout=stdout,
-            stderr=stderr,
-            stdout_bytes=self.pipes.stdout.total,
-            reply=reply,
-            reply_bytes=self.pipes.reply.total if self.pipes.reply else 0,
-            max_rss_bytes=report["rss"],
-            cpu_ms=report["cpu_ms"],
-            strays=report["strays"],
-        )
-
-    def close(self) -> tuple[bytes, bytes, bytes]:
-        if self.timer is not None:
-            self.timer.cancel()
-        return self.pipes.finish()
-
-
-class ProcessSandbox:
-    """Runs commands as processes of this host, through a keeper that starts with the first."""
-
-    level = "process"
-
-    def __init__(self) -> None:
-        self._link: KeeperLink | None = None
-        self._keys = 0
-
-    async def run(self, command: Command) -> Exit:
-        return await (await self.start(command)).wait()
-
-    async def start(
+    async def exec(
         self,
         command: Command,
         *,
         keep_stdin: bool = False,
         on_reply: Callable[[bytes], None] | None = None,
-    ) -> ProcessBox:
-        link = self._link
-        if link is None or link.lost:
-            link = self._link = KeeperLink()
-        self._keys += 1
-        try:
-            pipes = Pipes.open(command, keep_stdin=keep_stdin, on_reply=on_reply)
-        except OSError as error:
-            raise SandboxError(
-                f"no pipes for {command.argv[0]!r}: {error}; lower the concurrency or raise the "
-                "limit of open files (ulimit -n)",
-                definite=True,
-            ) from None
-        box = ProcessBox(self._keys, command, link, pipes)
-        link.start(box)
-        try:
-            box.pid = await asyncio.shield(box.started)
-        except OSError as error:
-            box.close()
-            raise SandboxError(
-                f"cannot start {command.argv[0]!r} in {command.cwd}: {error}; "
-                "check that the program and the directory exist and can be used",
-                definite=True,
-            ) from None
-        except BaseException:
-            box.kill()
-            box.close()
-            raise
-        if command.deadline_s is not None:
-            box.timer = asyncio.get_running_loop().call_later(command.deadline_s, box.expire)
-        return box
+    ) -> KeptProgram:
+        program = await self._keeping.launch(command, keep_stdin=keep_stdin, on_reply=on_reply)
+        self._programs.append(program)
+        if self._watch is None:
+            self._sampler.start()
+            self._watch = asyncio.create_task(self._watch_over(self.settings.limits))
+        return program
+
+    async def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        await asyncio.to_thread(_put, Path(path), data, mode)
+
+    async def get(self, path: str, most: int) -> bytes:
+        return await asyncio.to_thread(_get, path, most)
+
+    async def stats(self) -> Usage:
+        return self._sampler.usage()
+
+    async def kill(self) -> Ended:
+        if self._ended is None:
+            running = self._running()
+            await self._end(running)
+            if self._watch is not None:
+                self._watch.cancel()
+                await self._sampler.close()
+            exits = [program.exit for program in self._programs if program.exit is not None]
+            self._ended = Ended(
+                level="process",
+                held="advisory",
+                broke=self._broke,
+                by=self._broke[0] if self._broke else "kill" if running else "",
+                usage=_used(self._sampler.usage(), exits),
+                strays=sum(exit.strays for exit in exits),
+            )
+        return self._ended
+
+    async def changes(self, *, keep: Keep | None = None) -> Changes:
+        world, before = self.settings.world, self._before
+        if before is None:
+            return Changes(within=world)
+        self._before = None  # serves once
+        return await asyncio.to_thread(compare, before, Path(world), world, keep=keep)
 
     async def close(self) -> None:
-        if self._link is not None:
-            link, self._link = self._link, None
-            await link.close()
+        await self.kill()
+
+    def _leaders(self) -> list[int]:
+        return [program.pid for program in self._running()]
+
+    def _running(self) -> list[KeptProgram]:
+        return [program for program in self._programs if not program.ended.done()]
+
+    async def _end(self, running: list[KeptProgram]) -> None:
+        for program in running:
+            program.kill()
+        await asyncio.gather(*(program.wait() for program in running), return_exceptions=True)
+
+    async def _watch_over(self, limits: Limits) -> None:
+        """End what is seen to use more than it may."""
+        while limits != Limits() and not self._broke:
+            await asyncio.sleep(EVERY_S)
+            self._broke = self._sampler.over(limits)
+            if self._broke:
+                for program in self._running():
+                    program.kill()
 
 
-class KeeperLink:
-    """The runner's end of the socket to one keeper process."""
+class ProcessSandbox:
+    """Runs commands as processes of this host, through a keeper that starts with the first."""
+
+    level: Level = "process"
+    held: Held = "advisory"
+    emulated = False
 
     def __init__(self) -> None:
-        self.socket, theirs = socket.socketpair()
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
+        self._keeping = Keeping()
+
+    async def prepare(self, image: Image) -> str:
+        if image.name != "host":
+            raise Unavailable(
+                f"isolation process runs on this machine's own files, and not on {image.name!r}: "
+                "ask for `--isolation=namespace` or a stronger level"
             )
-        self.socket.setblocking(False)
-        resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, FILES)
-        allow_many_files()
-        self.loop = asyncio.get_running_loop()
-        self.boxes: dict[int, ProcessBox] = {}
-        self.out: deque[tuple[bytes, list[int]]] = deque()
-        self.data = b""
-        self.lost = False
-        self.loop.add_reader(self.socket.fileno(), self.receive)
+        return "host"
 
-    def start(self, box: ProcessBox) -> None:
-        command = box.command
-        self.boxes[box.key] = box
-        fds = box.pipes.theirs
-        self.send(
-            {
-                "key": box.key,
-                "argv": command.argv,
-                "env": command.env,
-                "cwd": command.cwd,
-                "marker": command.marker,
-                "reply_fd": REPLY_FD,
-                "fds": len(fds),
-            },
-            fds,
-        )
+    async def start(self, settings: BoxSettings) -> ProcessBox:
+        box = ProcessBox(settings, self._keeping)
+        await box.open()
+        return box
 
-    def send(self, message: dict[str, Any], fds: list[int]) -> None:
-        """Queue a message; `fds` are closed here once the keeper has them."""
-        data = json.dumps(message).encode()
-        self.out.append((keeper.HEADER.pack(len(data)) + data, fds))
-        if len(self.out) == 1:
-            self.flush()
+    async def launch(
+        self,
+        command: Command,
+        *,
+        keep_stdin: bool = False,
+        on_reply: Callable[[bytes], None] | None = None,
+    ) -> KeptProgram:
+        """A command outside of any box; see `sandbox.Box.exec`."""
+        return await self._keeping.launch(command, keep_stdin=keep_stdin, on_reply=on_reply)
 
-    def flush(self) -> None:
-        try:
-            while self.out:
-                data, fds = self.out.popleft()
-                try:
-                    sent = socket.send_fds(self.socket, [data], fds)
-                except BlockingIOError:
-                    self.out.appendleft((data, fds))
-                    self.loop.add_writer(self.socket.fileno(), self.flush)
-                    return
-                _close(fds)
-                if sent < len(data):
-                    self.out.appendleft((data[sent:], []))
-            self.loop.remove_writer(self.socket.fileno())
-        except OSError:  # `receive` will notice that the keeper is gone
-            _close(fds)
-
-    def receive(self) -> None:
-        try:
-            data = self.socket.recv(RECEIVE_BYTES)
-        except OSError:
-            data = b""
-        if not data:
-            self.lose()
-            return
-        *lines, self.data = (self.data + data).split(b"\n")
-        for line in lines:
-            self.tell(json.loads(line))
-
-    def tell(self, report: dict[str, Any]) -> None:
-        if "pid" in report:
-            _set(self.boxes[report["key"]].started, report["pid"])
-            return
-        box = self.boxes.pop(report["key"])
-        if "error" in report:
-            error = OSError(report["error"])
-            if not box.started.done():
-                box.started.set_exception(error)
-            _set(box.ended, {"status": 127, "rss": 0, "cpu_ms": 0, "strays": 0})
-        else:
-            _set(box.ended, report)
-
-    def lose(self) -> None:
-        """The keeper is gone: hunt what it kept, and say so to every box."""
-        self.disconnect()
-        boxes, self.boxes = list(self.boxes.values()), {}
-        markers = [box.command.marker for box in boxes if box.command.marker]
-        if markers:
-            sweep(*markers)
-        for box in boxes:
-            for future in (box.started, box.ended):
-                if not future.done():
-                    future.set_exception(
-                        SandboxError(
-                            f"the keeper of the process boxes ended (exit code "
-                            f"{self.process.returncode}) while {box.command.argv[0]!r} ran"
-                        )
-                    )
-                    future.exception()  # nobody may be waiting; that is no news
+    async def run(self, command: Command) -> Exit:
+        """A command outside of any box, to its end."""
+        return await (await self.launch(command)).wait()
 
     async def close(self) -> None:
-        """End every box, then the keeper."""
-        if self.lost:
-            return
-        for box in self.boxes.values():
-            box.kill()
-        waiting = [box.ended for box in self.boxes.values()]
-        if waiting:
-            await asyncio.wait(waiting)
-        self.disconnect()
-
-    def disconnect(self) -> None:
-        """Hang up; the keeper ends by that, and quickly."""
-        self.lost = True
-        self.loop.remove_reader(self.socket.fileno())
-        self.loop.remove_writer(self.socket.fileno())
-        self.socket.close()
-        for _, fds in self.out:
-            _close(fds)
-        self.out.clear()
-        self.process.wait()
+        await self._keeping.close()
 
 
-def _close(fds: list[int]) -> None:
-    for fd in fds:
-        os.close(fd)
+def _used(sampled: Usage, exits: list[Exit]) -> Usage:
+    """What was sampled, and what the system said of those that ended, where that is more."""
+    memory = max((exit.max_rss_bytes for exit in exits), default=0)
+    cpu_ms = sum(exit.cpu_ms for exit in exits)
+    return msgspec.structs.replace(
+        sampled,
+        memory_anon_peak_bytes=max(sampled.memory_anon_peak_bytes or 0, memory),
+        cpu_ms=max(sampled.cpu_ms or 0, cpu_ms),
+    )
 
 
-def allow_many_files() -> None:
-    """Use what the hard limit allows: a box costs this process three or four descriptors, and an
-    agent the rig and the provider, which inherit it, a connection or more. The keeper, and so the
-    boxes, keep the limit the runner was started with."""
-    soft, hard = FILES
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def _put(path: Path, data: bytes, mode: int) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(mode)
+    except OSError as error:
+        raise SandboxError(f"cannot write {path}: {error}") from None
 
 
-def _future() -> asyncio.Future[Any]:
-    return asyncio.get_running_loop().create_future()
-
-
-def _set(future: asyncio.Future[Any], value: Any) -> None:
-    if not future.done():
-        future.set_result(value)
+def _get(path: str, most: int) -> bytes:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with open(os.open(path, flags), "rb") as file:
+            return file.read(most)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise SandboxError(f"cannot read {path}: {error}") from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from proofrig.suites.case import Case, Message, World
+from proofrig.suites.limits import TrialLimits
 from proofrig.suites.load import load_suite
-from proofrig.suites.suite import Defaults, Planned, Retries, Suite, TrialLimits
+from proofrig.suites.suite import Defaults, Planned, Retries, Suite
 from proofrig.suites.world import Manifest, WorldStart, build_world, manifest
 
 __all__ = [

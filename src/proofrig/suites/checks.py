@@ -26,6 +26,7 @@ from proofrig.providers.recorded import RecordedSettings
 from proofrig.providers.simulated import SimulatedSettings
 from proofrig.services.service import EVERYONE
 from proofrig.suites.case import Case
+from proofrig.suites.constraints import read_constraints
 from proofrig.suites.lanes import unmet
 from proofrig.suites.suite import Suite, near
 from proofrig.suites.world import is_sql_file
@@ -50,6 +51,8 @@ def check_suite(suite: Suite, origin: Origin, directory: Path) -> Iterator[Probl
         yield from _recording(model, origin, directory)
     if isinstance(suite.prices, str):
         yield from _file(suite.prices, directory, origin, ("prices",), _read_prices)
+    if isinstance(suite.constraints, str):
+        yield from _file(suite.constraints, directory, origin, ("constraints",), read_constraints)
     yield from _policy(suite, origin, directory)
     yield from _approvals(suite, origin)
     names: dict[str, int] = {}

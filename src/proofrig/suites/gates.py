@@ -36,6 +36,7 @@ _KINDS = {
     "share": "a share: write 5 %, or 0.05",
     "ns": "a time: write 250ms, 30s, 5min",
     "USD": "US dollars: write $0.50, or 0.5",
+    "bytes": "a size: write 64 kB, 512 MB",
 }
 
 
@@ -292,8 +293,8 @@ def _wrong_unit(figure: Figure, threshold: Threshold) -> str:
         is_ = _KINDS.get(own, "a plain number")
         of = "; for a part of the baseline write 1.1 * baseline" if threshold.needs_baseline else ""
         return f"{figure.name} is {is_}, and has no unit {unit}{of}"
-    if own == "ns" and not kind and value:
-        return f"{figure.name} is {_KINDS['ns']}; {value:g} of what?"
+    if own in ("ns", "bytes") and not kind and value:
+        return f"{figure.name} is {_KINDS[own]}; {value:g} of what?"
     if own == "share" and abs(value) > 1:
         meant = f"; did you mean {abs(value):g} %?" if not kind and abs(value) <= 100 else ""
         return f"{figure.name} is a share and never above 100 %{meant}"

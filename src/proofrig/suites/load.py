@@ -233,7 +233,8 @@ def _checked(
 def _settled(suite: Suite, cases: list[Case], directory: Path) -> Suite:
     applied = tuple(suite.defaults.applied(case) for case in cases)
     update = {"cases": applied, "cases_from": (), "defaults": Defaults()}
-    return suite.model_copy(update=update).at(directory)
+    settled = suite.model_copy(update=update).at(directory)
+    return settled.model_copy(update={"constraints": settled.constrained()})
 
 
 def _run(path: Path) -> Suite:

@@ -25,7 +25,6 @@ import msgspec
 from pydantic import Field, PrivateAttr
 
 from proofrig.agents import AnyAgentSettings
-from proofrig.agents.agent import ANSWER_CAP
 from proofrig.authority.prices import PriceTable, default_prices, load_prices, parse_prices
 from proofrig.authority.rules import PolicySettings
 from proofrig.errors import UsageError
@@ -33,17 +32,22 @@ from proofrig.faults.fault import Fault
 from proofrig.faults.packs import PACKS
 from proofrig.faults.written import Faults, packs_of, unfolded
 from proofrig.gateways.egress.settings import EgressSettings
+from proofrig.gateways.limits import CallLimits
 from proofrig.gateways.tool_settings import AnyToolSettings
 from proofrig.providers import AnyProviderSettings
+from proofrig.sandboxes.sandbox import Limits
 from proofrig.scenarios import Scenarios
 from proofrig.scenarios.scenario import Facts, FactsOfCase, Start
 from proofrig.services import AnyServiceSettings
 from proofrig.suites.authority import AuthoritySettings, policy_of
 from proofrig.suites.budgets import Budgets, Prices
-from proofrig.suites.case import AgentName, Case, Count, InsidePath, Seconds, Settings, Tag
+from proofrig.suites.case import AgentName, Case, Count, InsidePath, Settings, Tag
+from proofrig.suites.constraints import ConstraintSettings, read_constraints
 from proofrig.suites.digest import digest_of
 from proofrig.suites.gates import AnyGate, BaselineSettings
 from proofrig.suites.lanes import Lanes
+from proofrig.suites.limits import TrialLimits, box_of, calls_of, in_force
+from proofrig.suites.sandbox import SandboxSettings
 from proofrig.verifiers import AnyVerifier
 from proofrig.verifiers.expectations import Expect
 
@@ -71,15 +75,6 @@ class Planned(msgspec.Struct, frozen=True, gc=False):
         """The trial that a scenario launches."""
         number = int(start.trial.rpartition(":")[2])
         return cls(start.trial, start.case, number, start.tenant, start.seed, start)
-
-
-class TrialLimits(Settings):
-    """What holds for every trial."""
-
-    timeout_s: Seconds = Field(default=60.0, description="Seconds until the agent is stopped.")
-    answer_bytes: Count = Field(
-        default=ANSWER_CAP, le=ANSWER_CAP, description="A longer answer is cut, and said so."
-    )
 
 
 class Retries(Settings):
@@ -167,7 +162,14 @@ class Suite(Settings):
     scenarios: Scenarios = Field(
         default=Scenarios(), description="Parameters of the scenarios that `--scenario` runs."
     )
-    limits: TrialLimits = TrialLimits()
+    limits: TrialLimits = Field(default=TrialLimits(), description="What one trial may use.")
+    constraints: ConstraintSettings | InsidePath | None = Field(
+        default=None,
+        description="A constraint file of the suite, or what it holds: further limits.",
+    )
+    sandbox: SandboxSettings = Field(
+        default=SandboxSettings(), description="The boxes that trials run in."
+    )
     retries: Retries = Retries()
     repeats: Count = Field(default=1, le=10_000, description="Trials per case.")
     concurrency: Count = Field(default=8, le=100_000, description="Trials at the same time.")
@@ -217,6 +219,29 @@ class Suite(Settings):
         """Seconds that a trial of `case` may take."""
         return case.timeout_s or self.limits.timeout_s
 
+    def constrained(self) -> ConstraintSettings | None:
+        """The constraints as settings; None where there are none. Raises SuiteError."""
+        if isinstance(self.constraints, str):
+            return read_constraints(self.dir / self.constraints)
+        return self.constraints
+
+    def all_limits(self) -> tuple[TrialLimits, ...]:
+        """The limits and those of the constraints: each holds. Raises SuiteError."""
+        given = self.constrained()
+        return (self.limits,) if given is None else (self.limits, given.limits())
+
+    def box_limits(self) -> Limits:
+        """What the sandbox holds a trial to. Raises SuiteError."""
+        return box_of(self.all_limits())
+
+    def call_limits(self) -> CallLimits:
+        """What the gateways hold a trial to. Raises SuiteError."""
+        return calls_of(self.all_limits())
+
+    def limits_in_force(self) -> dict[str, Any]:
+        """What a trial is held to, by the keys of `limits`. Raises SuiteError."""
+        return in_force(self.all_limits())
+
     def whole_policy(self) -> PolicySettings | None:
         """The policy, with the suite's budgets as limits of it; None where there is neither. Raises
         SuiteError."""
@@ -240,7 +265,9 @@ class Suite(Settings):
         it lies. The agent's code is what is tested, not what is said: it does not count. Nor does
         what is asked of the result, and how often (`ASKED`): runs that differ in no more can be
         held against each other."""
-        said = self.model_dump(mode="json", by_alias=True, exclude={"agent", "cases", *ASKED})
+        left: dict[str, Any] = {"agent": True, "cases": True, "sandbox": {"isolation"}}
+        left |= dict.fromkeys(ASKED, True)
+        said = self.model_dump(mode="json", by_alias=True, exclude=left)
         agent = self.agent.model_dump_json(by_alias=True)
         cases = sorted(case.digest() for case in self.cases)
         return digest_of([said, hashlib.sha256(agent.encode()).hexdigest(), cases], self._dir)

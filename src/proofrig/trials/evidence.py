@@ -78,6 +78,7 @@ def gather(
     world: WorldStart,
     *,
     state: Entry | None = None,
+    level: str = "process",
 ) -> Evidence:
     """What the case's verifiers may look at; the trajectory is built only when one reads it, and
     so is the tools' state, from its note (`state_note`)."""
@@ -92,6 +93,7 @@ def gather(
         trajectory=trajectory(actions, payload) if "trajectory" in needs else Trajectory(),
         actions=actions,
         state=left,
+        level=level,
         context={"initial_sql": world.initial_sql, "no_state": no_state},
         payload=payload,
     )

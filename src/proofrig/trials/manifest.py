@@ -13,7 +13,10 @@ import msgspec
 
 FILE = "manifest.json"
 # What says which run it is, and not under which conditions it ran.
-_ITS_OWN = ("run", "started_ns", "suite_path", "baseline", "gates", "branch", "commit")
+_ITS_OWN = (
+    *("run", "started_ns", "suite_path", "baseline", "gates", "branch", "commit", "weaker"),
+    "constraints_from",
+)
 
 
 class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -46,6 +49,9 @@ class Manifest(msgspec.Struct, omit_defaults=True, kw_only=True):
     gates: list[str] = []  # asked for beside the suite
     branch: str = ""  # of the code that ran, "" where that is not known
     commit: str = ""
+    constraints: dict[str, Any] = {}  # of a file given beside the suite, instead of its own
+    constraints_from: str = ""  # that file
+    weaker: str = ""  # why trials are kept apart no better, where nobody asked for a level
     what: dict[str, Any] = {}
     where: dict[str, Any] = {}
 

@@ -32,7 +32,7 @@ from proofrig.suites import Planned
 from proofrig.trials.allowance import Allowance, Why
 from proofrig.trials.faulted import written_faults
 from proofrig.trials.runner import Progress, Runner, Settings
-from proofrig.trials.stage import Stage, StageSetting, open_stage
+from proofrig.trials.stage import Stage, StageSetting, gates_of, open_stage
 from proofrig.trials.stopping import Stopping
 from proofrig.trials.trial import Outcome, attempt
 
@@ -111,7 +111,7 @@ class Performance:
                     if stage is None and not phase.fresh:
                         stage = await closing.enter_async_context(open_stage(staging))
                     note("phase", {"phase": phase.name, "state": "begin"} | _targets(phase))
-                    await self._phase(phase, stage, setting.run_dir / f"gate-{number}")
+                    await self._phase(phase, stage, gates_of(setting.run_dir) / str(number))
                     note("phase", {"phase": phase.name, "state": "end"})
                     if self._over:
                         return

@@ -11,7 +11,6 @@ Rules:
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -29,28 +28,37 @@ from proofrig.agents.reference import ReferenceAgent
 from proofrig.canaries.canary import Canary
 from proofrig.faults._kill_points import IN_THE_AGENT, KillPoint
 from proofrig.faults.fault import Fault
-from proofrig.gateways.admission import Approval
-from proofrig.gateways.egress.environment import proxy_environment
-from proofrig.gateways.egress.hosts import Place, fits
 from proofrig.gateways.egress.settings import VENDORS
 from proofrig.gateways.gateway import RunClock
-from proofrig.gateways.tap_command import TapPlace, tap_command, write_shims
-from proofrig.gateways.tool_settings import PYTHON_SERVER, McpServerSettings
+from proofrig.gateways.tap_command import write_shims
 from proofrig.history.format import folder_of
 from proofrig.history.journal import Journal
 from proofrig.history.payloads import PayloadReader, digest_of
 from proofrig.providers.provider import Endpoint, Provider
 from proofrig.providers.recorded import RecordedSettings
 from proofrig.rig.link import Rig
-from proofrig.rig.protocol import Plan
-from proofrig.sandboxes.process import ProcessSandbox, allow_many_files, sweep
+from proofrig.sandboxes.keeping import allow_many_files, sweep
+from proofrig.sandboxes.sandbox import Box, Keep, Shown
 from proofrig.suites import Case, Planned, Suite
 from proofrig.trials.allowance import Allowance
 from proofrig.trials.baseline import role_of
+from proofrig.trials.boxing import Boxing, make_boxing, take_observed
 from proofrig.trials.faulted import kill_of, scenario_faults, written_faults
 from proofrig.trials.following import Following
+from proofrig.trials.isolation import level_of
 from proofrig.trials.planting import Planting, service_settings
-from proofrig.trials.taped import provider_of, taping_of
+from proofrig.trials.rigging import (
+    host_environment,
+    mcp_servers,
+    mcp_settings,
+    plan_of,
+    proxied,
+    redirected,
+    rig_ports,
+    shares_a_host,
+    tap_place,
+)
+from proofrig.trials.taped import provider_of
 from proofrig.wire.turn import Api
 
 PAYLOAD_CAP = 1 << 18
@@ -101,6 +109,7 @@ class Stage:
     provider: Provider | None
     planting: Planting
     clock: RunClock
+    boxing: Boxing
     seed: int = 0
     faults: tuple[Fault, ...] = ()
     observed: str = ""  # where observers inside agents write; nothing is observed when empty
@@ -122,13 +131,13 @@ class Stage:
         """The variables of one trial's agent. In a process of its own, an agent that starts a
         stdio server by its bare name gets it behind the tap: a shim stands first on its PATH."""
         shared = shares_a_host(self.suite) and self.agent_of(planned) is self.agents["subject"]
-        place = tap_place(self.suite, token, self.rig.port, world)
+        place = tap_place(self.suite, token, self.rig.port, world, self.boxing)
         user = dict(getattr(self.suite.agent, "env", {}))
         named = [server for server in mcp_settings(self.suite) if server.bare_name]
         if named and not shared:
             shims = self.folder(trial) / "bin"
             write_shims(named, place, shims)
-            user["PATH"] = f"{shims}{os.pathsep}{user.get('PATH', os.environ.get('PATH', ''))}"
+            user["PATH"] = f"{shims}{os.pathsep}{user.get('PATH', place.path)}"
         kill = self.kill_of(planned)
         if kill is not None and kill.point in IN_THE_AGENT:
             user["PROOFRIG_KILL"] = msgspec.json.encode(kill).decode()
@@ -137,17 +146,47 @@ class Stage:
             token=token,
             run=self.run_dir.name,
             trial="" if shared else trial,
-            history=self.observed,
+            history=self.observed_in(trial),
             origin_ns=self.clock.origin_ns,
             files=self.suite.shared_files(),
             redis=self.rig.proxies,
             seed=planned.seed,
+            parent=self.boxing.inherited,
             shared=shared,
             mcp=mcp_servers(self.suite, place),
             user=user,
-            **_proxied(self.suite, self.rig, "" if shared else token),
+            **proxied(self.suite, self.rig, "" if shared else token),
         )
         return trial_environment(settings)
+
+    @property
+    def boxed(self) -> bool:
+        """True when trials have boxes that do not see the run's folder."""
+        return self.boxing.level != "process"
+
+    def observed_in(self, trial: str) -> str:
+        """The folder that a trial's observers write to: its own, where it has a box."""
+        if self.observed and self.boxed:
+            return str(self.folder(trial) / "observed")
+        return self.observed
+
+    async def box(self, planned: Planned, token: str, world: str, trial: str) -> Box | None:
+        """The trial's box; None for a trial that has no process of its own. Raises SandboxError."""
+        if role_of(planned) in ("null", "reference") or shares_a_host(self.suite):
+            return None
+        own = [self.folder(trial) / "bin"]
+        if observed := self.observed_in(trial):
+            os.makedirs(observed, exist_ok=True)
+        shown = [Shown(str(path)) for path in own if self.boxed and path.is_dir()]
+        if observed and self.boxed:
+            shown.append(Shown(observed, writable=True))
+        return await self.boxing.start(trial, token, world, tuple(shown))
+
+    def kept(self) -> Keep | None:
+        """Which copies of changed files are kept."""
+        if not self.suite.sandbox.keep_changes:
+            return None
+        return Keep(store=self.journal.payload, file_bytes=PAYLOAD_CAP)
 
     def folder(self, trial: str) -> Path:
         """Where a trial's own files lie."""
@@ -162,14 +201,20 @@ class Stage:
         own, since agents leave files behind."""
         if shares_a_host(self.suite):
             return str(self.scratch)
-        folder = self.folder(trial)
+        folder = self.folder(trial) / "work" if self.boxed else self.folder(trial)
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
 
     def tidy(self, trial: str) -> None:
-        """Remove the trial's folder when nothing was left in it."""
-        with suppress(OSError):
-            self.folder(trial).rmdir()
+        """Take what was observed in the trial's box; remove its folders when nothing was left in
+        them."""
+        if self.boxed and self.observed:
+            observed = Path(self.observed_in(trial))
+            if observed.is_dir():
+                take_observed(observed, Path(self.observed), trial)
+        for folder in (self.folder(trial) / "work", self.folder(trial)):
+            with suppress(OSError):
+                folder.rmdir()
 
     def scope(self, planned: Planned, trial: str) -> str:
         """The authority's path of an attempt: tenant/workflow/agent/run."""
@@ -179,115 +224,16 @@ class Stage:
         return f"{planned.tenant}/{self.suite.name}/{agent}/{one_name(trial)}"
 
 
+def gates_of(run_dir: Path) -> Path:
+    """The folder of the named pipes that agents park on, which is made."""
+    folder = run_dir / "gates"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def one_name(trial: str) -> str:
     """A trial's id as one part of a path. No case id holds a plus sign, so none collide."""
     return trial.replace("/", "+")
-
-
-def shares_a_host(suite: Suite) -> bool:
-    """True when one host runs many trials, so that identity travels with each request."""
-    return getattr(suite.agent, "mode", "") == "shared" or suite.agent.type in ("http", "probe")
-
-
-def mcp_settings(suite: Suite) -> list[McpServerSettings]:
-    """The suite's MCP servers."""
-    return [tool for tool in suite.tools if isinstance(tool, McpServerSettings)]
-
-
-def tap_place(suite: Suite, token: str, port: int, world: str) -> TapPlace:
-    """Where a trial's taps run and find the rig."""
-    return TapPlace(f"127.0.0.1:{port}", token, suite.dir, world, os.environ.get("PATH", ""))
-
-
-def mcp_servers(suite: Suite, place: TapPlace) -> dict[str, list[str] | None]:
-    """For each MCP server: the tap's argv for a stdio server, None for one reached by URL."""
-    servers = mcp_settings(suite)
-    found: dict[str, list[str] | None] = {
-        tool.name: tap_command(tool, place) if tool.command else None for tool in servers
-    }
-    if len(servers) < len(suite.tools):
-        found[PYTHON_SERVER] = None  # the rig serves the suite's own tools as a server too
-    return found
-
-
-def plan_of(
-    setting: StageSetting, endpoints: dict[Api, Endpoint], services: list[dict[str, Any]]
-) -> Plan:
-    """What the rig needs to know."""
-    suite = setting.suite
-    policy, applied = suite.whole_policy(), suite.authority
-    written = None
-    if policy is not None:
-        written = policy.model_dump(mode="json", by_alias=True, exclude_none=True)
-    prices = suite.price_table()
-    return Plan(
-        run_dir=str(setting.run_dir),
-        origin_ns=setting.clock.origin_ns,
-        suite_dir=str(suite.dir),
-        endpoints=endpoints,
-        tools=[tool.model_dump(mode="json", by_alias=True) for tool in suite.tools],
-        prices=list(prices.prices),
-        fallback_price=prices.fallback,
-        policy=written,
-        shadow=applied.mode == "shadow",
-        approvals=[Approval(**one.model_dump()) for one in applied.approvals],
-        watch=applied.thresholds(),
-        port=suite.gateway_port,
-        services=services,
-        faults=[fault.model_dump(mode="json", by_alias=True) for fault in setting.all_faults],
-        egress=_egress(suite),
-        taping=taping_of(setting),
-        seed=setting.seed,
-        lab=setting.lab,
-    )
-
-
-def _egress(suite: Suite) -> dict[str, Any] | None:
-    """Settings of the egress gateway. What a host of many trials calls carries no identity but in
-    plain requests, so it passes unless the suite says otherwise."""
-    given = suite.egress
-    if not given.enabled:
-        return None
-    if "unattributed" not in given.model_fields_set and shares_a_host(suite):
-        given = given.model_copy(update={"unattributed": "pass"})
-    return given.model_dump(mode="json")
-
-
-def _proxied(suite: Suite, rig: Rig, token: str) -> dict[str, Any]:
-    """What an environment needs for the egress gateway."""
-    if not rig.egress:
-        return {}
-    own = frozenset(vendor for vendor in VENDORS if redirected(suite, vendor))
-    return {
-        "proxy": proxy_environment(rig.egress, token, rig.bundle),
-        "default_urls": own,
-        "intercepted": [one.host for one in suite.egress.intercepted],
-    }
-
-
-def redirected(suite: Suite, vendor: str) -> bool:
-    """True when clients of a vendor keep their own URL, and are intercepted there."""
-    patterns = suite.egress.intercepted if suite.egress.enabled else ()
-    return fits(patterns, Place(vendor, 443))
-
-
-def _host_environment(setting: StageSetting, rig: Rig) -> dict[str, str]:
-    """What a host of many trials is started with; its token only marks its processes."""
-    suite, port = setting.suite, rig.port
-    settings = EnvironmentSettings(
-        port=port,
-        token=secrets.token_urlsafe(16),
-        run=setting.run_dir.name,
-        history=setting.observed,
-        origin_ns=setting.clock.origin_ns,
-        files=suite.shared_files(),
-        redis=rig.proxies,
-        shared=True,
-        mcp=mcp_servers(suite, tap_place(suite, "", port, "")),
-        user=getattr(suite.agent, "env", {}),
-        **_proxied(suite, rig, ""),
-    )
-    return trial_environment(settings)
 
 
 def what_of(suite: Suite) -> dict[str, Any]:
@@ -309,7 +255,7 @@ def what_of(suite: Suite) -> dict[str, Any]:
         "scenario_faults": scenario_faults(suite),
         "limits": suite.limits.model_dump(mode="json"),
         "retries": suite.retries.model_dump(mode="json"),
-        "isolation": ProcessSandbox.level,
+        "isolation": level_of(suite),
         "egress": suite.egress.model_dump(mode="json"),
         "redirection": "interception" if any(redirected(suite, v) for v in VENDORS) else "base-url",
     }
@@ -352,17 +298,17 @@ async def open_stage(setting: StageSetting) -> AsyncIterator[Stage]:
         rig = Rig(plan_of(setting, endpoints, services))
         closing.push_async_callback(rig.close)
         await rig.start()
-        sandbox = ProcessSandbox()
-        closing.push_async_callback(sandbox.close)
-        host = _host_environment(setting, rig)
+        boxing = await make_boxing(suite, rig_ports(rig), (rig.bundle, str(gates_of(run_dir))))
+        closing.push_async_callback(boxing.sandbox.close)
+        host = host_environment(setting, rig, boxing)
         alone = suite.agent
         if getattr(alone, "mode", "") == "shared":
             alone = alone.model_copy(update={"mode": "isolated"})
         agents: dict[str, Agent] = {
-            "subject": make_agent(suite.agent, suite.dir, sandbox, setting.concurrency, host),
-            "victim": make_agent(alone, suite.dir, sandbox, setting.concurrency, host),
+            "subject": make_agent(suite.agent, suite.dir, boxing.boxes, setting.concurrency, host),
+            "victim": make_agent(alone, suite.dir, boxing.boxes, setting.concurrency, host),
             "null": NullAgent(),
-            "reference": ReferenceAgent(sandbox),
+            "reference": ReferenceAgent(),
         }
         for role, agent in agents.items():
             closing.push_async_callback(agent.close)
@@ -383,6 +329,7 @@ async def open_stage(setting: StageSetting) -> AsyncIterator[Stage]:
             provider=provider,
             planting=planting,
             clock=clock,
+            boxing=boxing,
             seed=setting.seed,
             faults=setting.all_faults,
             observed=setting.observed,

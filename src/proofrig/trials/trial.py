@@ -34,6 +34,7 @@ from proofrig.suites import Case, Planned, WorldStart, build_world
 from proofrig.trials import launched
 from proofrig.trials.allowance import Overdrawn
 from proofrig.trials.baseline import role_of
+from proofrig.trials.boxing import Left, leave, told
 from proofrig.trials.evidence import gather, miss_of, state_note
 from proofrig.trials.failure import (
     MEASURED,
@@ -45,6 +46,7 @@ from proofrig.trials.failure import (
     suite_mistake,
     unresolved_infra,
 )
+from proofrig.trials.isolation import level_of
 from proofrig.trials.stage import Stage
 from proofrig.trials.throttled import throttled
 from proofrig.verifiers.expectations import Expect, Judged, Tried, judged
@@ -81,6 +83,7 @@ class _Ran:
     mistake: str = ""  # of the suite's author
     miss: str = ""  # where it left its recording
     ticket: Ticket = field(default_factory=Ticket)
+    left: Left | None = None  # what its box told
     ended_ns: int = 0  # when the agent had answered, `time.monotonic_ns`
 
     def error(self, failure: FailureClass) -> str:
@@ -145,6 +148,7 @@ async def attempt(
             unfired=found.unfired,
             misconfigured=bool(ran.mistake),
             limited=limited(ran.actions),
+            broke=ran.left.ended.broke if ran.left else (),
             infra_unresolved=bool(ran.throttled) or unresolved_infra(ran.actions),
         )
     )
@@ -160,7 +164,7 @@ async def attempt(
 
 async def _run_agent(ran: _Ran) -> None:
     """World, agent, settlement. What goes wrong is kept in `ran`."""
-    stage, planned = ran.stage, ran.planned
+    stage = ran.stage
     stage.following.open(ran.trial)
     try:
         if ran.case.world is not None:
@@ -169,7 +173,7 @@ async def _run_agent(ran: _Ran) -> None:
         world = str(ran.started.path) if ran.started.path else ""
         await stage.rig.begin(_binding(ran, world))
         try:
-            reply = await stage.agent_of(planned).run(_task(ran, world))
+            reply = await _boxed(ran, _task(ran, world))
             ran.reply = _cut(reply, stage.suite.limits.answer_bytes)
         finally:
             ran.ended_ns = time.monotonic_ns()
@@ -190,6 +194,19 @@ async def _run_agent(ran: _Ran) -> None:
         ran.mistake = suite_mistake(ran.actions)
         took_ns = time.monotonic_ns() - ran.began_ns
         ran.throttled = throttled(ran.actions, ran.reply.ending, took_ns)
+
+
+async def _boxed(ran: _Ran, task: Attempt) -> Reply:
+    """Let the agent run in the trial's box, if it has one, and keep what the box tells."""
+    stage, planned = ran.stage, ran.planned
+    agent = stage.agent_of(planned)
+    box = await stage.box(planned, ran.token, task.workdir, ran.trial)
+    if box is None:
+        return await agent.run(task)
+    try:
+        return await agent.run(msgspec.structs.replace(task, box=box))
+    finally:
+        ran.left = await leave(box, stage.kept())
 
 
 def _binding(ran: _Ran, world: str) -> Binding:
@@ -244,8 +261,17 @@ def _task(ran: _Ran, world: str) -> Attempt:
 
 
 def _evidence(ran: _Ran) -> Evidence:
-    payload = ran.stage.payloads.get
-    return gather(ran.case, ran.reply.answer, ran.actions, payload, ran.started, state=ran.state)
+    stage = ran.stage
+    level, payload = level_of(stage.suite), stage.payloads.get
+    return gather(
+        ran.case,
+        ran.reply.answer,
+        ran.actions,
+        payload,
+        ran.started,
+        state=ran.state,
+        level=level,
+    )
 
 
 async def _judged(ran: _Ran) -> Judged:
@@ -291,6 +317,8 @@ def _end(ran: _Ran, verdicts: list[Verdict], failure: FailureClass) -> dict[str,
         "throttled": bool(ran.throttled) and failure == "infra",
         "world": stage.relative(ran.started.path) if ran.started.path else "",
     }
+    if ran.left is not None:
+        optional |= told(ran.left, stage.journal)
     return attrs | {name: value for name, value in optional.items() if value}
 
 

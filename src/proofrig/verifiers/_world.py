@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from proofrig.errors import UsageError
+from proofrig.sandboxes.trees import Tree
 from proofrig.verifiers.verifier import Evidence
 
 READ_CAP = 16 << 20  # bytes of a file that is compared as text
@@ -75,6 +77,16 @@ def read(world: Path, path: str, cap: int = READ_CAP) -> bytes | None:
         return None
     with open(file, "rb") as stream:
         return stream.read(cap)
+
+
+def entries(world: Path) -> Iterator[str]:
+    """Every file, link and special file of the world, as a path relative to it, in order."""
+    path: list[str] = []
+    with Tree(world, mend=True) as tree:
+        for name, found in tree.walk():
+            path[tree.depth :] = [name]
+            if not stat.S_ISDIR(found.st_mode):
+                yield "/".join(path)
 
 
 def answer_or_file(evidence: Evidence, file: str) -> str:

@@ -5,7 +5,9 @@ Rules:
    Python (`__pycache__`) is left out of the copy: it could say other than the source beside it.
 2. `add` lays files of the suite over the copy first: hidden tests, or the original ones.
 3. Its environment is small and fixed, plus `env`; `python` is the interpreter proofrig runs on.
-4. The box ends with everything that was started in it. A command over `timeout_s` fails.
+4. A trial that was kept apart is judged so: its files are the agent's work, and what runs them sees
+   the copy and no network (a `namespace` box). The box ends with everything started in it.
+   A command over `timeout_s` fails.
 5. A command that cannot be started is a mistake of the case: not measured. One that the world
    should hold (`./run.sh`) and does not, fails.
 """
@@ -63,11 +65,11 @@ class CommandCheck(Verifier):
             program = self.run[0]
             if "/" in program and not os.path.isabs(program) and not (copy / program).exists():
                 return self.verdict(False, expected=expected, got=f"{program} is absent")
-            end = self._run(copy, home)
+            end = self._run(copy, home, evidence.level)
         got, why = _described(end, self.timeout_s)
         return self.verdict(end.code in wanted, expected=expected, got=got, why=why)
 
-    def _run(self, copy: Path, home: Path) -> Exit:
+    def _run(self, copy: Path, home: Path, level: str) -> Exit:
         marker = uuid.uuid4().hex
         interpreter = os.path.dirname(sys.executable)
         env = {
@@ -93,20 +95,39 @@ class CommandCheck(Verifier):
             stderr_cap=STDERR_CAP,
             marker=marker,
         )
-        return _boxed(command)
+        return _boxed(copy, command, apart=level != "process")
 
 
-def _boxed(command: Command) -> Exit:
-    """Run the command in a box and wait for its end, on an event loop of its own."""
-    import asyncio  # with the sandbox, the costly imports; only a suite that runs commands pays
+def _boxed(copy: Path, command: Command, *, apart: bool) -> Exit:
+    """Run the command in a box and wait for its end, on an event loop of its own. `apart`: the box
+    sees the copy, the programs and nothing else. Raises Unavailable where there are no such boxes.
+    """
+    import asyncio  # with the sandboxes, the costly imports; only a suite that runs commands pays
     from concurrent.futures import ThreadPoolExecutor
 
-    from proofrig.sandboxes.process import ProcessSandbox
+    from proofrig.sandboxes import make_sandbox
+    from proofrig.sandboxes.programs import needed_by, outermost
+    from proofrig.sandboxes.sandbox import BoxSettings, Image, Shown
+
+    shown: list[str] = []
+    if apart:
+        shown = outermost(needed_by(sys.executable) | needed_by(command.argv[0]))
+    settings = BoxSettings(
+        trial=f"verify-{command.marker[:8]}",
+        marker=command.marker,
+        world=str(copy),
+        shown=tuple(Shown(path) for path in shown),
+    )
 
     async def run() -> Exit:
-        sandbox = ProcessSandbox()
+        sandbox = make_sandbox("namespace" if apart else "process")
         try:
-            return await sandbox.run(command)
+            await sandbox.prepare(Image())
+            box = await sandbox.start(settings)
+            try:
+                return await (await box.exec(command)).wait()
+            finally:
+                await box.close()
         finally:
             await sandbox.close()
 

@@ -25,6 +25,7 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from proofrig.history.action import Action
+from proofrig.sandboxes.sandbox import Changes
 from proofrig.wire.trajectory import Trajectory
 
 CUT = 200  # characters of `expected` and of `got`
@@ -53,11 +54,13 @@ class Evidence(msgspec.Struct, frozen=True):
     answer: the agent's final answer. world: the trial's world directory as the agent left it, or
     None when the case has no world. before: relative path -> sha256 hex of each file the world
     began with. suite_dir: where the suite's own files (expected states, checks) live.
+    level: how the trial was kept apart; what runs its files must be kept apart as well.
     state: what the suite's Python tools left in `ToolContext.state`, None when the case gave no
     state or what was left is not JSON. context: what else is known; `initial_sql` maps a database's
     path in the world to the SQL text it was built from, `no_state` says why `state` is None.
     payload: the bytes behind a digest that an action's attributes name
-    (arguments, results), or None when they were not kept.
+    (arguments, results), or None when they were not kept. changes: which paths the trial changed
+    in its box, None when it had none.
     """
 
     answer: str = ""
@@ -68,8 +71,10 @@ class Evidence(msgspec.Struct, frozen=True):
     trajectory: Trajectory = Trajectory()
     actions: tuple[Action, ...] = ()
     state: dict[str, Any] | None = None
+    level: str = "process"
     context: dict[str, Any] = {}
     payload: Callable[[str], bytes | None] = no_payload
+    changes: Changes | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):

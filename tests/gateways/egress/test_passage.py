@@ -8,6 +8,7 @@ from egress_rig import BINDING, EgressRig, egress_rig
 from proofrig.gateways.egress.callers import Asked, Caller
 from proofrig.gateways.egress.hosts import Place
 from proofrig.gateways.egress.passage import Passage
+from proofrig.gateways.limits import CallLimits, Limiter
 
 
 def passage(rig: EgressRig, method: str = "GET") -> Passage:
@@ -65,3 +66,30 @@ async def test_a_rig_that_fails_leaves_it_unknown(tmp_path: Path) -> None:
         begun.fail("the disk is full")
         (action,) = rig.actions()
     assert (action.outcome, action.attr("error")) == ("unknown", "the disk is full")
+
+
+async def test_what_a_trial_sends_is_limited_apart_from_what_it_gets(tmp_path: Path) -> None:
+    async with egress_rig(tmp_path) as rig:
+        rig.context.admission.limiter = Limiter(CallLimits(egress_bytes=40))
+        one = passage(rig)
+        assert await one.begin("") is None
+        assert (one.send(30), one.receive(500), one.spent) == (30, 500, "")
+        assert (one.send(30), one.spent) == (10, "limit_egress")
+        assert one.receive(500) == 500  # the answer may still come
+        one.settle("fail", status=403, blocked=one.spent)
+        refusal = await passage(rig).begin("")
+        assert refusal is not None and refusal.code == "limit_egress"
+        assert "`limits.egress_mb`" in refusal.message
+        assert rig.notes("egress_cap") == [{"limit": 40, "used": 40}]
+        cut, denied = rig.actions()
+    assert (cut.attr("bytes_up"), cut.attr("bytes_down")) == (40, 1000)
+    assert denied.denied and denied.attr("blocked") == "limit_egress"
+
+
+async def test_the_cap_of_both_directions_goes_before(tmp_path: Path) -> None:
+    async with egress_rig(tmp_path, max_bytes=20) as rig:
+        rig.context.admission.limiter = Limiter(CallLimits(egress_bytes=10))
+        one = passage(rig)
+        assert await one.begin("") is None
+        assert (one.send(15), one.receive(15), one.spent) == (10, 10, "byte_cap")
+        one.settle("fail", blocked=one.spent)

@@ -93,6 +93,21 @@ async def test_a_request_passes_and_is_an_action(tmp_path: Path, seen: str) -> N
 
 
 @both
+async def test_a_package_that_is_fetched_is_told_with_its_bytes(tmp_path: Path, seen: str) -> None:
+    async def wheel(request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 5000)
+
+    async with served(tmp_path, wheel, seen) as web_:
+        await web_.client.get(f"{web_.url}/packages/ab/idna-3.7-py3-none-any.whl")
+        await web_.client.post(f"{web_.url}/packages/ab/idna-3.7-py3-none-any.whl")
+        fetch, other = await web_.rig.ended(2)
+        said = [fetch.attr(name) for name in ("manager", "package", "version", "metadata")]
+        assert said == ["pip", "idna", "3.7", None]
+        assert fetch.attr("bytes_down") > 5000
+        assert other.attr("package") is None
+
+
+@both
 async def test_a_body_of_a_known_length_passes_in_its_pieces(tmp_path: Path, seen: str) -> None:
     go = asyncio.Event()
 

@@ -44,6 +44,7 @@ _WHY = {
     "byte_cap": (
         "the trial has used up its bytes (`egress.max_bytes`). Move less, or raise it in the suite"
     ),
+    "limit_egress": "the trial has sent what it may send (`limits.egress_mb`). Send less",
 }
 
 

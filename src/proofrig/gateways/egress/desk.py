@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Desk:
-    """certificates: None where nothing is intercepted. rig_port: of the rig's other gateways."""
+    """certificates: None where nothing is intercepted. rig_port: of the rig's other gateways.
+    allowances: bytes of each trial both ways, by its token; sending: those it sends."""
 
     context: Context
     access: Access
@@ -37,6 +38,7 @@ class Desk:
     max_bytes: int | None
     open: set[Passage] = field(default_factory=set)
     allowances: dict[str, Allowance] = field(default_factory=dict)
+    sending: dict[str, Allowance] = field(default_factory=dict)
 
     def reads(self, where: Place) -> bool:
         """True when TLS to this place ends here."""
@@ -55,13 +57,15 @@ class Desk:
     def passage(self, asked: Asked, caller: Caller, seen: Seen) -> Passage:
         """A passage that has not begun."""
         binding = caller.binding
-        allowance = self.allowances.get(binding.token)
-        if allowance is None:
-            allowance = Allowance(self.max_bytes, self._used_up(binding))
-            self.allowances[binding.token] = allowance
+        token = binding.token
+        if token not in self.allowances:
+            over, limits = self._used_up(binding), self.context.admission.limiter.limits
+            self.allowances[token] = Allowance(self.max_bytes, over)
+            self.sending[token] = Allowance(limits.egress_bytes if token else None, over)
         return Passage(
             self.context,
-            allowance,
+            self.allowances[token],
+            self.sending[token],
             binding,
             caller.channel,
             seen,
@@ -82,6 +86,7 @@ class Desk:
         for passage in [one for one in self.open if one.binding.token == binding.token]:
             passage.give_up("agent", "the trial ended")
         self.allowances.pop(binding.token, None)
+        self.sending.pop(binding.token, None)
 
     def _used_up(self, binding: Binding) -> Callable[[Allowance], None]:
         def said(allowance: Allowance) -> None:

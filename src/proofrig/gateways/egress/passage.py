@@ -30,6 +30,7 @@ from proofrig.errors import LedgerError, ProofrigError
 from proofrig.gateways.egress.access import why
 from proofrig.gateways.egress.allowance import Allowance
 from proofrig.gateways.egress.hosts import Place
+from proofrig.gateways.egress.registry import fetched
 from proofrig.gateways.leg import Leg, outbound
 from proofrig.gateways.tool_action import denial_text
 from proofrig.history.action import Kind, Outcome
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from proofrig.gateways.gateway import Binding, Context
 
 Seen = Literal["tunnel", "plain", "intercepted"]
-Ending = Literal["agent", "host", "byte_cap", "rig"]  # what a tunnel ended by
+Cap = Literal["byte_cap", "limit_egress"]  # `egress.max_bytes`, `limits.egress_mb`
+Ending = Literal["agent", "host", "byte_cap", "limit_egress", "rig"]  # what a tunnel ended by
 
 HOLD_NS = 24 * 3600 * 1_000_000_000  # a tunnel may stand for long; it ends with its trial
 
@@ -52,11 +54,12 @@ class Refusal(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True, eq=False)
 class Passage:
-    """A passage of a trial. channel: how the trial was named. up, down: bytes that passed to the
-    host, and from it."""
+    """A passage of a trial. allowance: its bytes in both directions; sending: those it sends.
+    channel: how the trial was named. up, down: bytes that passed to the host, and from it."""
 
     context: Context
     allowance: Allowance
+    sending: Allowance
     binding: Binding
     channel: str
     seen: Seen
@@ -77,6 +80,13 @@ class Passage:
     def name(self) -> str:
         return f"egress.{self.method.lower()}"
 
+    @property
+    def spent(self) -> Cap | Literal[""]:
+        """Which bytes of the trial are used up; "" while there are some."""
+        if self.allowance.spent:
+            return "byte_cap"
+        return "limit_egress" if self.sending.spent else ""
+
     async def begin(self, blocked: str, body: bytes = b"") -> Refusal | None:
         """Reserve and start; waits only for an approval. blocked: why the gateway itself refuses
         it, "" when it does not. Raises ProofrigError when it cannot be written down."""
@@ -85,9 +95,11 @@ class Passage:
         held = opening(len(body))
         attrs: dict[str, Any] = self._said() | {"seen": self.seen, "channel": self.channel}
         attrs["estimate"] = held
+        if self.method == "GET" and (package := fetched(self.path)) is not None:
+            attrs |= package.facts()
         if body:
             attrs["request"] = context.journal.payload(body)
-        blocked = blocked or ("byte_cap" if self.allowance.spent else "")
+        blocked = blocked or self.spent
         if blocked:
             fix = why(blocked, self.where)
             denial = Decision("deny", self.id, blocked, fix=fix)
@@ -106,7 +118,7 @@ class Passage:
 
     def send(self, size: int) -> int:
         """How many of `size` bytes may go to the host; they are counted."""
-        taken = self.allowance.take(size)
+        taken = self.allowance.take(self.sending.take(size))
         self.up += taken
         return taken
 

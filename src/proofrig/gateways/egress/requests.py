@@ -308,8 +308,9 @@ def _bodiless(answer: Answer) -> web.Response:
 
 
 def _used_up(passage: Passage) -> web.Response:
-    passage.settle("fail", status=403, blocked="byte_cap")
-    return refusal(403, "byte_cap", f"proofrig: {why('byte_cap', passage.where)}")
+    code = passage.spent or "byte_cap"
+    passage.settle("fail", status=403, blocked=code)
+    return refusal(403, code, f"proofrig: {why(code, passage.where)}")
 
 
 def _how(error: BaseException) -> How:

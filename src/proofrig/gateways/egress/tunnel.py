@@ -97,7 +97,7 @@ class Tunnel:
         if taken:
             end.other.transport.write(data if taken == len(data) else data[:taken])
         if taken < len(data):
-            self.finish("byte_cap")
+            self.finish(passage.spent or "byte_cap")
 
     def half(self, end: End) -> None:
         """One side has said all."""
@@ -123,7 +123,7 @@ class Tunnel:
         if self._timer is not None:
             self._timer.cancel()
         self.over.set_result(None)
-        if by == "byte_cap":
+        if by == "byte_cap" or by == "limit_egress":
             self._passage.settle("fail", status=200, ended_by=by, blocked=by)
         elif by == "host" and error is not None:
             said = f"{self._passage.where} broke off: {error}"

@@ -249,7 +249,7 @@ function traceOf(trial) {
   return [
     el("dl", { class: "facts tight" }, fact("Took", time(trial.ns)), fact("Cost", money(trial.usd)),
       fact("Tokens", String(trial.tokens)), fact("Ended by", trace.ending), fact("Exit code", trace.exit_code == null ? "" : String(trace.exit_code)),
-      fact("Tenant", trace.tenant), fact("Trial seed", trace.seed ? String(trace.seed) : "")),
+      fact("Tenant", trace.tenant), fact("Trial seed", trace.seed ? String(trace.seed) : ""), fact("Used", trace.used)),
     trace.verdicts ? [el("h3", {}, "Verdicts"), checks(trace.verdicts)] : "",
     trace.error ? [el("h3", {}, "Error"), el("pre", {}, trace.error), trace.detail ? el("details", {}, el("summary", {}, "Detail"), el("pre", {}, trace.detail)) : ""] : "",
     trace.answer ? [el("h3", {}, "Final answer"), el("pre", {}, trace.answer)] : "",

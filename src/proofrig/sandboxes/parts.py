@@ -1,0 +1,227 @@
+"""What a contained box is made of on the host, from its folder to its group; made and left here.
+
+    HOME/<box>/control/    shown to the box: `inside.py`, `keeper.py`, its settings, the sockets
+               passwd, group
+               stage.json
+               volume/     what it writes (`layers.py`)
+
+Rules:
+1. The folder is the runner's alone; what the box is shown of it is mounted.
+2. Everything here blocks, and is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from proofrig.errors import SandboxError
+from proofrig.sandboxes import leftovers, seccomp, shield
+from proofrig.sandboxes.cgroups import Group
+from proofrig.sandboxes.changes import merge, scan
+from proofrig.sandboxes.collecting import bring_back
+from proofrig.sandboxes.keeping import KeptProgram
+from proofrig.sandboxes.netns import Planted
+from proofrig.sandboxes.sandbox import REPLY_FD, BoxSettings, Changes, Exit, Image, Keep, Limits
+from proofrig.sandboxes.scene import Engine, Layout, for_stage
+
+HERE = Path(__file__).parent
+BLOCK = 4096  # bytes of a file system, of which a small file takes one
+OF_ENGINES = {  # what they make in a box's files
+    *("/run", "/run/.containerenv", "/etc", "/etc/hostname", "/etc/mtab"),
+    *("/dev", "/proc", "/sys"),
+}
+LEAST = 1 << 20  # bytes of a file system
+
+
+@dataclass
+class Parts:
+    """One box's. ports: unix sockets that stand for the rig's ports. before_ms: processor time that
+    the group had used when the box was ready."""
+
+    storage: Path
+    control: socket.socket
+    ports: dict[int, socket.socket]
+    bare: bool
+    group: Group | None = None
+    stage: KeptProgram | None = None
+    end: asyncio.Task[Exit | None] | None = None  # of the stage
+    told: bytearray = field(default_factory=bytearray)
+    dead: asyncio.Event = field(default_factory=asyncio.Event)
+    planted: Planted | None = None
+    before_ms: int = 0
+
+    def hear(self, data: bytes) -> None:
+        """Of the stage: its first process's pid, and that all else is dead."""
+        self.told += data
+        if self.told.endswith(b"dead"):
+            self.dead.set()
+
+    @property
+    def volume(self) -> Path:
+        """Where what the box wrote is read."""
+        if self.bare:
+            return self.storage / "volume"
+        return Path(f"/proc/{int(self.told.split()[0])}/cwd/volume")
+
+    def collect(self, settings: BoxSettings, image: Image, keep: Keep | None) -> Changes:
+        """What the box wrote, told; and that of its world brought home."""
+        if not self.dead.is_set():
+            return Changes(complete=False, error="the box was lost with what it had written")
+        several, world = [], settings.world
+        if not self.bare:
+            found = scan(self.volume / "root" / "upper", Path(image.root), "/", keep=keep)
+            entries = [e for e in found.entries if e.change != "added" or e.path not in OF_ENGINES]
+            several.append(msgspec.structs.replace(found, entries=tuple(entries)))
+        if world:
+            upper = self.volume / "world" / "upper"
+            found = scan(upper, Path(world), world, keep=keep)
+            error = found.error or bring_back(upper, Path(world))
+            within = world if self.bare else ""
+            several.append(msgspec.structs.replace(found, error=error, within=within))
+        return merge(several)
+
+    def leave(self) -> None:
+        """Nothing of it is left. The stage has ended. Raises SandboxError."""
+        for each in (self.control, *self.ports.values()):
+            each.close()
+        if self.planted is not None:
+            self.planted.close()
+        try:
+            if self.group is not None:
+                self.group.kill()
+                self.group.remove()
+        finally:
+            leftovers.remove(self.storage)
+
+
+def make(engine: Engine, layout: Layout) -> Parts:
+    """A box's folder. Raises OSError, or SandboxError, with nothing left."""
+    storage = Path(layout.storage)
+    storage.mkdir(mode=0o700)
+    sockets: dict[int, socket.socket] = {}
+    try:
+        scene = engine.scene(layout)
+        control = storage / "control"
+        control.mkdir()
+        control.chmod(0o755)  # whatever the umask is
+        for script in ("inside.py", "keeper.py"):
+            shutil.copyfile(HERE / script, control / script)
+        ports = () if engine.plants else layout.settings.ports
+        _write_settings(control / "settings.json", ports, layout.settings.limits)
+        _write_users(layout)
+        room = None if scene.bare else _room(storage.parent, layout.settings.limits, layout.as_root)
+        (storage / "stage.json").write_bytes(for_stage(layout, scene, room, REPLY_FD))
+        if scene.bare:
+            for folder in ("upper", "work"):
+                (storage / "volume" / "world" / folder).mkdir(parents=True)
+            if layout.as_root:
+                _give(storage / "volume" / "world" / "upper", layout.uid)
+                if layout.settings.world:
+                    _give(Path(layout.settings.world), layout.uid)
+        for port in ports:
+            sockets[port] = _listener(control / f"port-{port}")
+        return Parts(storage, _listener(control / "control"), sockets, scene.bare)
+    except BaseException:
+        for each in sockets.values():
+            each.close()
+        leftovers.remove(storage)
+        raise
+
+
+def _write_settings(path: Path, ports: tuple[int, ...], limits: Limits) -> None:
+    """What `inside.py` is told."""
+    filters = [base64.b64encode(each.program()).decode() for each in (seccomp, shield)]
+    told = {"ports": ports, "open_files": limits.open_files, "filters": filters}
+    path.write_text(json.dumps(told))
+
+
+def _write_users(layout: Layout) -> None:
+    """The image's users and groups, and the box's."""
+    uid = layout.uid
+    for name, line in (("passwd", f"box:x:{uid}:{uid}::/tmp:/bin/sh"), ("group", f"box:x:{uid}:")):
+        known = Path(layout.image.root, "etc", name)
+        lines = known.read_text().splitlines() if known.is_file() else []
+        if not any(each.split(":")[2:3] == [str(uid)] for each in lines):
+            lines.append(line)
+        path = Path(layout.storage, name)
+        path.write_text("\n".join(lines) + "\n")
+        path.chmod(0o644)
+
+
+def _room(home: Path, limits: Limits, as_root: bool) -> dict[str, Any] | None:
+    """How much the box may write. Root gets a file system in a file, made once for each size; a
+    user, who may not mount one, gets one in memory."""
+    if limits.disk_bytes is None:
+        return None
+    size = max(limits.disk_bytes, LEAST) // BLOCK * BLOCK
+    room = {"bytes": size, "inodes": max(1024, size // BLOCK), "template": ""}
+    if as_root:
+        template = home / f"empty-{size}.ext4"
+        if not template.exists():
+            fresh = home / f"{template.name}.{os.urandom(4).hex()}"
+            fresh.touch(0o600)
+            os.truncate(fresh, size)
+            options = ["-q", "-F", "-m", "0", "-b", str(BLOCK), "-O", "^has_journal"]
+            made = subprocess.run(["mkfs.ext4", *options, fresh], capture_output=True, text=True)
+            if made.returncode != 0:
+                raise SandboxError(f"mkfs.ext4 of {size:,} bytes: {made.stderr.strip()}")
+            fresh.replace(template)
+        room["template"] = str(template)
+    return room
+
+
+def of_group(limits: Limits, *, whole: bool) -> Limits:
+    """A group's limits, for those of a box. An engine that counts needs threads of its own, and
+    several for each process of the box."""
+    if whole and limits.processes is not None:
+        return msgspec.structs.replace(limits, processes=64 + 4 * limits.processes)
+    return limits
+
+
+def _give(folder: Path, uid: int) -> None:
+    """Make a tree belong to a user; links themselves, not what they point to."""
+    os.chown(folder, uid, uid, follow_symlinks=False)
+    for _, folders, files, descriptor in os.fwalk(folder):
+        for name in (*folders, *files):
+            os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
+
+
+def _listener(path: Path) -> socket.socket:
+    """A unix socket that the box may connect to. A path may be longer than its address can be."""
+    made = socket.socket(socket.AF_UNIX)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        made.bind(f"/proc/self/fd/{folder}/{path.name}")
+        path.chmod(0o777)
+        made.listen(128)
+        made.setblocking(False)
+    except OSError:
+        made.close()
+        raise
+    finally:
+        os.close(folder)
+    return made
+
+
+async def ended(program: KeptProgram) -> Exit | None:
+    """How a stage ended; None when it was lost with its keeper."""
+    with contextlib.suppress(SandboxError):
+        return await program.wait()
+    return None
+
+
+def last_words(text: bytes) -> str:
+    """The end of what a program said, on one line."""
+    return " ".join(text.decode(errors="replace").split())[-600:]

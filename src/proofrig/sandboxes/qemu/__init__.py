@@ -1,0 +1,1 @@
+"""The `vm` level's machinery: QEMU machines, booted once and copied."""

@@ -1,0 +1,158 @@
+"""The attacks: what each is told, what it may use, who must stop it, and how it shows.
+
+Rules:
+1. `stopped_by` names the levels that claim to stop it; each of them must.
+2. `shows` are facts of `Ended` and `Changes` (`seen`, in `arena.py`) that the attempt must leave.
+   A level in `blind` stops it and cannot tell: nothing of ours sees into it there.
+3. `control`: harmless, and shown to get out where nothing stops it, at level `process`. So a
+   script that could not do it anyway is found out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from proofrig.sandboxes.sandbox import LEVELS, Level, Limits
+
+MEGABYTE = 1 << 20
+NO_LIMITS = Limits()
+BOXES = frozenset(LEVELS) - {"process"}
+SHARED_KERNEL = frozenset[Level]({"namespace", "container"})
+UNSEEN_NETWORK = frozenset[Level]({"gvisor", "vm"})  # refused in a kernel of the box's own
+
+
+@dataclass(frozen=True)
+class Attack:
+    """`told`: the names of what the script is told of the arena, or values of its own."""
+
+    name: str
+    script: str
+    told: dict[str, Any] = field(default_factory=dict)
+    limits: Limits = NO_LIMITS
+    stopped_by: frozenset[Level] = BOXES
+    shows: tuple[str, ...] = ()
+    blind: frozenset[Level] = frozenset()
+    control: bool = False
+    left_running: bool = False  # it goes on until the box is killed
+
+
+OF_A_TRIAL = {"paths": "victims_files", "secret": "secret"}
+OF_THE_RUN = {"paths": "runs_files", "secret": "secret"}
+TRAPS = {"paths": "runs_files", "folder": "canary", "shown": "shown", "world": "world"}
+ELSEWHERE = {
+    "stream": [
+        ["1.1.1.1", 443],
+        ["169.254.169.254", 80],
+        ["10.0.0.1", 22],
+        ["2001:db8::1", 443],
+        ["fd00:ec2::254", 80],
+        ["fe80::1", 80, 0, 1],
+    ],
+    "datagram": [["8.8.8.8", 53], ["2001:4860:4860::8888", 53], ["169.254.169.254", 123]],
+    "names": ["example.com"],
+}
+
+CORPUS = [
+    Attack("files_of_another_trial", "files", OF_A_TRIAL, control=True),
+    Attack("answers_verifiers_history_store_keys", "files", OF_THE_RUN, control=True),
+    Attack("environment_of_others", "environment", {"secret": "secret"}, control=True),
+    Attack("processes_of_others", "processes", {"pids": "pids", "secret": "secret"}, control=True),
+    Attack(
+        "memory_of_others",
+        "memory",
+        {"pids": "pids", "secret": "secret"},
+        shows=("syscall ptrace", "syscall process_vm_readv"),
+        blind=frozenset({"container", "gvisor", "vm"}),
+        control=True,
+    ),
+    Attack("descriptors_left_open", "descriptors"),
+    Attack("writes_outside", "writes", {"paths": "canaries"}, stopped_by=BOXES - {"vm"}),
+    Attack("device_nodes", "devices", stopped_by=BOXES - {"vm"}),
+    Attack(
+        "addresses_elsewhere",
+        "network",
+        ELSEWHERE,
+        shows=(
+            *("connect tcp 1.1.1.1:443", "connect tcp 169.254.169.254:80"),
+            *("connect tcp [2001:db8::1]:443", "connect tcp [fd00:ec2::254]:80"),
+            *("connect tcp [fe80::1]:80", "send udp 8.8.8.8:53"),
+            "send udp [2001:4860:4860::8888]:53",
+        ),
+        blind=UNSEEN_NETWORK,
+    ),
+    Attack(
+        "ports_of_the_host",
+        "network",
+        {"stream": "hosts_ports", "datagram": [], "names": []},
+        control=True,
+    ),
+    Attack(
+        "sockets_past_the_namespace",
+        "sockets",
+        stopped_by=BOXES - {"vm"},
+        shows=("syscall socket vsock", "syscall socket packet"),
+        blind=frozenset({"container", "gvisor"}),
+    ),
+    Attack("unix_sockets_of_the_host", "unix_sockets", {"sockets": "sockets"}, control=True),
+    Attack(
+        "user_namespaces",
+        "user_namespaces",
+        stopped_by=frozenset({"namespace"}),
+        shows=("syscall unshare user",),
+    ),
+    Attack(
+        "fork_bomb",
+        "fork_bomb",
+        {"most": 64},
+        limits=Limits(processes=64),
+        shows=("broke processes",),
+        control=True,
+    ),
+    Attack(
+        "memory_bomb",
+        "memory_bomb",
+        {"bytes": 400 * MEGABYTE},
+        limits=Limits(memory_bytes=160 * MEGABYTE),
+        shows=("broke memory",),
+    ),
+    Attack(
+        "disk_filler",
+        "disk_filler",
+        {"bytes": 64 * MEGABYTE, "world": "world"},
+        limits=Limits(disk_bytes=16 * MEGABYTE, memory_bytes=160 * MEGABYTE),
+        shows=("broke disk",),
+    ),
+    Attack(
+        "inode_filler",
+        "inode_filler",
+        {"files": 30_000, "world": "world"},
+        limits=Limits(disk_bytes=16 * MEGABYTE),
+        shows=("broke disk",),
+    ),
+    Attack(
+        "connections",
+        "connections",
+        {"port": "port", "count": 100_000},
+        shows=("many connections",),
+    ),
+    Attack(
+        "links_on_collection",
+        "links",
+        {**TRAPS, "sparse": MEGABYTE},
+        shows=(
+            "added special WORLD/pipe",
+            "added special WORLD/socket",
+            "changed link WORLD/folder",
+        ),
+        left_running=True,
+    ),
+    Attack(
+        "terabyte_on_collection",
+        "links",
+        {**TRAPS, "sparse": 1 << 40},
+        shows=("world not brought back",),
+        left_running=True,
+    ),
+    Attack("outlives_its_end", "outlive", {"port": "port"}, shows=("strays",)),
+]

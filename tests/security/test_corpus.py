@@ -1,0 +1,89 @@
+"""Every attack of the corpus, at every level that claims to stop it; and, where nothing stops it,
+that it works."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from proofrig.sandboxes import make_sandbox
+from proofrig.sandboxes.sandbox import LEVELS, Image, Level, Unavailable
+from security.arena import Arena, Outcome, arena, attempt
+from security.corpus import BOXES, CORPUS, Attack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+NAMES = {attack.name: attack for attack in CORPUS}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=[*LEVELS])
+async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Arena]:
+    level: Level = request.param
+    sandbox = make_sandbox(level)
+    try:
+        try:
+            await sandbox.prepare(Image())
+        except Unavailable as error:
+            pytest.skip(str(error))
+        async with arena(sandbox, Image()) as made:
+            yield made
+    finally:
+        await sandbox.close()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", list(NAMES))
+async def test_attack(scene: Arena, name: str) -> None:
+    attack, level = NAMES[name], scene.sandbox.level
+    if level == "process":
+        if not attack.control:
+            pytest.skip("not tried where nothing stops it")
+        outcome = await attempt(scene, attack)
+        assert outcome.said["got_out"], "the attack does not work even here: it shows nothing"
+        return
+    if level not in attack.stopped_by:
+        pytest.skip(f"{level} does not claim to stop it")
+    outcome = await attempt(scene, attack)
+    assert not outcome.said.get("got_out"), outcome.said["detail"]
+    nothing_changed_outside(scene, outcome)
+    if level not in attack.blind:
+        assert set(attack.shows) <= outcome.seen, (outcome.seen, outcome.ended)
+
+
+def nothing_changed_outside(scene: Arena, outcome: Outcome) -> None:
+    """The canaries are as they were, and nothing of the run's came into the world or the copies."""
+    for name in ("canary", "shown"):
+        assert (scene.folder / name / "file").read_text() == "untouched\n"
+        assert set(os.listdir(scene.folder / name)) <= {"file", "socket"}
+    secret = scene.secret.encode()
+    assert not any(secret in data for data in outcome.kept)
+    for folder, _, files in os.walk(outcome.world):
+        for path in (os.path.join(folder, file) for file in files):
+            status = os.lstat(path)
+            assert os.path.islink(path) or os.path.isfile(path), f"{path} is special"
+            if not os.path.islink(path):
+                assert status.st_nlink == 1 and not status.st_mode & 0o6000, path
+                with open(path, "rb") as file:
+                    assert secret not in file.read(1 << 20), path
+
+
+async def test_connections_cost_the_runner_few_descriptors(scene: Arena) -> None:
+    """The rig, in this process, saw no more at once than a box may have."""
+    if scene.sandbox.level == "process":
+        pytest.skip("nothing stands between the box and the rig")
+    assert scene.rig.most_at_once <= 256
+    assert len(os.listdir("/proc/self/fd")) < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
+
+
+def test_the_table_is_whole() -> None:
+    """Each script is used, each attack is stopped by somebody, and what cannot see is a box."""
+    from security.arena import SCRIPTS
+
+    assert {attack.script for attack in CORPUS} == {path.stem for path in SCRIPTS.glob("*.py")}
+    assert len(NAMES) == len(CORPUS)
+    for attack in CORPUS:
+        assert attack.stopped_by and attack.stopped_by <= BOXES
+        assert attack.blind <= BOXES and isinstance(attack, Attack)
