@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -129,6 +128,14 @@ def view(folder: Path) -> View:
     return found
 
 
-def copy(source: Path, target: Path) -> None:
-    """A copy of a folder, links as links."""
-    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+def deep(folder: Path, levels: int) -> None:
+    """A folder in a folder in a folder, at the end a file `f`. With 2,048 levels and more it is deeper
+    than a path can be long."""
+    at = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=at)
+        below = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+    os.close(at)

@@ -22,7 +22,7 @@ FLOORS = [
     },
     {
         *("authority", "faults", "providers", "services", "agents", "verifiers", "checkers"),
-        *("rulings", "cassettes", "resources"),
+        *("rulings", "cassettes", "resources", "images"),
     },
     {"gateways", "scenarios", "results"},
     {"suites", "rig", "comparisons", "store"},
@@ -40,7 +40,7 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 LIVE = {
     *("wire", "sandboxes", "authority", "faults", "providers", "services", "agents", "verifiers"),
-    *("gateways", "scenarios", "suites", "rig", "trials", "cassettes"),
+    *("gateways", "scenarios", "suites", "rig", "trials", "cassettes", "images"),
 }
 JUDGING = {
     "checkers",

@@ -87,8 +87,9 @@ def compared(clean: str, used: str) -> list[Entry]:
     [
         ("+" * 10, "-" * 10, "invalid"),
         ("+" * 20, "+" * 10 + "-" * 10, "invalid"),
-        ("+" * 3, "++-", "valid"),  # what the interval does not exclude is no finding
-        ("+-" * 5, "+-" * 5, "valid"),
+        ("+" * 3, "++-", "unknown"),  # what the interval does not exclude is no finding
+        ("+-" * 5, "+-" * 5, "unknown"),
+        ("+" * 20, "+" * 20, "valid"),
         ("-" * 9 + "+", "+" * 10, "valid"),  # better is not worse
         ("-" * 10, "-" * 10, "unknown"),  # what never passes cannot get worse
     ],

@@ -274,8 +274,9 @@ async def test_clean_trials_have_instances_of_their_own_and_used_ones_share_them
     results = {digest: _payload(run_dir, digest) for _, digest in counted}
     assert [(part, results[digest]) for part, digest in counted] == [
         ("clean", b"1"),
-        ("used", b"1"),
+        ("fill", b"1"),
         ("used", b"2"),
+        ("used", b"3"),
     ]
 
 

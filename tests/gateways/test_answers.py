@@ -23,6 +23,9 @@ def read(response: web.Response) -> dict[str, object]:
     ("code", "status"),
     [
         ("budget_exceeded", 429),
+        ("limit_retries", 429),
+        ("limit_context", 400),
+        ("limit_tools", 403),
         ("flood_detected", 429),
         ("tool_not_allowed", 403),
         ("price_unknown", 403),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,20 @@ def test_a_trial_of_a_finding_names_it_and_a_helper_is_not_judged(tmp_path: Path
     lines = file.getvalue().splitlines()
     assert f"{trial} not judged" in lines[0]
     assert f"  finding {shown.number}: {shown.finding.says}" in [line.rstrip() for line in lines]
+
+
+def test_what_was_changed_on_disk_is_shown_and_the_rest_counted(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    entries = [{"path": f"/w/{n:02}", "change": "added", "size": n} for n in range(43)]
+    packages = [{"manager": "pip", "name": "idna", "version": "3.7", "bytes": 9}]
+    manifest = {"entries": entries, "packages": packages, "error": "the world was lost"}
+    with run.trial("a", 1, changes=run.payload(json.dumps(manifest).encode())):
+        pass
+    shown = printed(run, "a:1").splitlines()
+    at = shown.index("    changed on disk: 43 added, 1 package installed (9B)")
+    assert shown[at + 1 : at + 4] == [
+        "    the world was lost",
+        "      added  /w/00  0B",
+        "      added  /w/01  1B",
+    ]
+    assert shown[at + 42 : at + 44] == ["    pip idna 3.7, 9B", "    3 more paths"]

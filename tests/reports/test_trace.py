@@ -8,6 +8,7 @@ from proofrig.history.archive import archive
 from proofrig.history.format import packs_of
 from proofrig.history.history import History
 from proofrig.history.payloads import PayloadReader, redact
+from proofrig.reports.changes import Left, Row
 from proofrig.reports.trace import GONE, Limits, Met, TraceFold, read_trace
 from report_runs import MS, Recorder
 
@@ -54,6 +55,20 @@ def test_a_trace_has_every_action_in_order_with_its_words(tmp_path: Path) -> Non
     )
     assert (trace.answer, trace.seed, trace.tenant, trace.exit_code) == ("five", 42, "acme", 1)
     assert trace.verdicts[0]["got"] == "5"
+
+
+def test_a_trial_tells_what_it_changed_on_disk(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    manifest = b'{"entries": [{"path": "/w/a", "change": "added", "size": 3, "digest": "d"}]}'
+    with run.trial("a", 1, changes=run.payload(manifest)):
+        pass
+    with run.trial("b", 1):
+        pass
+    run.report()
+    assert read_trace(tmp_path, "a:1", Limits()).changed == Left(
+        "1 added", [Row("/w/a", "added", "3B")]
+    )
+    assert read_trace(tmp_path, "b:1", Limits()).changed is None
 
 
 def test_a_compressed_run_reads_the_same(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_what_is_missing(tmp_path: Path, what: Command, reason: str) -> None:
 
 @needs_bwrap
 async def test_a_box_that_waits_to_begin_dies_with_its_keeper() -> None:
-    """bwrap alone would let it go on without a parent: its `--block-fd` reads the end of the file."""
+    """bwrap alone would let it go on without a parent, at the end of its `--block-fd`."""
     sandbox = NamespaceSandbox()
     await sandbox.prepare(Image())
     box = await sandbox.start(BoxSettings(trial="t", marker="m"))

@@ -9,14 +9,16 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from proofrig.errors import SandboxError
-from proofrig.sandboxes import cgroups, leftovers, make_sandbox
+from proofrig.sandboxes import cgroups, leftovers, make_sandbox, owners
 from proofrig.sandboxes.contained import ContainedBox, ContainedSandbox
 from proofrig.sandboxes.keeper import processes
 from proofrig.sandboxes.sandbox import (
@@ -35,6 +37,7 @@ from small_image import small_image
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="limits are held as root"),
     pytest.mark.timeout(300),
+    pytest.mark.asyncio(loop_scope="module"),
 ]
 LEVELS: tuple[Level, ...] = ("container", "gvisor")
 MIB = 1 << 20
@@ -45,17 +48,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     return small_image(tmp_path_factory.mktemp("image") / "root")
 
 
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    yield
-    home = leftovers.usual_base() / leftovers.owners.tag()
-    left = [path.name for path in home.glob("*") if path.is_dir()]
-    leftovers.leave()
-    assert left == []
-    mine = [pid for pid in processes() if str(home) in command_line(pid)]
-    assert mine == []
-
-
 def command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
@@ -63,21 +55,39 @@ def command_line(pid: int) -> str:
         return ""
 
 
-@asynccontextmanager
-async def prepared(level: Level, image: Image) -> AsyncIterator[ContainedSandbox]:
-    sandbox = make_sandbox(level)
-    assert isinstance(sandbox, ContainedSandbox)
-    try:
-        await sandbox.prepare(image)
-        yield sandbox
-    finally:
-        await sandbox.close()
+@pytest_asyncio.fixture(params=LEVELS, scope="module", loop_scope="module")
+async def prepared(request: pytest.FixtureRequest, image: Image) -> AsyncIterator[ContainedSandbox]:
+    made = make_sandbox(request.param)
+    assert isinstance(made, ContainedSandbox)
+    key = await made.prepare(image)
+    assert await made.prepare(image) == key
+    yield made
+    await made.close()
+    left = leftovers.home()
+    mine = [pid for pid in processes() if str(left) in command_line(pid)]
+    leftovers.leave()
+    assert mine == []
 
 
-@pytest.fixture(params=LEVELS)
-async def sandbox(request: pytest.FixtureRequest, image: Image) -> AsyncIterator[ContainedSandbox]:
-    async with prepared(request.param, image) as made:
-        yield made
+@pytest_asyncio.fixture(loop_scope="module")
+async def sandbox(prepared: ContainedSandbox) -> AsyncIterator[ContainedSandbox]:
+    """Whatever a test leaves open is closed, and then nothing is left of its boxes."""
+    yield prepared
+    for box in list(prepared.boxes):
+        await box.close()
+    assert left_of_boxes() == []
+
+
+def left_of_boxes() -> list[str]:
+    """Folders, mounts and groups of boxes of this process."""
+    home, own = leftovers.home(), f"/{owners.tag()}/"
+    folders = [str(path) for path in home.iterdir() if path.is_dir()]
+    mounts = [line for line in MOUNTS.read_text().splitlines() if str(home) in line]
+    groups = [str(path) for path in GROUPS.rglob("box-*") if own in str(path)]
+    return [*folders, *mounts, *groups]
+
+
+MOUNTS, GROUPS = Path("/proc/self/mountinfo"), Path("/sys/fs/cgroup")
 
 
 @pytest.fixture
@@ -193,12 +203,15 @@ async def test_what_was_changed_comes_home_only_when_it_is_asked_for(
         ("put/it", "added", "file"),
     ]
     assert (changes.complete, changes.error, changes.within) == (True, "", "")
-    found = {str(path.relative_to(world)) for path in world.rglob("*")}
-    assert found == {"kept", "changed", "old", "new", "new/file", "put", "put/it"}
+    assert below(world) == {"kept", "changed", "old", "new", "new/file", "put", "put/it"}
     assert (world / "changed").read_text() == "after\n"
     assert (world / "put" / "it").stat().st_mode & 0o777 == 0o755
     assert (world / "changed").stat().st_uid == os.getuid()
     assert await box.changes() is changes
+
+
+def below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def plain(entry: Change, world: Path) -> tuple[str, str, str]:
@@ -444,12 +457,16 @@ asyncio.run(main())
 async def test_nothing_lives_after_the_runner_was_killed(
     level: Level, image: Image, world: Path
 ) -> None:
+    await asyncio.to_thread(kill_a_runner, level, image, world)
+
+
+def kill_a_runner(level: Level, image: Image, world: Path) -> None:
     marker = secrets.token_hex(12)
     argv = [sys.executable, "-c", RUNNER, level, image.root, image.interpreter, marker, str(world)]
     runner = subprocess.Popen(argv, stdout=subprocess.PIPE)
     assert runner.stdout is not None
     with runner:
-        assert await asyncio.to_thread(runner.stdout.readline) == b"up\n"
+        assert runner.stdout.readline() == b"up\n"
         base = leftovers.usual_base()
         home = next(path for path in base.iterdir() if path.name.startswith(f"{runner.pid}-"))
         mine = [pid for pid in processes() if str(home) in command_line(pid)]
@@ -458,7 +475,7 @@ async def test_nothing_lives_after_the_runner_was_killed(
     for _ in range(3000):
         if not any(command_line(pid) for pid in mine) and not carriers(marker):
             break
-        await asyncio.sleep(0.01)
+        time.sleep(0.01)
     assert carriers(marker) == []
     assert str(home) not in Path("/proc/self/mountinfo").read_text()
     cgroups.sweep()

@@ -140,13 +140,12 @@ async def test_sees_its_own_only(namespace: NamespaceSandbox, world: Path) -> No
 async def test_has_no_rights(namespace: NamespaceSandbox) -> None:
     script = (
         "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'; "
-        "unshare -U true; mount -t tmpfs none /mnt; touch /usr/x /etc/x /dev/x; id -u"
+        "unshare -U true || echo A; mount -t tmpfs none /tmp || echo B; touch /usr/x || echo C; "
+        "touch /dev/x || echo D; id -u"
     )
     seen = await said(namespace, shell(script))
     assert seen.startswith("CapEff:0000000000000000\nCapBnd:0000000000000000\nNoNewPrivs:1\nSec")
-    assert seen.count("not permitted") + seen.count("ermission denied") >= 2
-    assert "cannot touch '/usr/x'" in seen and "cannot touch '/dev/x'" in seen
-    assert f"\n{os.getuid()}\n" in seen, "it finds itself to be who the runner is"
+    assert f"\nA\nB\nC\nD\n{os.getuid()}\n" in seen, "it finds itself to be who the runner is"
 
 
 async def test_what_it_is_shown(namespace: NamespaceSandbox, tmp_path: Path, world: Path) -> None:
@@ -336,7 +335,11 @@ def own_tmp() -> Iterator[Path]:
 @pytest.mark.parametrize("victim", ["runner", "keeper"])
 async def test_a_killed_runner_leaves_nothing_alive(victim: str, own_tmp: Path) -> None:
     """Neither a process nor a mount; what is on disk is known to be left."""
-    env = {**os.environ, "PYTHONPATH": str(SRC), "TMPDIR": str(own_tmp)}
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(SRC), *sys.path]),
+        "TMPDIR": str(own_tmp),
+    }
     runner = started([sys.executable, "-c", RUNNER], env)
     try:
         assert runner.stdout is not None

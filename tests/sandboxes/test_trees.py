@@ -10,24 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from overlay_mounts import NEEDS_ROOT, NOBODY, in_child, layers
+from overlay_mounts import NEEDS_ROOT, NOBODY, deep, in_child, layers
 from proofrig.sandboxes.sandbox import Keep
 from proofrig.sandboxes.trees import HASHED, Contents, Tree, read, remove, shown
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason=NEEDS_ROOT)
-
-
-def deep(folder: Path, levels: int) -> None:
-    """A folder in a folder in a folder, deeper than a path can be long."""
-    at = os.open(folder, os.O_RDONLY)
-    for _ in range(levels):
-        os.mkdir("d", dir_fd=at)
-        below = os.open("d", os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=at))
-    os.close(at)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 Rules:
 1. `stopped_by` names the levels that claim to stop it; each of them must.
 2. `shows` are facts of `Ended` and `Changes` (`seen`, in `arena.py`) that the attempt must leave.
-   A level in `blind` stops it and cannot tell: nothing of ours sees into it there.
+   `UNSEEN` says what a level cannot tell: it stops the attempt all the same.
 3. `control`: harmless, and shown to get out where nothing stops it, at level `process`. So a
    script that could not do it anyway is found out.
 """
@@ -18,8 +18,14 @@ from proofrig.sandboxes.sandbox import LEVELS, Level, Limits
 MEGABYTE = 1 << 20
 NO_LIMITS = Limits()
 BOXES = frozenset(LEVELS) - {"process"}
-SHARED_KERNEL = frozenset[Level]({"namespace", "container"})
-UNSEEN_NETWORK = frozenset[Level]({"gvisor", "vm"})  # refused in a kernel of the box's own
+# Beginnings of facts that a level cannot tell: they happen in a kernel of the box's own, or where
+# the engine has put a filter of its own.
+UNSEEN: dict[Level, tuple[str, ...]] = {
+    "namespace": (),
+    "container": ("syscall",),
+    "gvisor": ("syscall", "connect", "send", "added special"),
+    "vm": ("syscall", "connect", "send"),
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,6 @@ class Attack:
     limits: Limits = NO_LIMITS
     stopped_by: frozenset[Level] = BOXES
     shows: tuple[str, ...] = ()
-    blind: frozenset[Level] = frozenset()
     control: bool = False
     left_running: bool = False  # it goes on until the box is killed
 
@@ -63,7 +68,6 @@ CORPUS = [
         "memory",
         {"pids": "pids", "secret": "secret"},
         shows=("syscall ptrace", "syscall process_vm_readv"),
-        blind=frozenset({"container", "gvisor", "vm"}),
         control=True,
     ),
     Attack("descriptors_left_open", "descriptors"),
@@ -79,7 +83,6 @@ CORPUS = [
             *("connect tcp [fe80::1]:80", "send udp 8.8.8.8:53"),
             "send udp [2001:4860:4860::8888]:53",
         ),
-        blind=UNSEEN_NETWORK,
     ),
     Attack(
         "ports_of_the_host",
@@ -92,7 +95,6 @@ CORPUS = [
         "sockets",
         stopped_by=BOXES - {"vm"},
         shows=("syscall socket vsock", "syscall socket packet"),
-        blind=frozenset({"container", "gvisor"}),
     ),
     Attack("unix_sockets_of_the_host", "unix_sockets", {"sockets": "sockets"}, control=True),
     Attack(
@@ -133,7 +135,7 @@ CORPUS = [
     Attack(
         "connections",
         "connections",
-        {"port": "port", "count": 100_000},
+        {"port": "port", "count": 100_000, "seconds": 20},
         shows=("many connections",),
     ),
     Attack(

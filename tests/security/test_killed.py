@@ -14,28 +14,25 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from proofrig.sandboxes.sandbox import LEVELS
+from proofrig.sandboxes.sandbox import LEVELS, Image, Level
 from security.arena import PYTHON, SCRIPTS
+from security.levels import image_for
 
 DEADLINE_S = 60.0
 RUNNER = """
 import asyncio, json, secrets, sys
 from proofrig.sandboxes import make_sandbox
-from proofrig.sandboxes.sandbox import BoxSettings, Command, Image, Unavailable
+from proofrig.sandboxes.sandbox import BoxSettings, Command, Image
 from security.arena import Rig
 
-level, marker, code, python, staying = json.loads(sys.argv[1])
+level, marker, code, python, staying, image = json.loads(sys.argv[1])
 
 async def main():
     sandbox = make_sandbox(level)
-    try:
-        await sandbox.prepare(Image())
-    except Unavailable as error:
-        print(json.dumps(str(error)), flush=True)
-        await sandbox.close()
-        return
+    await sandbox.prepare(Image(**image))
     rig = Rig()
     server = await asyncio.start_server(rig.answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -52,9 +49,9 @@ async def main():
         keeping = asyncio.create_task(one())
         while rig.heard < 3:
             await asyncio.sleep(0.01)
-        print(json.dumps(""), flush=True)
+        print("ready", flush=True)
     else:
-        print(json.dumps(""), flush=True)
+        print("ready", flush=True)
         while True:
             await asyncio.gather(*(one() for _ in range(4)))
     await keeping
@@ -102,8 +99,12 @@ def alive(pids: set[int]) -> set[int]:
 
 
 @contextlib.contextmanager
-def runner(level: str, marker: str, *, staying: bool) -> Iterator[subprocess.Popen[str]]:
-    told = json.dumps([level, marker, STAYS if staying else "pass", PYTHON, staying])
+def runner(
+    level: Level, marker: str, image: Image, *, staying: bool
+) -> Iterator[subprocess.Popen[str]]:
+    python = image.interpreter or PYTHON
+    code = STAYS if staying else "pass"
+    told = json.dumps([level, marker, code, python, staying, msgspec.to_builtins(image)])
     tests = str(Path(__file__).parents[1])
     process = subprocess.Popen(
         [sys.executable, "-c", RUNNER, told],
@@ -113,9 +114,7 @@ def runner(level: str, marker: str, *, staying: bool) -> Iterator[subprocess.Pop
     )
     try:
         assert process.stdout is not None
-        reason = json.loads(process.stdout.readline())
-        if reason:
-            pytest.skip(reason)
+        assert process.stdout.readline() == "ready\n"
         yield process
     finally:
         process.kill()
@@ -124,11 +123,14 @@ def runner(level: str, marker: str, *, staying: bool) -> Iterator[subprocess.Pop
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("staying", [True, False], ids=["running", "starting"])
-def test_nothing_survives_the_runner(level: str, staying: bool) -> None:
+def test_nothing_survives_the_runner(
+    level: Level, staying: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    image = image_for(level, tmp_path_factory)
     for number in range(1 if staying else 5):
         marker = secrets.token_hex(16)
         before = Path("/proc/self/mounts").read_text()
-        with runner(level, marker, staying=staying) as process:
+        with runner(level, marker, image, staying=staying) as process:
             if not staying:
                 time.sleep(0.05 + 0.037 * number)  # somewhere in the middle of starting
             came_of_it = below(process.pid) - {process.pid}

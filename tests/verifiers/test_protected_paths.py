@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from builders import evidence, world
+from overlay_mounts import deep
 from proofrig.sandboxes.sandbox import Change, Changes
 from proofrig.sandboxes.trees import remove
 from proofrig.verifiers import Verdict, judge
@@ -117,20 +118,18 @@ def test_nothing_but_what_is_editable(tmp_path: Path) -> None:
     assert (verdict.passed, verdict.got) == (False, "setup.py was added")
 
 
-def test_a_world_deeper_than_paths_are_long_is_judged(tmp_path: Path) -> None:
-    before = world(tmp_path, FILES)
-    at = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(2100):
-        os.mkdir("d", dir_fd=at)
-        below = os.open("d", os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(os.open("conftest.py", os.O_CREAT, dir_fd=at))
-    os.close(at)
-    verdict = judged(tmp_path, before, "**/conftest.py", "conf.ini")
+@pytest.fixture
+def deep_world(tmp_path: Path) -> Iterator[Path]:
+    deep(tmp_path, 2100)
+    yield tmp_path
+    remove(tmp_path / "d")  # what pytest removes things with does not reach as deep
+
+
+def test_a_world_deeper_than_paths_are_long_is_judged(deep_world: Path) -> None:
+    before = world(deep_world, FILES)
+    verdict = judged(deep_world, before, "**/f", "conf.ini")
     assert verdict.passed is False
     assert verdict.got.startswith("d/d/")
-    remove(tmp_path / "d")
 
 
 CHANGED = Changes(

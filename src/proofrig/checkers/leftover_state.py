@@ -5,10 +5,8 @@ Rules:
 2. It is a finding only where the service is declared to belong to one trial (`scope: trial` or
    `partition: trial`). Elsewhere memory is meant to last; what was inherited is counted.
 3. Who wrote a value is known only when one trial alone wrote it to that place.
-4. Where trials of the same cases ran in clean and in used environments (`part` of their begin), the
-   pass rates are compared. The cases are fixed and their trials the sample, so that Wilson's
-   intervals on trials are wide enough; the used environment is worse when the interval of the
-   difference lies below zero.
+4. Where trials of the same cases ran in clean and in used environments, their pass rates are
+   compared (`_environments`).
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, ClassVar
 
+from proofrig.checkers._environments import CLEAN, MARGIN, USED, Environments
 from proofrig.checkers._operations import (
     PHASE,
     READS,
@@ -30,11 +29,9 @@ from proofrig.checkers._operations import (
 )
 from proofrig.checkers.checker import Checked, Findings, Setting, conclude, noted
 from proofrig.history.action import Action, Entry
-from proofrig.stats.intervals import difference, wilson
 
 VALUES = 256  # of one place, whose writer is remembered
 ENTRIES = 100_000  # of caches
-CLEAN, USED = "clean", "used"
 SHOWN = 10
 
 
@@ -54,8 +51,7 @@ class LeftoverState:
         self._wrote: Places[dict[str, Op | None]] = Places(dict)
         self._exposure: dict[str, int] = defaultdict(int)
         self._findings = Findings()
-        self._parts: dict[str, str] = {}  # trial -> clean or used
-        self._outcomes: dict[str, list[tuple[Entry, bool]]] = {CLEAN: [], USED: []}
+        self._environments = Environments()
 
     def action(self, action: Action) -> None:
         op = self._operations.read(action)
@@ -74,13 +70,10 @@ class LeftoverState:
             self._operations.note(entry)
         elif entry.name == "begin":
             self._begun.setdefault(entry.trial, entry.t)
-            if entry.attrs.get("part") in self._outcomes:
-                self._parts[entry.trial] = entry.attrs["part"]
+            self._environments.begun(entry)
         else:
             self._ended[entry.trial] = entry.t
-            part, passed = self._parts.pop(entry.trial, ""), entry.attrs.get("passed")
-            if part and passed is not None:
-                self._outcomes[part].append((entry, passed))
+            self._environments.ended(entry)
 
     def _value(self, action: Action, op: Op) -> str | None:
         """What was written or read; of a cache, which entry."""
@@ -125,52 +118,32 @@ class LeftoverState:
     def result(self) -> Checked:
         names = ("reads", "private_reads", "inherited_reads")
         exposure = {name: self._exposure[name] for name in names}
-        exposure |= {f"{part}_trials": len(ended) for part, ended in self._outcomes.items()}
+        trials = {f"{part}_trials": self._environments.trials(part) for part in (CLEAN, USED)}
+        exposure |= trials
         inherited = exposure["inherited_reads"]
-        compared = all(self._outcomes.values())
-        says, measures = self._compared() if compared else ("", {})
+        compared = self._environments.compared(self._setting.params.get("margin", MARGIN))
+        if compared is not None and compared.worse:
+            failed = self._environments.failed[:SHOWN]
+            witness = [noted(entry, "failed in a used environment") for entry in failed]
+            self._findings.add("used_environment_worse", compared.says, witness)
         checked = conclude(
             self.name,
             self._findings,
             exposure,
-            wanted="used_trials" if compared else "private_reads",
+            wanted="private_reads" if compared is None else "used_trials",
             missing="no service that is declared to begin clean was read (`partition: trial`)",
-            says=says,
-            measures={"inherited_reads": float(inherited), **measures},
+            says="" if compared is None else compared.says,
+            measures={"inherited_reads": float(inherited)}
+            | ({} if compared is None else compared.measures()),
         )
-        if checked.verdict == "valid" and not measures.get("clean_pass_rate", 1.0):
+        if checked.verdict == "valid" and compared is not None and not compared.clean:
             checked.verdict = "unknown"
-            checked.says = f"no trial passed in clean environments either: {says}"
-        if checked.verdict == "unknown" and inherited and not compared:
+            checked.says = f"no trial passed in clean environments either: {compared.says}"
+        elif checked.verdict == "valid" and compared is not None and compared.more != 0:
+            checked.verdict = "unknown"
+        if checked.verdict == "unknown" and inherited and compared is None:
             checked.says = (
                 f"{inherited} reads saw what earlier trials had left; whether they should is not "
                 "declared (`scope: trial` for a service that begins clean)"
             )
         return checked
-
-    def _compared(self) -> tuple[str, dict[str, float]]:
-        """Compare the pass rates of clean and of used environments, and add what that finds."""
-        rates = {
-            part: wilson(sum(passed for _, passed in ended), len(ended))
-            for part, ended in self._outcomes.items()
-        }
-        apart = difference(rates[USED], rates[CLEAN])
-        says = (
-            f"{rates[CLEAN].estimate:.0%} of {len(self._outcomes[CLEAN])} passed in clean, "
-            f"{rates[USED].estimate:.0%} of {len(self._outcomes[USED])} in used environments: "
-            f"{apart.estimate * 100:+.0f} points "
-            f"({apart.low * 100:+.0f} to {apart.high * 100:+.0f})"
-        )
-        if apart.high < 0:
-            failed = [entry for entry, passed in self._outcomes[USED] if not passed]
-            self._findings.add(
-                "used_environment_worse",
-                says,
-                [noted(entry, "failed in a used environment") for entry in failed[:SHOWN]],
-            )
-        return says, {
-            "clean_pass_rate": rates[CLEAN].estimate,
-            "used_pass_rate": rates[USED].estimate,
-            "used_difference_low_ratio": apart.low,
-            "used_difference_high_ratio": apart.high,
-        }

@@ -30,6 +30,7 @@ VERBS = {
     "compare": "Hold a run against another, or against a baseline.",
     "rescore": "Judge a stored run again, without running the agent.",
     "cassette": "Check a recording, and seal what was edited in it.",
+    "image": "Build what lies around agents in their boxes, and look at it.",
     "authority": "Serve permission and budget for actions over HTTP.",
     "policy": "Try a policy on a recorded run, and find what has no effect.",
     "doctor": "Check that this machine can run proofrig.",

@@ -5,8 +5,8 @@
     boot    the kernel taken out of its package, the initial RAM disk
 
 Rules:
-1. A part that is there is not built again: other requirements take the base as it is, other
-   scripts of the guest only the boot.
+1. A part that is there is not built again: other requirements take the base as it is, another
+   first script of the guest changes only the boot.
 2. What an image looks like does not depend on which parts were there.
 """
 
@@ -166,7 +166,7 @@ class _Builder:
         return built
 
     def boot(self, wanted: Digests) -> None:
-        """The kernel, and the RAM disk with the guest's scripts."""
+        """The kernel, and the RAM disk with the guest's first script."""
         debian = self.debian
         self._progress("fetch the kernel")
         kernel, busybox = self._kernel(), self._only("busybox-static")

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from proofrig.errors import UsageError
 from proofrig.sandboxes.sandbox import Unavailable
 
-BUILDER = 1  # another number: images are built anew
+BUILDER = 1  # to be raised with every change of what comes out: images are built anew
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?![A-Za-z0-9._/\\-])")
 

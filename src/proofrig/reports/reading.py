@@ -41,7 +41,7 @@ FAILURES = ("agent", "timeout", "limit", "diverged", "infra", "harness", "unfire
 MEANING = {
     "agent": "the agent's answer or its actions were wrong",
     "timeout": "the agent ran out of time",
-    "limit": "a budget or a rule stopped the agent",
+    "limit": "a budget, a rule or a limit stopped the agent",
     "diverged": "the agent asked what the recording does not hold",
     "infra": "something around the agent failed; not in the score",
     "harness": "the harness or a verifier failed; not in the score",

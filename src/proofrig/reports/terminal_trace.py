@@ -14,10 +14,11 @@ from proofrig.reports.contention import kinds_of
 from proofrig.reports.reading import find_row, reproduce, scenario_of, state_of
 from proofrig.reports.report import RunReport
 from proofrig.reports.trace import Limits, Step, Trace, read_trace
-from proofrig.reports.words import clean, duration, line, money
+from proofrig.reports.words import clean, duration, line, money, plural
 from proofrig.results import Row
 
 _LIMITS = Limits(text=4_000, entries=3_000)
+_PATHS = 40  # changed on disk
 
 
 def print_trial(console: Console, report: RunReport, name: str, limits: Limits = _LIMITS) -> None:
@@ -123,6 +124,7 @@ def _ending(console: Console, trace: Trace) -> None:
     _block(console, "answer", trace.answer)
     _block(console, "error", trace.error, "red")
     _block(console, "detail", trace.detail)
+    _changed(console, trace)
     states = {True: "passed", False: "failed", None: "unmeasured"}
     for verdict in trace.verdicts:
         state = states[verdict.get("passed")]
@@ -140,6 +142,22 @@ def _ending(console: Console, trace: Trace) -> None:
             _block(console, "expected", str(verdict.get("expected") or ""))
             _block(console, "got", str(verdict.get("got") or "(nothing)"))
         _block(console, "why", str(verdict.get("why") or ""))
+
+
+def _changed(console: Console, trace: Trace) -> None:
+    left = trace.changed
+    if left is None:
+        return
+    _block(console, "changed on disk", left.says)
+    _block(console, "", left.doubt, "yellow")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for row in left.rows[:_PATHS]:
+        table.add_row(Text(row.what, "dim"), Text(row.path), Text(row.size, "dim"))
+    if left.rows:
+        console.print(Padding(table, (0, 0, 0, 6)))
+    more = left.more + len(left.rows[_PATHS:])
+    for text in [*left.packages, f"{plural(more, 'more path')}" if more else ""]:
+        _block(console, "", text, "dim")
 
 
 def _block(console: Console, title: str, text: str, style: str = "") -> None:

@@ -20,6 +20,7 @@ from proofrig.history.history import History, pair
 from proofrig.history.payloads import PayloadReader
 from proofrig.reports import excerpts
 from proofrig.reports.actions import about, noted, refused, ruled, wait_of
+from proofrig.reports.changes import Left, left
 from proofrig.reports.excerpts import Asked, Said
 from proofrig.reports.faults import facts
 from proofrig.reports.reading import told
@@ -96,6 +97,7 @@ class Trace(msgspec.Struct, omit_defaults=True):
     steps: list[Step] = []
     left_out: int = 0  # entries
     used: str = ""  # what it used, in words
+    changed: Left | None = None  # what it changed on disk
 
 
 class TraceFold:
@@ -197,6 +199,8 @@ def _ended(found: Trace, entry: Entry, payloads: PayloadReader, limits: Limits) 
     if digest := attrs.get("answer"):
         data = payloads.get(digest)
         found.answer = GONE if data is None else cut(data.decode("utf-8", "replace"), limits.text)
+    if digest := attrs.get("changes"):
+        found.changed = left(payloads.get(digest), limits.text)
 
 
 def _verdicts(entry: Entry, limits: Limits) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ class Podman:
     async def check(self, image: Image) -> str:
         if shutil.which("podman") is None:
             raise Unavailable("podman is not installed: `apt-get install podman crun`")
-        return _word(await said(["podman", "--version"]))
+        return _word(await said(["podman", "--version"], HOME="/"))
 
     def uid(self) -> int:
         return BOX_UID if os.geteuid() == 0 else 0
@@ -159,8 +159,8 @@ def bound(layout: Layout, mount: Mount) -> str:
 def joined(words: Sequence[str]) -> str:
     """One line of comma-separated values, as both read `--mount`."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(words)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\n").writerow(words)
+    return text.getvalue().removesuffix("\n")
 
 
 def tag(image: Image) -> str:
@@ -168,13 +168,19 @@ def tag(image: Image) -> str:
     return "proofrig:" + re.sub(r"[^A-Za-z0-9_.-]", "-", image.digest or image.name)[:120]
 
 
-async def said(argv: list[str]) -> str:
-    """What a command prints, on either output. Raises SandboxError, with its last words."""
+async def said(argv: list[str], **env: str) -> str:
+    """What a command prints, on either output. env: what it finds changed. Raises SandboxError,
+    with its last words."""
 
     def run() -> str:
         try:
             done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TRIES_S
+                argv,
+                env={**os.environ, **env},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=TRIES_S,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SandboxError(f"{argv[0]}: {error}") from None

@@ -21,6 +21,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -68,25 +69,31 @@ def serve() -> None:
     for program in settings["filters"]:
         confine(base64.b64decode(program))
     for port in settings["ports"]:
-        listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        listener = aside(socket.create_server(("127.0.0.1", port), backlog=128))
         threading.Thread(target=carry, args=(listener, port), daemon=True).start()
     for number in signal.valid_signals() - UNMOVED:
         signal.signal(number, lambda *_: None)  # a handler: ignoring would be inherited
     os.umask(0o022)
-    link = socket.socket(socket.AF_UNIX)
+    link = aside(socket.socket(socket.AF_UNIX))
     link.connect(str(HERE / "control"))
     keeper: Any = runpy.run_path(str(HERE / "keeper.py"))
     keeper["Keeper"](link).serve()
+
+
+def aside(made: socket.socket) -> socket.socket:
+    """The same with a higher descriptor. Some shells know no reply pipe beyond 9."""
+    with made:
+        return socket.socket(fileno=fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, 10))
 
 
 def carry(listener: socket.socket, port: int) -> None:
     """Every connection to a port of the rig goes to the runner's socket of that name."""
     while True:
         with contextlib.suppress(OSError, RuntimeError):
-            accepted, _ = listener.accept()
+            accepted = aside(listener.accept()[0])
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                outer = socket.socket(socket.AF_UNIX)
+                outer = aside(socket.socket(socket.AF_UNIX))
                 outer.connect(str(HERE / f"port-{port}"))
             except OSError:
                 accepted.close()
@@ -123,12 +130,11 @@ def get(path: str, most: int) -> None:
     except OSError as error:
         print(error, file=sys.stderr)
         sys.exit(NO_FILE)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            sys.exit(NO_FILE)
-        while most > 0 and (data := file.read(min(most, CHUNK))):
-            sys.stdout.buffer.write(data)
-            most -= len(data)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        sys.exit(NO_FILE)
+    while most > 0 and (data := os.read(descriptor, min(most, CHUNK))):
+        sys.stdout.buffer.write(data)
+        most -= len(data)
 
 
 def main() -> None:

@@ -60,7 +60,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """Trials that belong together. workers: 0 parks all and starts each at its time; else so many
     follow one another. spread_ms, arrival_ms: the starts, and the first requests at the rig, lie
     within so many milliseconds, or the contention that was asked for was not there. fresh: each
-    trial gets shared instances of its own."""
+    trial gets shared instances of its own. boxes: each trial gets a box of its own, or those of a
+    worker follow one another in the same one, with all that was left there but the worlds."""
 
     name: str
     starts: tuple[Start, ...]
@@ -68,6 +69,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     spread_ms: float | None = None
     arrival_ms: float | None = None
     fresh: bool = False
+    boxes: Literal["fresh", "reused"] = "fresh"
 
 
 class FactsOfCase(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from proofrig.agents.command import CommandAgentSettings
 from proofrig.agents.python import PythonAgentSettings
 from proofrig.errors import UsageError
 from proofrig.sandboxes import make_sandbox
-from proofrig.sandboxes.sandbox import Image, Level, Unavailable
+from proofrig.sandboxes.sandbox import BoxSettings, Image, Level, Unavailable
 from proofrig.suites import Suite
 from proofrig.suites.sandbox import VARIABLE
 
@@ -34,7 +34,7 @@ async def settled(suite: Suite, asked: Level | None = None) -> tuple[Suite, str]
         level, why = await _default(suite)
     elif level != "process":
         _check(suite, level)
-        await _probe(level, image_of(suite, level))
+        await _probe(suite, level)
     return under(suite, level), why
 
 
@@ -81,7 +81,7 @@ async def _default(suite: Suite) -> tuple[Level, str]:
     if isinstance(agent, PythonAgentSettings) and agent.mode == "shared":
         return "process", ""
     try:
-        await _probe("namespace", image_of(suite, "namespace"))
+        await _probe(suite, "namespace")
     except Unavailable as error:
         return "process", str(error)
     return "namespace", ""
@@ -95,9 +95,12 @@ def _check(suite: Suite, level: Level) -> None:
         )
 
 
-async def _probe(level: Level, image: Image) -> None:
+async def _probe(suite: Suite, level: Level) -> None:
+    """Show that a box of the level, with the suite's limits, can be had."""
     sandbox = make_sandbox(level)
+    settings = BoxSettings(trial="probe", marker="", limits=suite.box_limits())
     try:
-        await sandbox.prepare(image)
+        await sandbox.prepare(image_of(suite, level))
+        await (await sandbox.start(settings)).close()
     finally:
         await sandbox.close()

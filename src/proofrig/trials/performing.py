@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ from proofrig.scenarios.scenario import Phase, Scenario
 from proofrig.suites import Planned
 from proofrig.trials.allowance import Allowance, Why
 from proofrig.trials.faulted import written_faults
+from proofrig.trials.reusing import ReusedBox
 from proofrig.trials.runner import Progress, Runner, Settings
 from proofrig.trials.stage import Stage, StageSetting, gates_of, open_stage
 from proofrig.trials.stopping import Stopping
@@ -111,7 +113,7 @@ class Performance:
                     if stage is None and not phase.fresh:
                         stage = await closing.enter_async_context(open_stage(staging))
                     note("phase", {"phase": phase.name, "state": "begin"} | _targets(phase))
-                    await self._phase(phase, stage, gates_of(setting.run_dir) / str(number))
+                    await self._boxed_phase(phase, stage, gates_of(setting.run_dir) / str(number))
                     note("phase", {"phase": phase.name, "state": "end"})
                     if self._over:
                         return
@@ -119,6 +121,17 @@ class Performance:
             self.done.append(scenario.name)
         finally:
             journal.close()
+
+    async def _boxed_phase(self, phase: Phase, stage: Stage | None, gate: Path) -> None:
+        """A phase whose trials follow one another in one box, or any other."""
+        if stage is None or phase.boxes == "fresh" or not stage.boxed:
+            return await self._phase(phase, stage, gate)
+        folder = stage.scratch / f"reused-{phase.name}"
+        box = ReusedBox(stage.boxing, folder, secrets.token_urlsafe(16))
+        try:
+            await self._phase(phase, replace(stage, reused=box), gate)
+        finally:
+            await box.close()
 
     async def _phase(self, phase: Phase, stage: Stage | None, gate: Path) -> None:
         starts = [Planned.of(replace_in(start, phase=phase.name)) for start in phase.starts]

@@ -94,6 +94,7 @@ def plan_of(
         faults=[fault.model_dump(mode="json", by_alias=True) for fault in setting.all_faults],
         egress=_egress(suite),
         taping=taping_of(setting),
+        limits=suite.call_limits(),
         seed=setting.seed,
         lab=setting.lab,
     )

@@ -42,11 +42,12 @@ from proofrig.sandboxes.sandbox import Box, Keep, Shown
 from proofrig.suites import Case, Planned, Suite
 from proofrig.trials.allowance import Allowance
 from proofrig.trials.baseline import role_of
-from proofrig.trials.boxing import Boxing, make_boxing, take_observed
+from proofrig.trials.boxing import Boxing, Left, leave, make_boxing, take_observed
 from proofrig.trials.faulted import kill_of, scenario_faults, written_faults
 from proofrig.trials.following import Following
-from proofrig.trials.isolation import level_of
+from proofrig.trials.isolation import image_of, level_of
 from proofrig.trials.planting import Planting, service_settings
+from proofrig.trials.reusing import ReusedBox
 from proofrig.trials.rigging import (
     host_environment,
     mcp_servers,
@@ -114,6 +115,7 @@ class Stage:
     faults: tuple[Fault, ...] = ()
     observed: str = ""  # where observers inside agents write; nothing is observed when empty
     allowance: Allowance | None = None
+    reused: ReusedBox | None = None  # the box of all trials, instead of one for each
 
     def kill_of(self, planned: Planned) -> KillPoint | None:
         """Where in a write the trial is killed."""
@@ -160,12 +162,21 @@ class Stage:
         return trial_environment(settings)
 
     @property
+    def own_folder(self) -> str:
+        """The name of the folder that a trial without a world works in, in the trial's own."""
+        if self.reused is not None:
+            return "world"
+        return "work" if self.boxed else ""
+
+    @property
     def boxed(self) -> bool:
         """True when trials have boxes that do not see the run's folder."""
         return self.boxing.level != "process"
 
     def observed_in(self, trial: str) -> str:
         """The folder that a trial's observers write to: its own, where it has a box."""
+        if self.observed and self.reused is not None:
+            return self.reused.observed
         if self.observed and self.boxed:
             return str(self.folder(trial) / "observed")
         return self.observed
@@ -174,6 +185,9 @@ class Stage:
         """The trial's box; None for a trial that has no process of its own. Raises SandboxError."""
         if role_of(planned) in ("null", "reference") or shares_a_host(self.suite):
             return None
+        if self.reused is not None:
+            folder = self.folder(trial)
+            return await self.reused.enter(folder / "world", folder / "bin")
         own = [self.folder(trial) / "bin"]
         if observed := self.observed_in(trial):
             os.makedirs(observed, exist_ok=True)
@@ -181,6 +195,16 @@ class Stage:
         if observed and self.boxed:
             shown.append(Shown(observed, writable=True))
         return await self.boxing.start(trial, token, world, tuple(shown))
+
+    def world_in_box(self, world: str) -> str:
+        """Where the trial's box has its world."""
+        return self.reused.world if self.reused is not None and world else world
+
+    async def leave(self, box: Box, world: str) -> Left:
+        """End the trial's box, or its part in a reused one."""
+        if self.reused is not None:
+            return await self.reused.leave(Path(world))
+        return await leave(box, self.kept())
 
     def kept(self) -> Keep | None:
         """Which copies of changed files are kept."""
@@ -201,7 +225,7 @@ class Stage:
         own, since agents leave files behind."""
         if shares_a_host(self.suite):
             return str(self.scratch)
-        folder = self.folder(trial) / "work" if self.boxed else self.folder(trial)
+        folder = self.folder(trial) / self.own_folder
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
 
@@ -212,7 +236,7 @@ class Stage:
             observed = Path(self.observed_in(trial))
             if observed.is_dir():
                 take_observed(observed, Path(self.observed), trial)
-        for folder in (self.folder(trial) / "work", self.folder(trial)):
+        for folder in (self.folder(trial) / self.own_folder, self.folder(trial)):
             with suppress(OSError):
                 folder.rmdir()
 
@@ -239,7 +263,7 @@ def one_name(trial: str) -> str:
 def what_of(suite: Suite) -> dict[str, Any]:
     """What a run of this suite depends on, for its manifest. Two runs that should differ only in
     the model differ nowhere but in `model` and `models`."""
-    written = suite.whole_policy()
+    written, given = suite.whole_policy(), suite.constrained()
     return {
         "suite_digest": suite.digest(),
         "cases": {case.id: case.digest()[:16] for case in suite.cases},
@@ -253,9 +277,11 @@ def what_of(suite: Suite) -> dict[str, Any]:
         "authority": suite.authority.model_dump(mode="json", exclude_none=True),
         "faults": written_faults(suite.all_faults()),
         "scenario_faults": scenario_faults(suite),
-        "limits": suite.limits.model_dump(mode="json"),
+        "limits": suite.limits_in_force(),
+        "constraints": given and given.model_dump(mode="json", exclude_none=True),
         "retries": suite.retries.model_dump(mode="json"),
         "isolation": level_of(suite),
+        "image": image_of(suite, level_of(suite)).digest,
         "egress": suite.egress.model_dump(mode="json"),
         "redirection": "interception" if any(redirected(suite, v) for v in VENDORS) else "base-url",
     }

@@ -34,12 +34,13 @@ from proofrig.suites import Case, Planned, WorldStart, build_world
 from proofrig.trials import launched
 from proofrig.trials.allowance import Overdrawn
 from proofrig.trials.baseline import role_of
-from proofrig.trials.boxing import Left, leave, told
+from proofrig.trials.boxing import Left, told
 from proofrig.trials.evidence import gather, miss_of, state_note
 from proofrig.trials.failure import (
     MEASURED,
     Facts,
     FailureClass,
+    broken,
     classify,
     limited,
     overall,
@@ -92,7 +93,10 @@ class _Ran:
             return self.miss
         mistake = self.mistake if failure == "harness" else ""
         throttled = self.throttled if failure == "infra" else ""
-        return self.infra or self.harness or mistake or throttled or self.reply.error
+        broke = ""
+        if failure == "limit" and self.left is not None:
+            broke = broken(self.left.ended, self.stage.boxing.base.limits)
+        return self.infra or self.harness or mistake or throttled or broke or self.reply.error
 
     def write(self, name: str, attrs: dict[str, Any]) -> None:
         """Put a `trial` entry on the history and hand it to the operating system."""
@@ -200,13 +204,15 @@ async def _boxed(ran: _Ran, task: Attempt) -> Reply:
     """Let the agent run in the trial's box, if it has one, and keep what the box tells."""
     stage, planned = ran.stage, ran.planned
     agent = stage.agent_of(planned)
-    box = await stage.box(planned, ran.token, task.workdir, ran.trial)
+    world = task.workdir
+    box = await stage.box(planned, ran.token, world, ran.trial)
     if box is None:
         return await agent.run(task)
     try:
-        return await agent.run(msgspec.structs.replace(task, box=box))
+        workdir = stage.world_in_box(world)
+        return await agent.run(msgspec.structs.replace(task, box=box, workdir=workdir))
     finally:
-        ran.left = await leave(box, stage.kept())
+        ran.left = await stage.leave(box, world)
 
 
 def _binding(ran: _Ran, world: str) -> Binding:
@@ -248,7 +254,7 @@ def _task(ran: _Ran, world: str) -> Attempt:
         trial=ran.trial,
         task=ran.case.messages_or_task() if asked is None else asked,
         token=ran.token,
-        env=stage.environment(ran.token, ran.planned, world, ran.trial),
+        env=stage.environment(ran.token, ran.planned, stage.world_in_box(world), ran.trial),
         workdir=world or stage.empty_workdir(ran.trial),
         timeout_s=stage.suite.timeout_of(ran.case),
         tenant=ran.planned.tenant,

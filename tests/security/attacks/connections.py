@@ -1,5 +1,6 @@
-"""Opens connections to the rig's port, as many as it was told, and holds what it can. argv[1]:
-{"port": N, "count": N}. It is out when the rig does not answer it any more in the end."""
+"""Opens connections to the rig's port, as many as it was told or as it can in some seconds, and
+holds what it can. argv[1]: {"port": N, "count": N, "seconds": N}. It is out when the rig does not
+answer it any more in the end."""
 
 import collections
 import json
@@ -9,7 +10,8 @@ import time
 
 told = json.loads(sys.argv[1])
 held, opened = collections.deque(), 0
-for _ in range(told["count"]):
+until = time.monotonic() + told["seconds"]
+while opened < told["count"] and time.monotonic() < until:
     tried = socket.socket()
     tried.setblocking(False)
     try:
@@ -18,6 +20,7 @@ for _ in range(told["count"]):
         pass
     except OSError:
         tried.close()
+        time.sleep(0.001)
         continue
     opened += 1
     held.append(tried)

@@ -1,5 +1,5 @@
 """Writes to every folder that it may write to. argv[1]: {"bytes": N, "world": path}: having written
-that much is out."""
+that much is out. What no large piece fits into is filled with smaller ones."""
 
 import json
 import os
@@ -8,10 +8,11 @@ import sys
 told, written = json.loads(sys.argv[1]), 0
 block = os.urandom(1 << 18)
 for folder in (told["world"], "/tmp", "/var/tmp", "/dev/shm", "/run", os.path.expanduser("~")):
-    try:
-        with open(f"{folder}/filler", "wb", 0) as file:
-            while written <= told["bytes"]:
-                written += file.write(block)
-    except OSError:
-        continue
+    for number, size in enumerate((1 << 18, 1 << 14, 1 << 10)):
+        try:
+            with open(f"{folder}/filler-{number}", "wb", 0) as file:
+                while written <= told["bytes"]:
+                    written += file.write(block[:size])
+        except OSError:
+            continue
 print(json.dumps({"got_out": written > told["bytes"], "detail": written}))

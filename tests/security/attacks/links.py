@@ -1,7 +1,6 @@
 """Leaves traps for whoever collects its world, and goes on changing them: links to others' files,
-a folder that was there swapped for a link, pipes, sockets, devices, a file that is mostly hole, a hard
-link to what it was shown.
-argv[1]: {"paths": [...], "folder": path, "shown": path, "world": path,
+a folder that was there swapped for a link, pipes, sockets, devices, a file that is one hole, a hard
+link to what it was shown. argv[1]: {"paths": [...], "folder": path, "shown": path, "world": path,
 "sparse": bytes}"""
 
 import contextlib

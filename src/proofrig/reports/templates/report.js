@@ -230,6 +230,14 @@ function stepOf(step, whole) {
     block("arguments", step.arguments), block(step.is_error ? "error result" : "result", step.result),
     step.other ? el("p", { class: wrong ? "wrongly" : "say" }, step.other) : "");
 }
+function changed(left) {
+  const cells = ([path, what, size]) => el("tr", {}, el("td", { class: "num" }, path), el("td", {}, what), el("td", { class: "num r" }, size));
+  const rows = left.rows || [];
+  return [el("p", { class: "say" }, left.says), left.doubt ? el("p", { class: "wrongly" }, left.doubt) : "",
+    (left.packages || []).map((one) => el("p", { class: "num" }, one)),
+    rows.length ? el("details", {}, el("summary", {}, many(rows.length, "path")), el("table", { class: "scores" }, el("tbody", {}, rows.map(cells)))) : "",
+    left.more ? el("p", { class: "say" }, `${many(left.more, "further path")} left out.`) : ""];
+}
 async function copy(button) {
   const held = button.previousElementSibling;
   try { await navigator.clipboard.writeText(held.textContent); button.textContent = "Copied"; }
@@ -253,6 +261,7 @@ function traceOf(trial) {
     trace.verdicts ? [el("h3", {}, "Verdicts"), checks(trace.verdicts)] : "",
     trace.error ? [el("h3", {}, "Error"), el("pre", {}, trace.error), trace.detail ? el("details", {}, el("summary", {}, "Detail"), el("pre", {}, trace.detail)) : ""] : "",
     trace.answer ? [el("h3", {}, "Final answer"), el("pre", {}, trace.answer)] : "",
+    trace.changed ? [el("h3", {}, "Changed on disk"), changed(trace.changed)] : "",
     el("h3", {}, "Reproduce"), el("div", { class: "cmd" }, el("pre", {}, command), el("button", { type: "button", class: "button", "data-copy": true }, "Copy")),
     el("h3", {}, many(steps.length, "action")), el("ol", { class: "steps" }, steps.map((step) => stepOf(step, whole))),
     trace.left_out ? el("p", { class: "say" }, `${many(trace.left_out, "further history entry").replace("entrys", "entries")} left out.`) : "",

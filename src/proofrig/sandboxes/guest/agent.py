@@ -45,7 +45,7 @@ from proofrig.sandboxes.guest.frames import (
     STDOUT,
     TELL,
 )
-from proofrig.sandboxes.guest.places import OWN, Places
+from proofrig.sandboxes.guest.places import OWN, UPPER, Places
 from proofrig.sandboxes.guest.streams import IN, Channel, Loop, Stream
 
 TYPE_CHECKING = False
@@ -268,7 +268,7 @@ class Agent:
             status = 1
             with contextlib.suppress(OSError):
                 self.places.leave()
-                evidence.pack(theirs, message["most"])
+                evidence.pack(theirs, UPPER, message["most"])
                 status = 0
             os._exit(status)
         os.close(theirs)

@@ -12,8 +12,6 @@ import os
 import stat
 import tarfile
 
-from proofrig.sandboxes.guest.places import UPPER
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +19,10 @@ if TYPE_CHECKING:
 OPAQUE = "trusted.overlay.opaque"
 
 
-def pack(fd: int, most: int) -> None:
-    """Write the tar to `fd`; nothing when its files have more than `most` bytes. Raises OSError."""
-    for path in walk(UPPER):
+def pack(fd: int, upper: str, most: int) -> None:
+    """Write the tar of `upper` to `fd`; nothing when its files have more than `most` bytes. Raises
+    OSError."""
+    for path in walk(upper):
         found = os.lstat(path)
         most -= found.st_size if stat.S_ISREG(found.st_mode) else 0
     if most < 0:
@@ -32,9 +31,9 @@ def pack(fd: int, most: int) -> None:
         open(fd, "wb", buffering=1 << 16) as file,
         tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for path in walk(UPPER):
-            if path != UPPER:
-                add(tar, path, path[len(UPPER) + 1 :])
+        for path in walk(upper):
+            if path != upper:
+                add(tar, path, path[len(upper) + 1 :])
 
 
 def walk(folder: str) -> Iterator[str]:

@@ -143,8 +143,9 @@ class Script(BaseException):
             if status and not isinstance(end.code, int):
                 print(end.code, file=sys.stderr)
         except BaseException as error:
-            trace = error.__traceback__
-            sys.excepthook(type(error), error, trace and trace.tb_next)
+            if error.__traceback__ is not None:  # without this frame
+                error.__traceback__ = error.__traceback__.tb_next
+            sys.excepthook(type(error), error, error.__traceback__)
             status = 1
         with contextlib.suppress(BaseException):
             threading._shutdown()  # type: ignore[attr-defined]

@@ -77,13 +77,13 @@ class VmBox:
         machine.on_told = self._told
         machine.on_lost = self._lose
 
-    async def begin(self, shown: frozenset[str]) -> None:
+    async def begin(self, shown: frozenset[str] | None) -> None:
         """Give the trial its files, limits and ports; the clock and the random numbers are renewed
-        with it. shown: folders on the payload disk. Raises SandboxError."""
-        self._shown = shown
+        with it. shown: folders on the payload disk, None where it is empty. Raises SandboxError."""
+        self._shown = shown or frozenset()
         message: dict[str, Any] = {
             **fresh(),
-            "shown": bool(shown),
+            "shown": shown is not None,
             "limits": msgspec.to_builtins(self.settings.limits),
             "ports": self.settings.ports,
         }

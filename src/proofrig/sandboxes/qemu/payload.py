@@ -48,9 +48,9 @@ class Payloads:
         self.room = room  # bytes of the disk
         self.made: dict[tuple[object, ...], int] = {}  # content: descriptor of its squashfs
 
-    def fill(self, disk: int, settings: BoxSettings) -> frozenset[str]:
-        """Write the disk of a trial; the folders on it, but for those in its world. Nothing: there is no disk.
-        Raises SandboxError."""
+    def fill(self, disk: int, settings: BoxSettings) -> frozenset[str] | None:
+        """Write the disk of a trial; the folders on it that are not its world's. None: there is
+        nothing on it. Raises SandboxError."""
         roots = self.roots(settings)
         entries: dict[str, Entry] = {}
         if settings.world:
@@ -60,7 +60,7 @@ class Payloads:
             for entry in _walk(root, set(settings.hidden), 0):
                 entries.setdefault(entry.path, entry)
         if not entries:
-            return frozenset()
+            return None
         for path in list(entries):
             self.surround(path, entries)
         found = [entries[path] for path in sorted(entries, key=lambda path: path.split("/"))]
