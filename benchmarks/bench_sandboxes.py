@@ -32,7 +32,7 @@ from proofrig.sandboxes import make_sandbox
 from proofrig.sandboxes.sandbox import BoxSettings, Command, Image, Level, Limits, Sandbox
 
 PYTHON = ["/usr/bin/python3", "-c", "print(1)"]
-ENV = {"PATH": "/usr/bin:/bin", "HOME": "/root"}
+ENV = {"PATH": "/usr/bin:/bin", "HOME": "/tmp"}
 MB = 1 << 20
 LIMITS = Limits(memory_bytes=256 * MB, processes=64, cpus=2.0, disk_bytes=64 * MB)
 MOST_RATIO, MOST_MS = 2.5, 100.0

@@ -129,8 +129,8 @@ def view(folder: Path) -> View:
 
 
 def deep(folder: Path, levels: int) -> None:
-    """A folder in a folder in a folder, at the end a file `f`. With 2,048 levels and more it is deeper
-    than a path can be long."""
+    """A folder in a folder in a folder, at the end a file `f`; from 2,048 levels on deeper than a
+    path can be long."""
     at = os.open(folder, os.O_RDONLY)
     for _ in range(levels):
         os.mkdir("d", dir_fd=at)

@@ -27,6 +27,7 @@ from proofrig.history.history import History, pair
 from proofrig.history.journal import Journal
 from proofrig.history.payloads import PayloadReader
 from proofrig.places import run_name
+from proofrig.sandboxes.sandbox import Changes
 from proofrig.suites import Case, Suite, build_world
 from proofrig.trials import manifest as manifests
 from proofrig.trials.baseline import role_of
@@ -132,7 +133,11 @@ def _judge_again(kept: _Kept, case: Case, end: Entry, entries: list[Entry]) -> d
             left = end.attrs.get("world")  # nothing where the case had no folder then
             world = msgspec.structs.replace(world, path=run_dir / left if left else None)
         note = state_note(entries)
-        evidence = gather(case, answer, actions, payloads.get, world, state=note, level=level)
+        kept_changes = payloads.get(end.attrs["changes"]) if "changes" in end.attrs else None
+        changes = msgspec.json.decode(kept_changes, type=Changes) if kept_changes else None
+        evidence = gather(
+            case, answer, actions, payloads.get, world, state=note, level=level, changes=changes
+        )
         own = [judge(verifier, evidence) for verifier in case.verify]
         role = end.trial.rpartition(":")[2].partition("~")[0]
         tried = Tried.of(msgspec.convert(end.attrs, Reply), answer)

@@ -155,7 +155,7 @@ def test_members_of_a_family_do_not_import_each_other(family: str) -> None:
 MEMBERS = {
     "agents": {"python", "command", "http", "probe", "null", "reference"},
     "providers": {"simulated", "upstream", "recorded"},
-    "sandboxes": {"process", "namespace", "container", "vm"},
+    "sandboxes": {"process", "namespace", "container", "gvisor", "vm"},
     "verifiers": {
         *("exact", "contains", "regex", "numeric", "json_schema", "json_subset", "file_state"),
         *("command", "sql_state", "trajectory", "claim", "protected_paths", "python"),

@@ -21,7 +21,7 @@ FILES = {
     "usr/lib/python3.11/EXTERNALLY-MANAGED": ("no", 0o644),
     "usr/share/ca-certificates/b.crt": ("B\n", 0o644),
     "usr/share/ca-certificates/org/a.crt": ("A\n", 0o644),
-    "usr/share/base-passwd/passwd.master": ("root:*:0:0::/root:/bin/sh\n", 0o644),
+    "usr/share/base-passwd/passwd.master": ("root:*:0:0::/srv:/bin/sh\n", 0o644),
     "usr/share/base-passwd/group.master": ("root:*:0:\n", 0o644),
 }
 

@@ -210,6 +210,19 @@ async def test_what_was_changed_comes_home_only_when_it_is_asked_for(
     assert await box.changes() is changes
 
 
+async def test_what_was_installed_is_told(sandbox: ContainedSandbox, world: Path) -> None:
+    box = await sandbox.start(of(world))
+    for site in ("/usr/lib/python3/dist-packages", f"{world}/env/lib/python3.11/site-packages"):
+        name = f"in{site.count('/')}"
+        described = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n\n".encode()
+        await box.put(f"{site}/{name}-1.0.dist-info/METADATA", described)
+        await box.put(f"{site}/{name}-1.0.dist-info/RECORD", f"{name}.py,,\n".encode())
+        await box.put(f"{site}/{name}.py", b"pass")
+    await box.kill()
+    told = {(each.manager, each.version) for each in (await box.changes()).packages}
+    assert (len((await box.changes()).packages), told) == (2, {("pip", "1.0")})
+
+
 def below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 

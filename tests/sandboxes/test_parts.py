@@ -52,6 +52,16 @@ def test_ports_are_sockets_where_none_can_be_planted(
     made.leave()
 
 
+@pytest.mark.parametrize(("asked", "bytes_"), [(None, None), (8 << 20, 8 << 20)])
+def test_the_stage_is_told_how_much_may_be_written(
+    tmp_path: Path, asked: int | None, bytes_: int | None
+) -> None:
+    made = parts.make(Podman(), layout(tmp_path, limits=Limits(disk_bytes=asked)))
+    room = json.loads((tmp_path / "box" / "stage.json").read_text())["plan"]["room"]
+    assert (room and room["bytes"]) == bytes_
+    made.leave()
+
+
 def test_paths_longer_than_an_address_do(tmp_path: Path) -> None:
     far = tmp_path / ("x" * 100) / ("y" * 100)
     far.mkdir(parents=True)
@@ -69,27 +79,6 @@ def test_a_box_that_cannot_be_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="docker cannot mount"):
         parts.make(Docker(), layout(tmp_path, world="/a,b"))
     assert os.listdir(tmp_path) == ["image"]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="a file system in a file is mounted as root")
-def test_an_empty_file_system_is_made_once_for_each_size(tmp_path: Path) -> None:
-    first = parts._room(tmp_path, Limits(disk_bytes=(8 << 20) + 5), True)
-    assert first is not None
-    template = Path(first["template"])
-    assert template.stat().st_size == 8 << 20
-    inode = template.stat().st_ino
-    assert parts._room(tmp_path, Limits(disk_bytes=8 << 20), True) == first
-    assert template.stat().st_ino == inode
-    other = parts._room(tmp_path, Limits(disk_bytes=1), True)
-    assert other is not None and other["bytes"] == parts.LEAST
-    assert len(os.listdir(tmp_path)) == 2
-
-
-@pytest.mark.parametrize("as_root", [True, False], ids=["root", "user"])
-def test_no_limit_no_room(tmp_path: Path, as_root: bool) -> None:
-    assert parts._room(tmp_path, Limits(), as_root) is None
-    room = parts._room(tmp_path, Limits(disk_bytes=8 << 20), False)
-    assert room == {"bytes": 8 << 20, "inodes": 2048, "template": ""}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def modes(root: Path, *paths: str) -> list[int]:
     return [(root / path).stat().st_mode & 0o7777 for path in paths]
 
 
-@pytest.mark.parametrize("home", ["/home/somebody", "/tmp/deep/er", "/root", "/tmp"])
+@pytest.mark.parametrize("home", ["/home/somebody", "/tmp/deep/er", "/srv/home", "/tmp"])
 def test_folders_are_there_and_empty(tmp_path: Path, home: str) -> None:
     root = tmp_path / "root"
     shown = skeleton.make(root, home, os.getuid())

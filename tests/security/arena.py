@@ -134,8 +134,8 @@ class Outcome:
             facts.add(f"{change.change} {change.kind} {path}")
         if self.ended.strays or (self.exit is not None and self.exit.strays):
             facts.add("strays")
-        if "not brought back" in self.changes.error:
-            facts.add("world not brought back")
+        if "left more than" in self.changes.error:
+            facts.add("too much to bring back")
         if (self.ended.usage.connections or 0) > MANY:
             facts.add("many connections")
         return facts

@@ -24,7 +24,7 @@ UNSEEN: dict[Level, tuple[str, ...]] = {
     "namespace": (),
     "container": ("syscall",),
     "gvisor": ("syscall", "connect", "send", "added special"),
-    "vm": ("syscall", "connect", "send"),
+    "vm": ("syscall", "connect", "send", "added special WORLD/socket"),
 }
 
 
@@ -130,6 +130,7 @@ CORPUS = [
         "inode_filler",
         {"files": 30_000, "world": "world"},
         limits=Limits(disk_bytes=16 * MEGABYTE),
+        stopped_by=BOXES - {"vm"},  # its inodes are those of its own disk
         shows=("broke disk",),
     ),
     Attack(
@@ -153,7 +154,7 @@ CORPUS = [
         "terabyte_on_collection",
         "links",
         {**TRAPS, "sparse": 1 << 40},
-        shows=("world not brought back",),
+        shows=("too much to bring back",),
         left_running=True,
     ),
     Attack("outlives_its_end", "outlive", {"port": "port"}, shows=("strays",)),

@@ -15,6 +15,7 @@ from proofrig.suites.budgets import Budget, Budgets, Prices
 from proofrig.suites.case import Case, World
 from proofrig.suites.checks import check_cases
 from proofrig.suites.limits import TrialLimits
+from proofrig.suites.sandbox import SandboxSettings
 from proofrig.suites.schema import published, schema_text, suite_schema
 from proofrig.suites.suite import Defaults, Retries, Suite
 from proofrig.yaml12 import parse
@@ -54,7 +55,7 @@ def test_the_schema_is_valid_and_refuses_what_the_models_refuse() -> None:
     "model",
     [
         *(Suite, Case, World, Defaults, TrialLimits, Retries, Budget, Budgets, Prices),
-        *(AuthoritySettings, ApprovalSettings, WatchSettings),
+        *(AuthoritySettings, ApprovalSettings, WatchSettings, SandboxSettings),
     ],
 )
 def test_every_key_is_documented(model: Any) -> None:

@@ -44,6 +44,7 @@ class Calls:
 
     def __init__(self, fd: int, own: int = 0) -> None:
         self.fd = fd
+        os.set_inheritable(fd, False)  # what was received can be inherited
         self.own = own
         self.seen: Counter[str] = Counter()
         self.loop = asyncio.get_running_loop()

@@ -19,30 +19,34 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from proofrig.errors import SandboxError
-from proofrig.sandboxes import leftovers, seccomp, shield
+from proofrig.sandboxes import leftovers, seccomp, shield, volumes
 from proofrig.sandboxes.cgroups import Group
 from proofrig.sandboxes.changes import merge, scan
 from proofrig.sandboxes.collecting import bring_back
 from proofrig.sandboxes.keeping import KeptProgram
 from proofrig.sandboxes.netns import Planted
-from proofrig.sandboxes.sandbox import REPLY_FD, BoxSettings, Changes, Exit, Image, Keep, Limits
+from proofrig.sandboxes.sandbox import (
+    REPLY_FD,
+    BoxSettings,
+    Changes,
+    Exit,
+    Image,
+    Keep,
+    Limits,
+)
 from proofrig.sandboxes.scene import Engine, Layout, for_stage
 
 HERE = Path(__file__).parent
-BLOCK = 4096  # bytes of a file system, of which a small file takes one
 OF_ENGINES = {  # what they make in a box's files
     *("/run", "/run/.containerenv", "/etc", "/etc/hostname", "/etc/mtab"),
     *("/dev", "/proc", "/sys"),
 }
-LEAST = 1 << 20  # bytes of a file system
 
 
 @dataclass
@@ -80,17 +84,19 @@ class Parts:
         if not self.dead.is_set():
             return Changes(complete=False, error="the box was lost with what it had written")
         several, world = [], settings.world
+        upper = self.volume / "world" / "upper"
         if not self.bare:
             found = scan(self.volume / "root" / "upper", Path(image.root), "/", keep=keep)
             entries = [e for e in found.entries if e.change != "added" or e.path not in OF_ENGINES]
             several.append(msgspec.structs.replace(found, entries=tuple(entries)))
         if world:
-            upper = self.volume / "world" / "upper"
             found = scan(upper, Path(world), world, keep=keep)
-            error = found.error or bring_back(upper, Path(world))
             within = world if self.bare else ""
-            several.append(msgspec.structs.replace(found, error=error, within=within))
-        return merge(several)
+            several.append(msgspec.structs.replace(found, within=within))
+        changes = merge(several)
+        if world and not changes.error:
+            return msgspec.structs.replace(changes, error=bring_back(upper, Path(world)))
+        return changes
 
     def leave(self) -> None:
         """Nothing of it is left. The stage has ended. Raises SandboxError."""
@@ -121,7 +127,9 @@ def make(engine: Engine, layout: Layout) -> Parts:
         ports = () if engine.plants else layout.settings.ports
         _write_settings(control / "settings.json", ports, layout.settings.limits)
         _write_users(layout)
-        room = None if scene.bare else _room(storage.parent, layout.settings.limits, layout.as_root)
+        size, room = layout.settings.limits.disk_bytes, None
+        if size is not None and not scene.bare:
+            room = volumes.room(size, storage.parent, loop=volumes.loops())
         (storage / "stage.json").write_bytes(for_stage(layout, scene, room, REPLY_FD))
         if scene.bare:
             for folder in ("upper", "work"):
@@ -158,28 +166,6 @@ def _write_users(layout: Layout) -> None:
         path = Path(layout.storage, name)
         path.write_text("\n".join(lines) + "\n")
         path.chmod(0o644)
-
-
-def _room(home: Path, limits: Limits, as_root: bool) -> dict[str, Any] | None:
-    """How much the box may write. Root gets a file system in a file, made once for each size; a
-    user, who may not mount one, gets one in memory."""
-    if limits.disk_bytes is None:
-        return None
-    size = max(limits.disk_bytes, LEAST) // BLOCK * BLOCK
-    room = {"bytes": size, "inodes": max(1024, size // BLOCK), "template": ""}
-    if as_root:
-        template = home / f"empty-{size}.ext4"
-        if not template.exists():
-            fresh = home / f"{template.name}.{os.urandom(4).hex()}"
-            fresh.touch(0o600)
-            os.truncate(fresh, size)
-            options = ["-q", "-F", "-m", "0", "-b", str(BLOCK), "-O", "^has_journal"]
-            made = subprocess.run(["mkfs.ext4", *options, fresh], capture_output=True, text=True)
-            if made.returncode != 0:
-                raise SandboxError(f"mkfs.ext4 of {size:,} bytes: {made.stderr.strip()}")
-            fresh.replace(template)
-        room["template"] = str(template)
-    return room
 
 
 def of_group(limits: Limits, *, whole: bool) -> Limits:

@@ -4,11 +4,12 @@ and the command lines of podman, docker and runsc."""
 from __future__ import annotations
 
 import os
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from proofrig.sandboxes.sandbox import BoxSettings, Held, Image, Level
+from proofrig.sandboxes.volumes import Room
 
 INSIDE = "/run/proofrig"  # in the box: `inside.py`, and its way to the runner
 ROOT = "/run/root"  # in the stage: the box's files
@@ -87,8 +88,8 @@ def mounts(settings: BoxSettings) -> list[Mount]:
     return sorted(found, key=lambda mount: mount.at.rstrip("/").count("/"))
 
 
-def for_stage(layout: Layout, scene: Scene, room: dict[str, Any] | None, reply_fd: str) -> bytes:
-    """What `stage.py` reads. room: the size of what the box may write, as `layers.py` takes it."""
+def for_stage(layout: Layout, scene: Scene, room: Room | None, reply_fd: str) -> bytes:
+    """What `stage.py` reads. room: what it may write."""
     settings = layout.settings
     plan = {
         "at": layout.storage,
@@ -101,7 +102,7 @@ def for_stage(layout: Layout, scene: Scene, room: dict[str, Any] | None, reply_f
             for each in (*mounts(settings), *scene.mounts)
         ],
         "hidden": list(settings.hidden),
-        "room": room,
+        "room": room._asdict() if room is not None else None,
     }
     spec = msgspec.to_builtins(scene)
     return msgspec.json.encode(

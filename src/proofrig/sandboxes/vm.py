@@ -31,7 +31,7 @@ from proofrig.sandboxes.cgroups import Group
 from proofrig.sandboxes.qemu import arguments, kvm
 from proofrig.sandboxes.qemu.box import VmBox
 from proofrig.sandboxes.qemu.launcher import Launcher
-from proofrig.sandboxes.qemu.machine import Machine
+from proofrig.sandboxes.qemu.machine import REHEARSAL, Machine
 from proofrig.sandboxes.qemu.payload import Payloads
 from proofrig.sandboxes.qemu.pool import Pool
 from proofrig.sandboxes.qemu.template import (
@@ -105,8 +105,8 @@ class VmSandbox:
             self._key = template.folder.name
             self.emulated = template.plan.machine.accelerator == "tcg"
             self._payloads = Payloads(self._storage, image.root, PAYLOAD)
-            interpreter = template.plan.interpreter
-            self._pool = Pool(self._copy, lambda copy: copy.warm(interpreter), self._size)
+            script = [template.plan.interpreter, REHEARSAL]
+            self._pool = Pool(self._copy, lambda copy: copy.rehearse(script), self._size)
             self._pool.fill()
             return self._key
 

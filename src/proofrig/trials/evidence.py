@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from proofrig.history.action import Action, Entry
+from proofrig.sandboxes.sandbox import Changes
 from proofrig.suites import Case, WorldStart
 from proofrig.verifiers.verifier import Evidence
 from proofrig.wire import CODECS
@@ -79,6 +80,7 @@ def gather(
     *,
     state: Entry | None = None,
     level: str = "process",
+    changes: Changes | None = None,
 ) -> Evidence:
     """What the case's verifiers may look at; the trajectory is built only when one reads it, and
     so is the tools' state, from its note (`state_note`)."""
@@ -94,6 +96,7 @@ def gather(
         actions=actions,
         state=left,
         level=level,
+        changes=changes,
         context={"initial_sql": world.initial_sql, "no_state": no_state},
         payload=payload,
     )

@@ -277,11 +277,14 @@ def _evidence(ran: _Ran) -> Evidence:
         ran.started,
         state=ran.state,
         level=level,
+        changes=ran.left.changes if ran.left else None,
     )
 
 
 async def _judged(ran: _Ran) -> Judged:
     """What counts of it; evidence that cannot be gathered is the trial's trouble, not the run's."""
+    if ran.left is not None and ran.started.path and ran.left.changes.error:
+        return Judged([_no_world(ran.left.changes.error)])
     try:
         evidence = _evidence(ran)
         own = await verify(ran.case.verify, evidence)
@@ -290,6 +293,11 @@ async def _judged(ran: _Ran) -> Judged:
     except Exception as error:
         ran.harness = f"{type(error).__name__}: {error}"
         return Judged([])
+
+
+def _no_world(error: str) -> Verdict:
+    """The verdict on what could not be collected: more than a world may hold, most often."""
+    return Verdict("world", False, message=f"the world it left could not be collected: {error}")
 
 
 def expected_of(case: Case, role: str) -> Expect | None:

@@ -3,6 +3,7 @@
     seed {time, entropy}          the clock set, the kernel's random numbers renewed
     begin {limits, ports, ...}    the trial's files, limits, and its way to the rig's ports
     exec {argv, env, cwd, ...}    a program, its pipes as streams; its end is told: {exit, ...}
+    rehearse {}                   what `begin` will do, done and undone
     kill {program} / end {}       end one program, or all
     usage {} / put / get          counters; one file in, one out
     changes {}                    the layers that were written to, as a tar on a stream
@@ -69,6 +70,7 @@ class Program:
         self.streams: list[Stream] = []
         self.open = 0  # streams that it writes to
         self.strays = 0
+        self.used: dict[str, int] = {}  # with the children that it waited for
 
 
 class Agent:
@@ -118,21 +120,9 @@ class Agent:
         fcntl.ioctl(fd, RNDRESEEDCRNG)
         os.close(fd)
 
-    def do_warm(self, number: int, message: dict[str, Any]) -> None:
-        """Do once what trials will do, so that it is in memory, and QEMU has translated it. Outside
-        of the trial's group, which is charged with nothing of it."""
-        group = self.trial.make("../warm")
-        given = {"env": {}, "cwd": "/", "files": 0}
-        ours, theirs = os.pipe()
-        null = os.open(os.devnull, os.O_RDWR)
-        for argv in message["argv"]:
-            fork = programs.forkable(argv, {})
-            pipes = [null, null, null, theirs]
-            pid = programs.start(dict(given, argv=argv), pipes, group, fork, self.loop.close)
-            os.waitpid(pid, 0)
-        for fd in (ours, theirs, null):
-            os.close(fd)
-        os.rmdir(group)
+    def do_rehearse(self, number: int, message: dict[str, Any]) -> None:
+        """Do once what a trial's files take, so that QEMU has translated it."""
+        self.places.rehearse()
 
     def do_begin(self, number: int, message: dict[str, Any]) -> None:
         self.do_seed(number, message)
@@ -181,7 +171,8 @@ class Agent:
         `programs`."""
         fork = message["fork"] = programs.forkable(message["argv"], message["env"])
         message["files"] = self.files
-        program = Program(number, self.trial.make(str(number)))
+        group = groups.REHEARSAL if message.get("rehearsal") else self.trial.take()
+        program = Program(number, group)
         pipes = [os.pipe() for _ in range(PIPES if message["reply"] else REPLY)]
         if message["reply"]:
             message["env"][message["reply"]] = str(programs.REPLY)
@@ -192,7 +183,7 @@ class Agent:
         except OSError:  # and no `finally`: a fork passes here as `Script`
             for fd in (*ours, *theirs):
                 os.close(fd)
-            self.trial.remove(program.group)
+            self.trial.give_back(program.group)
             raise
         for fd in theirs:
             os.close(fd)
@@ -280,7 +271,7 @@ class Agent:
         by_pid = {each.pid: each for each in self.programs.values() if each.status is None}
         while True:
             try:
-                pid, status, _usage = os.wait4(-1, os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 break
             if pid == 0:
@@ -288,6 +279,8 @@ class Agent:
             program = by_pid.get(pid)
             if program is not None:
                 program.status = os.waitstatus_to_exitcode(status)
+                cpu_s = used.ru_utime + used.ru_stime
+                program.used = {"memory": used.ru_maxrss * 1024, "cpu_ms": round(cpu_s * 1000)}
                 left = self.trial.pids(program.group)
                 program.strays = len(left)
                 if left:
@@ -301,17 +294,15 @@ class Agent:
             return
         if self.trial.pids(program.group):
             return
-        try:
-            used = self.trial.remove(program.group)
-        except OSError:  # a process of it is just ending
-            return
+        self.trial.give_back(program.group)
         del self.programs[program.key]
         for stream in program.streams:
             if stream.sink >= 0:
                 stream.abort()
         ended = {"exit": program.key, "status": program.status, "strays": program.strays}
         ended["oom_kills"] = groups.fields(groups.TRIAL + "/memory.events").get("oom_kill", 0)
-        self.channel.say(TELL, 0, dict(ended, **used))
+        ended.update(program.used)
+        self.channel.say(TELL, 0, ended)
 
     def tick(self) -> None:
         """Look at what has no counter or no limit of its own."""

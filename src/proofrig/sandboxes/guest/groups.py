@@ -1,10 +1,11 @@
 """The trial's cgroup in the guest: limits, counters, and the end of everything in it.
 
-    /sys/fs/cgroup/trial/<number of the program>
+    /sys/fs/cgroup/trial/<number>      one per program that runs
 
 Rules:
 1. Limits and counters are the trial's as a whole; each program has a group below, so that what it
-   leaves behind is found and ended.
+   leaves behind is found and ended. Such groups are used again: making one takes an emulated
+   processor long, and some are made before there is a trial.
 2. When memory has run out, the whole trial is ended by the kernel, not what happened to ask last.
 3. What the kernel of the guest does not count is sampled, and what cannot be told is None.
 """
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ROOT = "/sys/fs/cgroup"
 TRIAL = ROOT + "/trial"
+REHEARSAL = ROOT + "/rehearsal"  # for what is started to warm up: the trial is charged nothing
+AHEAD = 2
 CONTROLLERS = "+memory +pids +cpu"
 PERIOD_US = 100_000
 SPARE = 40 << 20  # bytes of memory that the guest itself keeps
@@ -61,7 +64,11 @@ class Trial:
         write(TRIAL + "/memory.max", self.room)
         self.anon = 0
         self.most = 0
-        self.refused = 0
+        self.made = 0
+        self.spare: list[str] = []
+        for group in [self.take() for _ in range(AHEAD)]:
+            self.give_back(group)
+        os.mkdir(REHEARSAL)
 
     def limit(self, limits: dict[str, Any]) -> None:
         """Set what `Limits` says, as far as cgroups hold it."""
@@ -75,11 +82,13 @@ class Trial:
         if cpus:
             write(TRIAL + "/cpu.max", f"{max(1000, round(cpus * PERIOD_US))} {PERIOD_US}")
 
-    def make(self, name: str) -> str:
-        """A group for one program."""
-        path = f"{TRIAL}/{name}"
-        os.mkdir(path)
-        return path
+    def take(self) -> str:
+        """An empty group for one program."""
+        if not self.spare:
+            self.made += 1
+            self.spare.append(f"{TRIAL}/{self.made}")
+            os.mkdir(self.spare[-1])
+        return self.spare.pop()
 
     def pids(self, group: str) -> list[int]:
         return [int(pid) for pid in read(group + "/cgroup.procs").split()]
@@ -87,15 +96,10 @@ class Trial:
     def kill(self, group: str) -> None:
         write(group + "/cgroup.kill", 1)
 
-    def remove(self, group: str) -> dict[str, int | None]:
-        """Remove the empty group of a program; what the program used."""
-        self.refused += fields(group + "/pids.events").get("max", 0)
-        used = {
-            "memory": number(group + "/memory.peak"),
-            "cpu_us": fields(group + "/cpu.stat").get("usage_usec"),
-        }
-        os.rmdir(group)
-        return used
+    def give_back(self, group: str) -> None:
+        """The program of a group has ended, and all it left."""
+        if group != REHEARSAL:
+            self.spare.append(group)
 
     def sample(self) -> None:
         """Look at what has no counter of its own."""
@@ -108,9 +112,8 @@ class Trial:
     def usage(self) -> dict[str, Any]:
         self.sample()
         cpu = fields(TRIAL + "/cpu.stat")
-        living = [entry.path for entry in os.scandir(TRIAL) if entry.is_dir()]
-        waiting = sum(fields(group + "/pids.events").get("max", 0) for group in living)
-        refused = self.refused + waiting
+        groups = [f"{TRIAL}/{made}" for made in range(1, self.made + 1)]
+        refused = sum(fields(group + "/pids.events").get("max", 0) for group in groups)
         most = number(TRIAL + "/pids.peak")
         if most is None:
             most = max(self.most, (number(TRIAL + "/pids.max") or 0) if refused else 0)

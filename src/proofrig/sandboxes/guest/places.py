@@ -28,6 +28,8 @@ SCRATCH = OWN + "/scratch"
 UPPER, WORK = SCRATCH + "/upper", SCRATCH + "/work"
 BLKFLSBUF = 0x1261  # drop what is cached of a disk
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_REC = 1, 2, 4, 4096, 16384
+MNT_DETACH = 2
+BOUND = ("/proc", "/sys", "/dev")  # as they are in the guest
 FULL = 64 << 10  # bytes that are left of a disk that is full
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -60,11 +62,23 @@ class Places:
             mount(PAYLOAD, SHOWN, "squashfs", MS_RDONLY | MS_NOSUID | MS_NODEV)
             layers = f"{SHOWN}:{LOWER}"
         self.limit(most)
+        self.enter(layers)
+
+    def enter(self, layers: str) -> None:
         mount("root", ROOT, "overlay", 0, f"lowerdir={layers},upperdir={UPPER},workdir={WORK}")
-        for each in ("/proc", "/sys", "/dev"):
+        for each in BOUND:
             mount(each, ROOT + each, "none", MS_BIND | MS_REC)
         os.chroot(ROOT)
         os.chdir("/")
+
+    def rehearse(self) -> None:
+        """Make the root, and take it down again."""
+        self.left()
+        self.enter(LOWER)
+        self.leave()
+        for each in (*BOUND, ""):
+            if LIBC.umount2((ROOT + each).encode(), MNT_DETACH):
+                raise OSError(ctypes.get_errno(), "umount", ROOT + each)
 
     def leave(self) -> None:
         """Back to the root that the guest was booted with, for a process that reads the layers."""

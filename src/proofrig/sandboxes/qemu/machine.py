@@ -25,6 +25,7 @@ from proofrig.sandboxes.qemu import arguments
 from proofrig.sandboxes.qemu.channel import Channel
 from proofrig.sandboxes.qemu.launcher import Launcher, Process
 from proofrig.sandboxes.qemu.monitor import Monitor
+from proofrig.sandboxes.sandbox import REPLY_FD
 
 CONSOLE = 8000  # bytes that are kept of the console
 ENTROPY = 64  # bytes
@@ -148,9 +149,18 @@ class Machine:
     async def seed(self) -> None:
         await self.channel.ask("seed", **fresh())
 
-    async def warm(self, interpreter: str) -> None:
-        """Let the agent start a program: QEMU then has translated what that takes."""
-        await self.channel.ask("warm", argv=[[interpreter, REHEARSAL]])
+    async def rehearse(self, *programs: list[str]) -> None:
+        """Let the agent do what a trial will ask of it, outside of the trial's group: then it is in
+        memory, and QEMU has translated it."""
+        await self.channel.ask("rehearse")
+        for argv in programs:
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.on_told = lambda message, ended=ended: (  # type: ignore[misc]
+                ended.set_result(None) if "exit" in message and not ended.done() else None
+            )
+            given: dict[str, Any] = {"env": {}, "cwd": "/", "reply": REPLY_FD}
+            await self.channel.ask("exec", argv=argv, rehearsal=True, **given)
+            await ended
 
     async def pause(self) -> None:
         await self.monitor.send("stop")

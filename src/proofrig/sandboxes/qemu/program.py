@@ -158,7 +158,7 @@ class VmProgram:
             stdout_bytes=self.stdout.total,
             reply=self.reply.bytes(),
             reply_bytes=self.reply.total,
-            max_rss_bytes=message.get("memory") or 0,
-            cpu_ms=(message.get("cpu_us") or 0) // 1000,
+            max_rss_bytes=message["memory"],
+            cpu_ms=message["cpu_ms"],
             strays=message["strays"],
         )

@@ -185,7 +185,7 @@ async def save(machine: Machine, interpreter: str, state: Path, timeout_s: float
     if not machine.ready.done():
         how = "ended" if machine.process.ended.done() else f"was not ready in {timeout_s:g} s"
         raise SandboxError(machine.why(f"the guest {how}"))
-    await machine.channel.ask("warm", argv=[[interpreter, "-c", WARM_UP], [interpreter, REHEARSAL]])
+    await machine.rehearse([interpreter, "-c", WARM_UP], [interpreter, REHEARSAL])
     send = machine.monitor.send
     await send("qmp_capabilities")
     shared = [{"capability": "x-ignore-shared", "state": True}]
