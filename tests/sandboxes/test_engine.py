@@ -10,7 +10,7 @@ import pytest
 
 from proofrig.errors import SandboxError
 from proofrig.sandboxes.engine import Docker, Podman, joined, said, tag
-from proofrig.sandboxes.sandbox import BoxSettings, Image, Limits, Shown
+from proofrig.sandboxes.sandbox import BoxSettings, Image, Limits, Shown, Unavailable
 from proofrig.sandboxes.scene import Layout, Scene
 
 ALWAYS = {
@@ -49,6 +49,12 @@ def test_a_box_has_no_network_no_capabilities_and_its_own_user(engine: Podman | 
     assert set(scene.argv) >= ALWAYS
     assert scene.argv[-2:] == ["/python", "inside.py"]
     assert not {"--privileged", "--network=host", "--pid=host"} & set(scene.argv)
+
+
+def test_docker_holds_no_limit_on_disk() -> None:
+    assert Docker().scene(layout(limits=Limits(memory_bytes=1 << 20)))
+    with pytest.raises(Unavailable, match="disk_mb"):
+        Docker().scene(layout(limits=Limits(disk_bytes=1 << 20)))
 
 
 def test_podman_keeps_everything_in_the_stage() -> None:

@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -86,6 +87,7 @@ class Arena:
             "runs_files": [str(self.folder / name) for name in RUNS_FILES],
             "canaries": [str(self.folder / "canary" / "file"), str(self.folder / "shown" / "file")],
             "canary": str(self.folder / "canary"),
+            "open": str(self.folder / "open"),
             "shown": str(self.folder / "shown" / "file"),
             "pids": self.pids,
             "sockets": self.sockets,
@@ -101,10 +103,17 @@ class Arena:
             trial=name,
             marker=secrets.token_hex(16),
             world=str(world),
-            shown=(Shown(str(self.folder / "shown")),),
+            shown=self.shown(attack),
             ports=(self.rig.port,),
             **({"limits": attack.limits} if attack else {}),
         )
+
+    def shown(self, attack: Attack | None) -> tuple[Shown, ...]:
+        """What a box sees; for writing only who is to attack that."""
+        read_only = Shown(str(self.folder / "shown"))
+        if attack is None or "open" not in attack.told.values():
+            return (read_only,)
+        return read_only, Shown(str(self.folder / "open"), writable=True)
 
     def command(self, code: str, *words: str, **env: str) -> Command:
         python = self.image.interpreter or PYTHON
@@ -123,6 +132,11 @@ class Outcome:
     changes: Changes
     world: Path
     kept: list[bytes]
+    rights: list[str]
+
+    @property
+    def got_out(self) -> bool:
+        return bool(self.said.get("got_out") or self.rights)
 
     @property
     def seen(self) -> set[str]:
@@ -143,8 +157,10 @@ class Outcome:
 
 async def attempt(arena: Arena, attack: Attack) -> Outcome:
     """Let an attack happen in a box of its own, and end it."""
-    world = arena.folder / f"world-{attack.name}"
+    world, open_folder = arena.folder / f"world-{attack.name}", arena.folder / "open"
     fill(world)
+    shutil.rmtree(open_folder, ignore_errors=True)
+    open_folder.mkdir()
     box = await arena.sandbox.start(arena.settings(attack.name, world, attack))
     exit: Exit | None = None
     kept: list[bytes] = []
@@ -170,7 +186,21 @@ async def attempt(arena: Arena, attack: Attack) -> Outcome:
             await ending
     finally:
         await box.close()
-    return Outcome(exit, json.loads(said or b"{}"), ended, changes, world, kept)
+    left = rights(open_folder)
+    return Outcome(exit, json.loads(said or b"{}"), ended, changes, world, kept, left)
+
+
+def rights(folder: Path) -> list[str]:
+    """What in a folder gives who runs or opens it the rights of the host's root."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        status, mode = path.lstat(), path.lstat().st_mode
+        as_user = mode & stat.S_ISUID and status.st_uid == 0
+        as_group = mode & stat.S_ISGID and status.st_gid == 0
+        capable = "security.capability" in os.listxattr(path, follow_symlinks=False)
+        if as_user or as_group or capable or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            found.append(path.name)
+    return found
 
 
 def fill(folder: Path) -> None:

@@ -6,15 +6,20 @@ Rules:
    `UNSEEN` says what a level cannot tell: it stops the attempt all the same.
 3. `control`: harmless, and shown to get out where nothing stops it, at level `process`. So a
    script that could not do it anyway is found out.
+4. `ROWS` are what is tried: each attack where it is claimed to be stopped or is a control. With
+   PROOFRIG_SLOW=1 all of them, and as much of each as there is.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
 from proofrig.sandboxes.sandbox import LEVELS, Level, Limits
 
+SLOW = bool(os.environ.get("PROOFRIG_SLOW"))
+AS_ROOT = os.geteuid() == 0
 MEGABYTE = 1 << 20
 NO_LIMITS = Limits()
 BOXES = frozenset(LEVELS) - {"process"}
@@ -40,6 +45,7 @@ class Attack:
     shows: tuple[str, ...] = ()
     control: bool = False
     left_running: bool = False  # it goes on until the box is killed
+    slow: frozenset[Level] = frozenset()  # where it is tried with PROOFRIG_SLOW only
 
 
 OF_A_TRIAL = {"paths": "victims_files", "secret": "secret"}
@@ -136,7 +142,7 @@ CORPUS = [
     Attack(
         "connections",
         "connections",
-        {"port": "port", "count": 100_000, "seconds": 20},
+        {"port": "port", "count": 100_000 if SLOW else 1000, "seconds": 20},
         shows=("many connections",),
     ),
     Attack(
@@ -158,4 +164,22 @@ CORPUS = [
         left_running=True,
     ),
     Attack("outlives_its_end", "outlive", {"port": "port"}, shows=("strays",)),
+    Attack(
+        "rights_left_in_a_shared_folder",
+        "rights",
+        {"folder": "open"},
+        stopped_by=BOXES - {"vm"},  # which shares no folder
+        control=AS_ROOT,  # of whom else could a program be root's?
+    ),
 ]
+
+
+def rows() -> list[tuple[Level, str]]:
+    """(level, attack), level by level."""
+    return [
+        (level, attack.name)
+        for level in LEVELS
+        for attack in CORPUS
+        if (level in attack.stopped_by or (attack.control and level == "process"))
+        and (SLOW or level not in attack.slow)
+    ]

@@ -41,7 +41,7 @@ class TapPlace:
 def tap_command(settings: McpServerSettings, place: TapPlace) -> list[str]:
     """The argv that starts a stdio server behind the tap, for `PROOFRIG_MCP_<NAME>_COMMAND`.
     Raises UsageError when the server's program cannot be found."""
-    command, env, cwd = settings.resolved(place.suite, place.world)
+    command, env, cwd = settings.resolved(place.suite, place.world, place.python)
     return [*_tap(settings, place, env, cwd), _program(settings, command[0], place), *command[1:]]
 
 
@@ -58,7 +58,7 @@ def write_shims(servers: Iterable[McpServerSettings], place: TapPlace, folder: P
         program = _program(sharing[0], name, place)
         lines = ["#!/bin/sh"]
         for settings in sorted(sharing, key=lambda one: -len(one.command or ())):
-            command, env, cwd = settings.resolved(place.suite, place.world)
+            command, env, cwd = settings.resolved(place.suite, place.world, place.python)
             tests = [
                 f'[ "${{{number}}}" = {shlex.quote(part)} ]'
                 for number, part in enumerate(command[1:], 1)
@@ -100,6 +100,8 @@ def _looked_up(name: str, place: TapPlace) -> str | None:
 def _program(settings: McpServerSettings, name: str, place: TapPlace) -> str:
     """The program a command means: a bare name is looked up now, past any shim; a relative path
     starts at the suite."""
+    if place.root and name == place.python:
+        return name
     if "/" in name:
         found: str | None = str(place.suite / name)
     else:

@@ -98,7 +98,9 @@ class McpServerSettings(Settings):
         program = self.command[0] if self.command else ""
         return "" if "/" in program or "{" in program else program
 
-    def resolved(self, suite: Path, world: str) -> tuple[list[str], dict[str, str], str | None]:
+    def resolved(
+        self, suite: Path, world: str, python: str = sys.executable
+    ) -> tuple[list[str], dict[str, str], str | None]:
         """Command, environment and directory with the placeholders filled in. Only for a
         command."""
 
@@ -107,7 +109,7 @@ class McpServerSettings(Settings):
                 text = text.replace(name, value)
             return text
 
-        places = {"{suite}": str(suite), "{world}": world, "{python}": sys.executable}
+        places = {"{suite}": str(suite), "{world}": world, "{python}": python}
 
         return (
             [fill(part) for part in self.command or ()],

@@ -10,6 +10,7 @@ from proofrig.sandboxes.sandbox import Limits
 
 PERIOD_US = 100_000  # of a quota of processor time
 LEAST_QUOTA_US = 1_000  # the kernel takes no less
+PART = 1 << 16
 
 
 class Counters(NamedTuple):
@@ -31,6 +32,7 @@ class Tree(Protocol):
     its path in the hierarchy."""
 
     version: int
+    door: str  # the file that a process of one thread writes 0 into, to be in the group
 
     def folders(self, name: str) -> list[Path]:
         """The folders that make up a group; `cgroup.procs` is read in the first."""
@@ -53,7 +55,8 @@ class Tree(Protocol):
 
 def write(folder: Path, file: str, value: object) -> None:
     """Write one value. Raises OSError."""
-    descriptor = os.open(folder / file, os.O_WRONLY)  # never O_CREAT: the kernel made the file
+    # never O_CREAT: the kernel made the file
+    descriptor = os.open(f"{folder}/{file}", os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, str(value).encode())
     finally:
@@ -75,9 +78,18 @@ def table(folder: Path, file: str) -> dict[str, int]:
 def read(folder: Path, file: str) -> str:
     """The text of a file, "" when there is none."""
     try:
-        return (folder / file).read_text()
+        descriptor = os.open(f"{folder}/{file}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        parts = []
+        while part := os.read(descriptor, PART):
+            parts.append(part)
+        return b"".join(parts).decode()
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
 
 
 def quota_us(cpus: float) -> int:

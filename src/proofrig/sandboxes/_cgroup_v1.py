@@ -36,6 +36,7 @@ class Version1:
     """The controllers below `root`."""
 
     version = 1
+    door = "tasks"  # of oneself: the kernel stops nobody else for it, as it does for cgroup.procs
 
     def __init__(self, root: Path) -> None:
         """Raises Unavailable when a controller is not there that every group needs."""

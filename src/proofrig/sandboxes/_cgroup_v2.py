@@ -38,6 +38,7 @@ class Version2:
     """The groups below `base`, a group whose groups may have limits."""
 
     version = 2
+    door = "cgroup.procs"
 
     def __init__(self, base: Path) -> None:
         self.base = base

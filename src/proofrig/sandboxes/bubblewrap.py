@@ -35,19 +35,18 @@ FOUND = os.O_PATH
 
 def options(command: Command, at: str, ids: tuple[int, int], *, reply: bool) -> list[str]:
     """bwrap's options for a command in the box whose files lie at `at` (`layers.py`). ids: the
-    user and group that it finds itself to be."""
+    user and group that it finds itself to be. The network is there already."""
     env = dict(command.env)
     if reply:
         env[REPLY_FD] = str(bubblewrap_keeper.REPLY)
     variables = [word for name, value in env.items() for word in ("--setenv", name, value)]
     return [
-        *("--unshare-all", "--unshare-user", "--disable-userns", "--new-session"),
+        *("--unshare-all", "--share-net", "--unshare-user", "--disable-userns", "--new-session"),
         *("--uid", str(ids[0]), "--gid", str(ids[1]), "--hostname", HOST_NAME),
         *("--bind", f"{at}/root", "/", "--proc", "/proc", "--dev", "/dev"),
         *("--bind", f"{at}/volume/shm", "/dev/shm", "--remount-ro", "/dev"),
         *("--chdir", command.cwd, "--clearenv", *variables),
         *("--seccomp", str(bubblewrap_keeper.FILTER)),
-        *("--block-fd", str(bubblewrap_keeper.BLOCK)),
         *("--json-status-fd", str(bubblewrap_keeper.STATUS)),
     ]
 
@@ -119,7 +118,7 @@ class BoxLink(KeeperLink):
             self.send({"box": box, "drop": True}, [])
 
     def begin(self, program: KeptProgram, message: Mapping[str, object]) -> Beginning:
-        """Start a command, up to where it waits for `go`."""
+        """Start a command, up to where its filter asks for answers."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self.boxes[program.key] = program
@@ -136,8 +135,12 @@ class BoxLink(KeeperLink):
             await asyncio.shield(program.ended)
         return SandboxError(f"{could_not_start(program)} ({error})", definite=True)
 
-    def go(self, program: KeptProgram) -> None:
-        self.send({"key": program.key, "go": True}, [])
+    def let_go(self, fd: int) -> None:
+        """Close a descriptor whose end the kernel takes its time for."""
+        if self.lost:
+            os.close(fd)
+        else:
+            self.send({"close": True, "fds": 1}, [fd])
 
     async def answer(self, ours: socket.socket) -> list[int]:
         """The descriptors that come on a socket. Raises SandboxError with the reason instead."""
@@ -155,29 +158,26 @@ class BoxLink(KeeperLink):
 
 
 class Beginning(NamedTuple):
-    """A command on its way to where it waits for `go`. What it tells is asked for in this order,
-    then it is closed. All raise SandboxError when there is no going on."""
+    """A command on its way. What it tells is asked for in this order, then it is closed. Both raise
+    SandboxError when there is no going on."""
 
     link: BoxLink
     program: KeptProgram
     socket: socket.socket
 
-    async def filter(self) -> int:
-        """The descriptor that `calls.Calls` reads; bwrap waits for its answers from now on."""
-        (fd,) = await self._answer()
-        return fd
+    async def made(self) -> tuple[int, list[int]]:
+        """The descriptor that `calls.Calls` reads, for whose answers bwrap waits from now on; and
+        those of its watch and listeners, as `netns.Planted.of` takes them."""
+        fd, *network = await self._answer()
+        return fd, network
 
     async def pid(self) -> int:
-        """The first process of its PID namespace, as we count."""
+        """The first process of its PID namespace, as we count; 0 when it has ended already."""
         (pidfd,) = await self._answer()
         try:
             return _pid_of(pidfd)
         finally:
             os.close(pidfd)
-
-    async def network(self) -> list[int]:
-        """Descriptors of its watch and listeners, as `netns.Planted.of` takes them."""
-        return await self._answer()
 
     async def _answer(self) -> list[int]:
         try:
@@ -204,5 +204,5 @@ def _pid_of(pidfd: int) -> int:
     """The pid, as we count, of a process that another namespace counts otherwise."""
     for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
         if line.startswith("Pid:"):
-            return int(line.split()[1])
-    return -1
+            return max(0, int(line.split()[1]))
+    return 0

@@ -6,32 +6,32 @@ it does to `keeper.py`: a header with the length, then JSON, descriptors passed 
     {"box": B, "plan": {...}}               put a box's files together (`layers.py`). 1 descriptor:
                                             a socket for the answer
     {"box": B, "drop": true}                forget it
-    {"key": K, "box": B, "options": [...], "argv": [...], "ports": [...], ...}
+    {"key": K, "box": B, "options": [...], "argv": [...], "ports": [...], "group": [...], ...}
                                             start a program in it. Descriptors: the socket for the
-                                            answer, standard input, output, error, reply
-    {"key": K, "go": true}                  let it begin
+                                            answers, standard input, output, error, reply
     {"key": K}                              kill it
+    {"close": true}                         close the descriptors that come with it
 
-Answers on a socket are "." with descriptors, or "!" with a reason. For a program there are three:
-the listener of its filter (`seccomp_helper.py`); a pidfd of the first process of its PID namespace;
-the watch and the listeners in its network (`netns_helper.py`). It waits there until "go"; how it
-ended is reported on the link.
+Answers on a socket are "." with descriptors, or "!" with a reason. For a program there are two: the
+listener of its filter (`seccomp_helper.py`) with the watch and the listeners in its network
+(`netns_helper.py`), and then a pidfd of the first process of its PID namespace. It begins when the
+first calls that the filter holds have been answered; how it ended is reported on the link.
 
 Rules:
-1. It is the first process of a PID namespace, so that no box outlives it, however it ends. bwrap's
-   own `--die-with-parent` is not enough: a box that waits at its `--block-fd` survives its parent.
-   With a parent that reaps all, what a command left can be counted before it is killed.
+1. It is the first process of a PID namespace, so that no box outlives it, however it ends. With a
+   parent that reaps all, what a command left can be counted before it is killed.
 2. Each box has a mount namespace that a descriptor here keeps. So nothing is mounted outside, and
    when this process is gone all mounts are, and the loop devices below them.
 3. A program has ended when the first process of its namespace is reaped: then nothing of it lives.
-4. Nothing here waits but for the kernel; what is large was prepared by the runner.
+4. What becomes bwrap has first put itself into the box's group (cheap, where to be put there costs
+   10 ms), made the box's network, and planted there: so nothing of a box waits for anybody.
+5. Nothing here waits but for the kernel; what is large was prepared by the runner. What takes the
+   kernel long to let go of (namespaces, packet sockets: 10 ms) another process closes last.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import re
@@ -39,7 +39,6 @@ import resource
 import select
 import signal
 import socket
-import struct
 import sys
 from typing import Any
 
@@ -58,11 +57,10 @@ else:
     del sys.path[0]  # its other files have names of modules of the standard library
 
 HEADER = keeper.HEADER
-REPLY, OPTIONS, STATUS, BLOCK, FILTER = 3, 4, 5, 6, 7  # descriptors of bwrap and what it starts
+REPLY, OPTIONS, STATUS, FILTER = 3, 4, 5, 6  # descriptors of bwrap and what it starts
 CHILD = re.compile(rb'"child-pid": (\d+)\b[^}]*\}')
 EXIT = re.compile(rb'"exit-code": (\d+)')
 DESCRIPTORS = 64
-SIOCGIFFLAGS, IFF_UP = 0x8913, 1
 
 
 class Program:
@@ -70,12 +68,11 @@ class Program:
 
     def __init__(self, message: dict[str, Any], answer: socket.socket) -> None:
         self.key: int = message["key"]
-        self.ports: list[int] = message["ports"]
         self.answer = answer
         self.pid = 0
         self.first = 0
+        self.mounts = -1
         self.status_fd, self.status_end = os.pipe()
-        self.block_end, self.block_fd = os.pipe()
         os.set_blocking(self.status_fd, False)
         self.said = b""
         self.over = False
@@ -91,8 +88,7 @@ class Program:
 
     def close(self) -> None:
         self.answer.close()
-        for fd in (self.status_fd, self.block_fd):
-            os.close(fd)
+        os.close(self.status_fd)
 
 
 class Keeper:
@@ -105,7 +101,7 @@ class Keeper:
         self.users = mounts.user_map(uid) if uid != os.getuid() else -1
         self.boxes: dict[str, int] = {}  # descriptors of mount namespaces
         self.programs: dict[int, Program] = {}
-        self.planters: set[int] = set()
+        self.closer, self.closing = start_closer()
         self.data = bytearray()
         self.fds: list[int] = []
         self.wake, wake_write = os.pipe()
@@ -136,6 +132,8 @@ class Keeper:
         if not data:
             return False
         self.data += data
+        for fd in fds:
+            os.set_inheritable(fd, False)  # a box that starts meanwhile must not get it
         self.fds += fds
         while len(self.data) >= HEADER.size:
             (size,) = HEADER.unpack_from(self.data)
@@ -146,6 +144,13 @@ class Keeper:
             self.obey(message)
         return True
 
+    def let_go(self, fds: list[int]) -> None:
+        """Close descriptors whose end the kernel may take its time for."""
+        with contextlib.suppress(OSError):  # then they are closed here
+            socket.send_fds(self.closing, [b"."], fds)
+        for fd in fds:
+            os.close(fd)
+
     def obey(self, message: dict[str, Any]) -> None:
         fds = [self.fds.pop(0) for _ in range(message.get("fds", 0))]
         if "plan" in message:
@@ -154,13 +159,10 @@ class Keeper:
             self.forget(message["box"])
         elif "argv" in message:
             self.start(message, fds)
+        elif "close" in message:
+            self.let_go(fds)
         elif message["key"] in self.programs:
-            program = self.programs[message["key"]]
-            if "go" in message:
-                with contextlib.suppress(BrokenPipeError):
-                    os.write(program.block_fd, b".")
-            else:
-                self.end(program)
+            self.end(self.programs[message["key"]])
 
     def build(self, message: dict[str, Any], answer: socket.socket) -> None:
         """Put a box's files together in a mount namespace of its own, and come back."""
@@ -181,11 +183,8 @@ class Keeper:
             answer.close()
 
     def forget(self, box: str) -> None:
-        """Let go of a box's mounts. The last to do so waits for the kernel: not we."""
         if box in self.boxes:
-            if os.fork() == 0:
-                os._exit(0)
-            os.close(self.boxes.pop(box))
+            self.let_go([self.boxes.pop(box)])
 
     def start(self, message: dict[str, Any], fds: list[int]) -> None:
         program = Program(message, socket.socket(fileno=fds[0]))
@@ -197,13 +196,17 @@ class Keeper:
         except OSError as error:
             descriptors.refuse(program.answer, error)
             program.over, program.status = True, 127
-        for fd in (*fds[1:], program.status_end, program.block_end):
+        for fd in (*fds[1:], program.status_end):
             os.close(fd)
 
     def become(self, message: dict[str, Any], program: Program, stdio: list[int]) -> None:
-        """In a new process: go to the box's mounts, stop being root, be bwrap. Never returns."""
+        """In a new process: rule 4, go to the box's mounts, stop being root, be bwrap. Never
+        returns."""
         try:
             os.setsid()
+            for file in message["group"]:
+                join_group(file)
+            planted = netns_helper.begin_here(message["ports"])
             mounts.join(self.boxes[message["box"]], mounts.CLONE_NEWNS)
             os.chdir("/")
             resource.setrlimit(resource.RLIMIT_NOFILE, tuple(message["files"]))
@@ -214,7 +217,7 @@ class Keeper:
                 os.setresuid(self.uid, self.uid, self.uid)
             options = descriptors.in_memory(os.fsencode("\0".join(message["options"])))
             wanted = {0: stdio[0], 1: stdio[1], 2: stdio[2], OPTIONS: options}
-            wanted |= {STATUS: program.status_end, BLOCK: program.block_end}
+            wanted[STATUS] = program.status_end
             wanted[FILTER] = descriptors.in_memory(bytes.fromhex(message["filter"]))
             if stdio[3:]:
                 wanted[REPLY] = stdio[3]
@@ -223,7 +226,8 @@ class Keeper:
                 signal.signal(number, signal.SIG_DFL)
             bwrap: str = message["bwrap"]
             watched = bytes.fromhex(message["watched"])
-            descriptors.reply(program.answer, [seccomp_helper.install_watched(watched)])
+            listener = seccomp_helper.install_watched(watched)
+            descriptors.reply(program.answer, [listener, *planted])
             os.execve(bwrap, [bwrap, "--args", str(OPTIONS), "--", *message["argv"]], {})
         except BaseException as error:
             with contextlib.suppress(OSError):
@@ -244,30 +248,15 @@ class Keeper:
         if not program.first and (found := CHILD.search(program.said)):
             program.first = int(found[1])
             self.introduce(program)
-            self.plant(program)
 
     def introduce(self, program: Program) -> None:
         """Tell the runner who the first process is, as it may count otherwise."""
+        with contextlib.suppress(OSError):
+            program.mounts = os.open(f"/proc/{program.first}/ns/mnt", os.O_RDONLY)
         pidfd = os.pidfd_open(program.first)
         with contextlib.suppress(OSError):
             descriptors.reply(program.answer, [pidfd])
         os.close(pidfd)
-
-    def plant(self, program: Program) -> None:
-        """Make the box's sockets, from a process that joins its network for that."""
-        planter = os.fork()
-        if planter != 0:
-            self.planters.add(planter)
-            return
-        try:
-            netns_helper.join(program.first)
-            netns_helper.once_up(check_lo)  # a local route of IPv6 needs it, one of IPv4 does not
-            descriptors.reply(program.answer, netns_helper.plant_here(program.first, program.ports))
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                descriptors.refuse(program.answer, error)
-        finally:
-            os._exit(0)
 
     def end(self, program: Program) -> None:
         """bwrap first: it reaps no more, so that the other pid stays the box's until we reap it."""
@@ -286,7 +275,6 @@ class Keeper:
                 break
             if pid == 0:
                 break
-            self.planters.discard(pid)
             for program in self.programs.values():
                 if pid == program.pid:
                     program.pid, program.status = 0, os.waitstatus_to_exitcode(status)
@@ -319,16 +307,19 @@ class Keeper:
         known = {pid for p in self.programs.values() for pid in (p.pid, p.first)}
         for pid in keeper.processes():
             ours = keeper.parent_and_state(pid)[0] == os.getpid()
-            if ours and pid not in known and pid not in self.planters:
+            if ours and pid not in known and pid != self.closer:
                 keeper.kill(pid)
 
     def report(self, program: Program) -> None:
         del self.programs[program.key]
-        found = EXIT.search(program.said)
-        message = {"key": program.key, "status": program.status, "ran": found is not None}
+        # bwrap itself may be what the kernel kills when memory runs out
+        ran = EXIT.search(program.said) is not None or (program.status < 0 and program.mounts >= 0)
+        message = {"key": program.key, "status": program.status, "ran": ran}
         message |= {"rss": program.rss, "cpu_ms": round(program.cpu_s * 1000)}
         program.close()
         say(self.link, {**message, "strays": program.strays})
+        if program.mounts >= 0:
+            self.let_go([program.mounts])
 
 
 def descendants(pid: int) -> list[int]:
@@ -336,12 +327,26 @@ def descendants(pid: int) -> list[int]:
     return [each for each in keeper.tree(pid)[1:] if keeper.parent_and_state(each)[1] not in "ZX"]
 
 
-def check_lo() -> None:
-    """Raises OSError (ENETDOWN) while `lo` of this network namespace is not up."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        answer = fcntl.ioctl(asking, SIOCGIFFLAGS, struct.pack("16sH22x", b"lo", 0))
-    if not struct.unpack_from("H", answer, 16)[0] & IFF_UP:
-        raise OSError(errno.ENETDOWN, os.strerror(errno.ENETDOWN))
+def join_group(file: str) -> None:
+    """Put this process into a group. Raises OSError."""
+    fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, b"0")
+    os.close(fd)
+
+
+def start_closer() -> tuple[int, socket.socket]:
+    """A process that closes the descriptors it is sent: its pid, and where to send them."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return pid, ours
+    ours.close()
+    with contextlib.suppress(OSError):
+        while (came := socket.recv_fds(theirs, 1, DESCRIPTORS))[0]:
+            for fd in came[1]:
+                os.close(fd)
+    os._exit(0)
 
 
 def say(link: socket.socket, message: dict[str, Any]) -> None:

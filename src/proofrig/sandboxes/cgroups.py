@@ -14,11 +14,13 @@ Rules:
 5. All of it is blocking. To make, read and remove a group takes well below 2 ms together; `kill`
    waits until the last process has ended, and `add` for the kernel, 10 ms where it was idle: on an
    event loop both belong into a thread.
-6. The names tell whose a group is (`owners.py`), so that those of dead runners are found.
+6. The names tell whose a group is (`owners.py`), so that those of dead runners are found. The
+   folders around groups stay until `leave`: to make them anew for each box would cost 2 ms.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import os
@@ -83,6 +85,8 @@ class Group:
                 except FileNotFoundError:  # its parents were never made, or are just removed
                     if attempt == ATTEMPTS - 1:
                         raise
+                    atexit.unregister(leave)
+                    atexit.register(leave)
                     with contextlib.suppress(FileNotFoundError):
                         for parent in (folder.parent.parent, folder.parent):
                             parent.mkdir(exist_ok=True)
@@ -98,6 +102,11 @@ class Group:
             raise SandboxError(
                 f"cannot put process {pid} into the group {self.name}: {error}"
             ) from None
+
+    @property
+    def doors(self) -> list[str]:
+        """The files through which a process puts itself in, by writing 0 into each: 0.4 ms."""
+        return [f"{folder}/{self._tree.door}" for folder in self._folders]
 
     def pids(self) -> list[int]:
         """The processes in it, and in groups that they made below it."""
@@ -172,9 +181,16 @@ class Group:
         for folder in self._folders:
             for below, _, _ in os.walk(folder, topdown=False):
                 _remove(Path(below))
-            for parent in folder.parents[: self.name.count("/")]:
+
+
+def leave(tag: str = "", root: Path = ROOT) -> None:
+    """Remove the empty folders around a runner's groups; `tag`: of another than this one. It is
+    done when the runner ends in good order."""
+    with contextlib.suppress(Unavailable):
+        for folder in _tree(root).folders(FOLDER):
+            for path in (folder / (tag or owners.tag()), folder):
                 with contextlib.suppress(OSError):  # other groups are in it
-                    parent.rmdir()
+                    path.rmdir()
 
 
 def probe(root: Path = ROOT) -> tuple[int, str]:
@@ -209,6 +225,7 @@ def discard(name: str, root: Path = ROOT) -> None:
     group = Group(_tree(root), name)
     group.kill()
     group.remove()
+    leave(name.split("/")[1], root)
 
 
 def sweep(run: str = "", root: Path = ROOT) -> list[str]:

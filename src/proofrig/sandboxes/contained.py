@@ -157,8 +157,7 @@ class ContainedBox:
 
     def _stop(self, limit: Limit) -> None:
         """A limit was reached: the box ends."""
-        if limit not in self._broke:
-            self._broke.append(limit)
+        self._broke.append(limit)
         self._finish(limit)
 
     def _lose(self) -> None:
@@ -177,7 +176,7 @@ class ContainedBox:
 
     async def _end(self) -> Ended:
         made = self._parts
-        await asyncio.to_thread(self._look)
+        met = await asyncio.to_thread(self._look)
         await self._empty()
         refused = self._watch.refused() if self._watch is not None else ()
         self._relay.close()
@@ -190,10 +189,13 @@ class ContainedBox:
         elif self._by == "lost" and counted:
             self._by = counted[0]  # the engine needed what was refused
         self._inner.link.end(lost=self._by == "lost")
+        broke = [*self._broke, *([met] if met else []), *counted]
+        if usage.disk_full:
+            broke.append("disk")
         return Ended(
             level=self._sandbox.level,
             held=self._sandbox.held,
-            broke=tuple(dict.fromkeys((*self._broke, *counted))),
+            broke=tuple(dict.fromkeys(broke)),
             by=self._by,
             usage=usage,
             refused=refused,

@@ -14,7 +14,9 @@ Rules:
 2. The box's user is not ours where we are root: files of root in what it is shown are mapped to it
    (`mounts.user_map`), so that it reads and writes them as we would, and nobody else can. Where a
    file system cannot map, what it is shown keeps its owners, and the world is copied for it.
-3. Mount points are made before anything of the box is there, and found without leaving it.
+3. What it writes is never root's, or it could leave a program of root's on the host, setuid: what
+   it is shown for writing is given to its user instead, and stays that.
+4. Mount points are made before anything of the box is there, and found without leaving it.
 """
 
 from __future__ import annotations
@@ -197,7 +199,9 @@ class Layers:
     def bind(self, root: int, source: str, path: str, *, writable: bool, mapped: bool) -> None:
         attributes = SAFE if writable else SAFE | mounts.ATTR_RDONLY
         place = mounts.inside(root, path, PATH)
-        if mapped:
+        if writable and self.users >= 0:
+            mounts.give(os.path.realpath(source), self.uid)
+        if mapped and not writable:
             tree, _ = self.mapped(source, attributes)
         else:
             tree = mounts.clone(source, attributes=attributes)

@@ -37,7 +37,7 @@ OWNER = "owner.json"
 ATTEMPTS = 100  # to make a folder that others remove
 RUN = "PROOFRIG_RUN"  # the variable that tells a process's run
 CONTAINER = "proofrig-"  # containers are named `proofrig-<tag>-<box>`
-ENGINES = ("podman", "docker")
+ENGINES = ("docker",)  # podman keeps nothing outside its stage (`engine.py`)
 ENGINE_TIMEOUT_S = 30.0
 LOOP_CLR_FD = 0x4C01
 MNT_DETACH = 2
@@ -99,10 +99,11 @@ def _make(base: Path, path: Path) -> None:
 
 
 def leave(base: Path | None = None) -> None:
-    """Remove this runner's home, with all that is in it. It is done when the runner ends in good
-    order. Raises SandboxError."""
+    """Remove this runner's home, with all that is in it, and what is around its groups. It is done
+    when the runner ends in good order. Raises SandboxError."""
     base = (base or usual_base()).resolve()
     remove(base / owners.tag())
+    cgroups.leave()
     with contextlib.suppress(OSError):  # other runners are in it
         base.rmdir()
 

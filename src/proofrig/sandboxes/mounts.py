@@ -150,6 +150,14 @@ def signal_forever() -> None:
         LIBC.pause()
 
 
+def give(path: str, uid: int) -> None:
+    """Have a file, or a folder and all in it, belong to a user; links, not what they point to."""
+    os.chown(path, uid, uid, follow_symlinks=False)
+    for _, folders, files, within in os.fwalk(path):
+        for name in (*folders, *files):
+            os.chown(name, uid, uid, dir_fd=within, follow_symlinks=False)
+
+
 def attach_loop(file: int) -> tuple[str, int]:
     """A loop device over a file, that goes when nobody uses it any more: its path, and a descriptor
     that keeps it until it is mounted."""

@@ -2,7 +2,7 @@
 
 Rules:
 1. A command begins when its processes are in the box's group, its network is planted and its output
-   is read; not before.
+   is read; not before. What makes it a box (bwrap) is in the group, too: some 10 ms and 1 MB of it.
 2. While commands run the box is looked at every LOOK_S: processor time, anonymous memory, and room
    on its disk. What passed a limit in between and went back is not seen, but for what the kernel
    counts itself.
@@ -49,7 +49,7 @@ from proofrig.sandboxes.sandbox import (
 )
 
 LOOK_S = 0.05
-OWN_PROCESSES = 1  # the first of a PID namespace, which is bwrap's
+OWN_PROCESSES = 2  # bwrap, and the first of the box's PID namespace, which is bwrap's too
 OWN_NAMESPACES = 3  # that bwrap makes: with `--disable-userns` one more, and a try
 
 
@@ -121,7 +121,6 @@ class NamespaceBox:
         if command.deadline_s is not None:
             loop = asyncio.get_running_loop()
             program.timer = loop.call_later(command.deadline_s, program.expire)
-        self._link.go(program)
         return program
 
     def _check(self, command: Command) -> None:
@@ -146,30 +145,26 @@ class NamespaceBox:
             "argv": program.command.argv,
             "ports": list(ports),
             "files": FILES if most is None else (most, most),
+            "group": self._group.doors if self._group is not None else [],
             "bwrap": files.bwrap,
             "filter": files.filter,
             "watched": files.watched,
         }
         beginning = self._link.begin(program, message)
         with beginning.socket, contextlib.ExitStack() as undo:
-            calls = Calls(await beginning.filter(), OWN_NAMESPACES)
+            fd, network = await beginning.made()
+            calls = Calls(fd, OWN_NAMESPACES)
             undo.callback(calls.close)
-            program.pid = await beginning.pid()
-            joining = asyncio.create_task(self._join(program.pid))  # both take their time
-            try:
-                planted = Planted.of(await beginning.network(), ports)
-                undo.callback(planted.close)
-            finally:
-                await joining
+            planted = Planted.of(network, ports)
+            undo.callback(planted.close)
             for port, listener in planted.listeners.items():
                 self._relay.serve(listener, port)
+                undo.callback(self._relay.forget, listener)
             watch = Watch(planted.watch)
+            undo.callback(watch.close)
+            program.pid = await beginning.pid()
             undo.pop_all()
         return Live(program, calls, watch, planted)
-
-    async def _join(self, pid: int) -> None:
-        if self._group is not None:
-            await asyncio.to_thread(self._group.add, pid)
 
     async def _see_off(self, live: Live) -> None:
         """Wait for the end of a program, and gather what its network saw."""
@@ -192,19 +187,14 @@ class NamespaceBox:
             self._by = self._by or "lost"
         for refused in (*live.watch.refused(), *live.calls.refused()):
             self._refused[refused.what, refused.where] += refused.times
-        live.watch.close()
+        if (fd := live.watch.detach()) >= 0:
+            self._link.let_go(fd)
         live.calls.close()
-        self._stop_serving(live.planted)
+        for listener in live.planted.listeners.values():
+            self._relay.forget(listener)
         self._note_kernels()
         self._live.discard(live)
         live.done.set()
-
-    def _stop_serving(self, planted: Planted) -> None:
-        """Forget listeners whose network is gone."""
-        for listener in planted.listeners.values():
-            if self._relay.listeners.pop(listener, None) is not None:
-                self._relay.loop.remove_reader(listener.fileno())
-            listener.close()
 
     def _note_kernels(self) -> None:
         """The limits whose breaking the kernel counts."""

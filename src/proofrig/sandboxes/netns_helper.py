@@ -3,9 +3,10 @@ and what a process that was forked for it calls.
 
 Standard library only, and importable on its own. Rules:
 1. `plant_here` moves the calling process into the box's namespaces for good, and needs it to have
-   one thread. So: a process forked for it, which ends soon after.
-2. `lo` is never brought up from here: whoever makes the box does that, and two at once kill it.
-   What needs `lo` is tried again until it is up.
+   one thread. So: a process forked for it, which ends soon after. `begin_here` is for a process
+   that becomes the box: it gets a network of its own, with all planted before there is a box.
+2. `lo` of a box that somebody else makes is never brought up from here: two at once kill it. What
+   needs `lo` is tried again until it is up.
 3. Every address is made a local one, so that a connection to anywhere is refused at once, and its
    first packet passes `lo`, where the packet socket sees it.
 4. The packet socket's filter passes first packets to places outside the box only: what a box says
@@ -29,7 +30,7 @@ NS_GET_USERNS = 0xB701
 SO_ATTACH_FILTER, PACKET_IGNORE_OUTGOING = 26, 23
 SOL_PACKET, ETH_P_ALL = 263, 3
 NEWROUTE, REQUEST_ACK_CREATE_REPLACE = 24, 0x1 | 0x4 | 0x400 | 0x100
-SIOCGIFFLAGS, IFF_UP = 0x8913, 1
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 TABLE_LOCAL, SCOPE_HOST, TYPE_LOCAL, OIF, LO = 255, 254, 2, 4, 1
 LO_DEADLINE_S = 10.0  # a box's `lo` is up within milliseconds
 NOT_UP = {errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENODEV}
@@ -129,11 +130,17 @@ def once_up(act: Callable[[], object]) -> None:
         time.sleep(0.0003)
 
 
+def ask_lo(request: int, flags: int) -> int:
+    """Get or set the flags of `lo`. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        answer = fcntl.ioctl(any_socket, request, struct.pack("16sH22x", b"lo", flags))
+    (found,) = struct.unpack_from("H", answer, 16)
+    return int(found)
+
+
 def check_lo() -> None:
     """Raises OSError (ENETDOWN) while `lo` is down."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        answer = fcntl.ioctl(any_socket, SIOCGIFFLAGS, struct.pack("16sH14x", b"lo", 0))
-    if not struct.unpack_from("H", answer, 16)[0] & IFF_UP:
+    if not ask_lo(SIOCGIFFLAGS, 0) & IFF_UP:
         raise OSError(errno.ENETDOWN, os.strerror(errno.ENETDOWN), "lo")
 
 
@@ -184,9 +191,24 @@ def plant_here(pid: int, ports: Sequence[int]) -> list[int]:
     """Descriptors of the packet socket and of a listener for each port, in that order, of the
     network namespace of `pid`. See rule 1. Raises OSError, with nothing left open."""
     join(pid)
+    once_up(check_lo)  # its address comes earlier than that it is up, and IPv6 only then
+    return sockets(ports)
+
+
+def begin_here(ports: Sequence[int]) -> list[int]:
+    """The same, of a new network namespace, which this process and what it becomes is in. It
+    belongs to the user namespace that this process is in now."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "a network of its own")
+    ask_lo(SIOCSIFFLAGS, IFF_UP)
+    return sockets(ports)
+
+
+def sockets(ports: Sequence[int]) -> list[int]:
+    """What `plant_here` gives, of the network namespace that this process is in."""
     made: list[socket.socket] = []
     try:
-        once_up(check_lo)  # its address comes earlier than that it is up, and IPv6 only then
         for port in ports:
             made.append(listen(port))
         make_all_local(socket.AF_INET)

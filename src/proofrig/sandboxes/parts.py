@@ -25,7 +25,7 @@ from pathlib import Path
 import msgspec
 
 from proofrig.errors import SandboxError
-from proofrig.sandboxes import leftovers, seccomp, shield, volumes
+from proofrig.sandboxes import leftovers, mounts, seccomp, shield, volumes
 from proofrig.sandboxes.cgroups import Group
 from proofrig.sandboxes.changes import merge, scan
 from proofrig.sandboxes.collecting import bring_back
@@ -113,7 +113,7 @@ class Parts:
 
 
 def make(engine: Engine, layout: Layout) -> Parts:
-    """A box's folder. Raises OSError, or SandboxError, with nothing left."""
+    """A box's folder. Raises OSError, SandboxError or Unavailable, with nothing left."""
     storage = Path(layout.storage)
     storage.mkdir(mode=0o700)
     sockets: dict[int, socket.socket] = {}
@@ -135,9 +135,10 @@ def make(engine: Engine, layout: Layout) -> Parts:
             for folder in ("upper", "work"):
                 (storage / "volume" / "world" / folder).mkdir(parents=True)
             if layout.as_root:
-                _give(storage / "volume" / "world" / "upper", layout.uid)
-                if layout.settings.world:
-                    _give(Path(layout.settings.world), layout.uid)
+                given = [shown.path for shown in layout.settings.shown if shown.writable]
+                for path in (f"{storage}/volume/world/upper", layout.settings.world, *given):
+                    if path:
+                        mounts.give(path, layout.uid)
         for port in ports:
             sockets[port] = _listener(control / f"port-{port}")
         return Parts(storage, _listener(control / "control"), sockets, scene.bare)
@@ -174,14 +175,6 @@ def of_group(limits: Limits, *, whole: bool) -> Limits:
     if whole and limits.processes is not None:
         return msgspec.structs.replace(limits, processes=64 + 4 * limits.processes)
     return limits
-
-
-def _give(folder: Path, uid: int) -> None:
-    """Make a tree belong to a user; links themselves, not what they point to."""
-    os.chown(folder, uid, uid, follow_symlinks=False)
-    for _, folders, files, descriptor in os.fwalk(folder):
-        for name in (*folders, *files):
-            os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
 
 
 def _listener(path: Path) -> socket.socket:

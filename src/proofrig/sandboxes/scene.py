@@ -75,7 +75,8 @@ class Engine(Protocol):
         """As whom commands run, as seen in the box."""
 
     def scene(self, layout: Layout) -> Scene:
-        """How a box is started. Raises SandboxError for one that this engine cannot give."""
+        """How a box is started. Raises SandboxError for one that this engine cannot give, and
+        Unavailable for a limit that it cannot hold."""
 
 
 def mounts(settings: BoxSettings) -> list[Mount]:

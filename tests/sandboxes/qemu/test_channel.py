@@ -52,8 +52,11 @@ async def guest() -> AsyncIterator[Guest]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    while not condition():
+    for _ in range(10_000):
+        if condition():
+            return
         await asyncio.sleep(0.005)
+    raise AssertionError("it did not come to pass")
 
 
 async def test_answers_find_who_asked(guest: Guest) -> None:

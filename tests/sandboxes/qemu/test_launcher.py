@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -27,21 +27,31 @@ async def launcher() -> AsyncIterator[Launcher]:
 
 
 def status(pid: int, name: str) -> str:
-    rows = Path(f"/proc/{pid}/status").read_text().splitlines()
+    """A field of /proc; "" when there is no such process."""
+    try:
+        rows = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return ""
     return next(row.split(":", 1)[1].strip() for row in rows if row.startswith(name + ":"))
 
 
-async def running(pid: int) -> None:
+def running(pid: int) -> None:
     """Until the process is QEMU, not yet the fork that becomes it."""
-    while "qemu" not in status(pid, "Name"):
-        await asyncio.sleep(0.01)
+    until(lambda: "qemu" in status(pid, "Name"))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 async def test_a_machine_has_no_rights_and_no_network(launcher: Launcher) -> None:
     reading, writing = os.pipe()
     process = await launcher.start(IDLE, [reading])
     os.close(reading)
-    await running(process.pid)
+    running(process.pid)
     assert status(process.pid, "NoNewPrivs") == "1"
     assert int(status(process.pid, "CapEff"), 16) == 0
     fds = sorted(int(fd) for fd in os.listdir(f"/proc/{process.pid}/fd"))
@@ -59,17 +69,16 @@ async def test_a_machine_has_no_rights_and_no_network(launcher: Launcher) -> Non
 async def test_what_it_says_when_it_fails_is_kept(launcher: Launcher) -> None:
     process = await launcher.start(["qemu", "-M", "no-such-machine"], [])
     assert await process.ended == 1
-    assert "no-such-machine" in process.said()
+    assert "machine type" in process.said()
     await process.kill()
 
 
 async def test_machines_end_with_their_parent(launcher: Launcher) -> None:
     process = await launcher.start(IDLE, [])
-    await running(process.pid)
+    running(process.pid)
     os.kill(launcher.process.pid, signal.SIGKILL)
     assert await process.ended == -9
     with pytest.raises(SandboxError):
         await launcher.start(IDLE, [])
-    while os.path.exists(f"/proc/{process.pid}") and status(process.pid, "State")[0] != "Z":
-        await asyncio.sleep(0.01)
+    until(lambda: status(process.pid, "State")[:1] in ("", "Z"))
     await process.kill()

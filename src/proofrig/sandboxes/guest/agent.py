@@ -179,7 +179,7 @@ class Agent:
         theirs = [pipe[0 if each == STDIN else 1] for each, pipe in enumerate(pipes)]
         ours = [pipe[1 if each == STDIN else 0] for each, pipe in enumerate(pipes)]
         try:
-            program.pid = programs.start(message, theirs, program.group, fork, self.loop.close)
+            program.pid = programs.start(message, theirs, group, self.loop.close)
         except OSError:  # and no `finally`: a fork passes here as `Script`
             for fd in (*ours, *theirs):
                 os.close(fd)
@@ -368,7 +368,7 @@ def main() -> programs.Script:
         warm(file.read().split())
     agent = Agent()
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # forks then share more memory
     try:
         agent.serve()
     except programs.Script as script:

@@ -45,11 +45,7 @@ def forkable(argv: list[str], env: dict[str, str]) -> bool:
 
 
 def start(
-    message: dict[str, Any],
-    pipes: list[int],
-    group: str,
-    fork: bool,
-    release: Callable[[], None],
+    message: dict[str, Any], pipes: list[int], group: str, release: Callable[[], None]
 ) -> int:
     """Start a program with the ends of `pipes` (standard input, output, error, reply). The pid;
     raises OSError when it cannot be started. In the fork of rule 2 it does not return: see
@@ -57,17 +53,8 @@ def start(
     failed, failed_write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        try:
-            release()
-            become(message, [*pipes, failed_write], group)
-            if fork:
-                prepared = Script(message["argv"][1:], message["env"])
-                os.close(FAILED)
-                raise prepared
-            os.execvpe(message["argv"][0], message["argv"], message["env"])
-        except OSError as error:
-            os.write(FAILED, f"{error.errno or 5} {error}".encode())
-            os._exit(127)
+        release()
+        turn_into(message, [*pipes, failed_write], group)
     os.close(failed_write)
     said = os.read(failed, 4096)
     os.close(failed)
@@ -76,6 +63,20 @@ def start(
         number, _, text = said.decode("utf-8", "replace").partition(" ")
         raise OSError(int(number), text)
     return pid
+
+
+def turn_into(message: dict[str, Any], fds: list[int], group: str) -> None:
+    """Make this fork the program. Never returns."""
+    try:
+        become(message, fds, group)
+        if message["fork"]:
+            prepared = Script(message["argv"][1:], message["env"])
+            os.close(FAILED)
+            raise prepared
+        os.execvpe(message["argv"][0], message["argv"], message["env"])
+    except OSError as error:
+        os.write(FAILED, f"{error.errno or 5} {error}".encode())
+        os._exit(127)
 
 
 def become(message: dict[str, Any], fds: list[int], group: str) -> None:

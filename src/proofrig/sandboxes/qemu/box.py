@@ -16,8 +16,6 @@ import asyncio
 import base64
 import contextlib
 import os
-import secrets
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,10 +23,8 @@ from typing import Any, BinaryIO
 import msgspec
 
 from proofrig.errors import SandboxError
-from proofrig.sandboxes import trees
-from proofrig.sandboxes.changes import merge, scan
-from proofrig.sandboxes.collecting import bring_back, unpack
 from proofrig.sandboxes.netns import OTHERS, destination
+from proofrig.sandboxes.qemu.layer import Layer
 from proofrig.sandboxes.qemu.machine import Machine, fresh
 from proofrig.sandboxes.qemu.program import VmProgram
 from proofrig.sandboxes.qemu.sparse import nameless
@@ -58,10 +54,9 @@ class VmBox:
         self.settings = settings
         self.machine = machine
         self.storage = storage
-        self.image_root = root
         self.emulated = False
         self.start_ms = 0
-        self._shown: frozenset[str] = frozenset()
+        self._layer = Layer(storage, Path(root), settings.world)
         self._programs: dict[int, VmProgram] = {}
         self._relay = Relay(settings.limits.egress_bytes, lambda: self._end("egress"))
         self._broke: list[Limit] = []
@@ -80,7 +75,7 @@ class VmBox:
     async def begin(self, shown: frozenset[str] | None) -> None:
         """Give the trial its files, limits and ports; the clock and the random numbers are renewed
         with it. shown: folders on the payload disk, None where it is empty. Raises SandboxError."""
-        self._shown = shown or frozenset()
+        self._layer.folders = shown or frozenset()
         message: dict[str, Any] = {
             **fresh(),
             "shown": shown is not None,
@@ -263,7 +258,7 @@ class VmBox:
                 await self._fetch(tar)
             except (SandboxError, OSError, TimeoutError) as error:
                 return Changes(complete=False, error=f"its files could not be read: {error}")
-            return await asyncio.to_thread(self._changes, tar, keep)
+            return await asyncio.to_thread(self._layer.changes, tar, keep)
 
     async def _fetch(self, tar: BinaryIO) -> None:
         """The tar of what was written, into a file."""
@@ -290,56 +285,12 @@ class VmBox:
         tar.flush()
         tar.seek(0)
 
-    def _changes(self, tar: BinaryIO, keep: Keep | None) -> Changes:
-        layer = self.storage / f"layer-{secrets.token_hex(8)}"
-        apart = self.storage / f"{layer.name}-world"
-        try:
-            layer.mkdir(mode=0o700)
-            if error := unpack(tar, layer):
-                return Changes(complete=False, error=error)
-            found, error = [], ""
-            if world := self.settings.world:
-                error = _part(layer, world, apart)
-                found.append(scan(apart, Path(world), world, keep=keep))
-                error = error or bring_back(apart, Path(world))
-            found.append(scan(layer, Path(self.image_root), "/", keep=keep))
-            changes = merge(found)
-            # Folders around what is shown are in the layer once something was written below them.
-            entries = tuple(
-                one
-                for one in changes.entries
-                if one.kind != "folder" or one.path not in self._shown
-            )
-            errors = "; ".join(text for text in (changes.error, error) if text)
-            return msgspec.structs.replace(changes, entries=entries, error=errors)
-        finally:
-            trees.remove(layer)
-            trees.remove(apart)
-
     async def close(self) -> None:
         if self.machine.closed:
             return
         await self.kill()
         await self.machine.close()
         self.on_close(self)
-
-
-def _part(layer: Path, world: str, apart: Path) -> str:
-    """Take what was written in the world out of the layer of a whole guest, as a layer of its own.
-    "" or why that cannot be told. Nothing is followed."""
-    here = layer
-    for name in Path(world).parts[1:]:
-        here = here / name
-        found = os.lstat(here) if os.path.lexists(here) else None
-        if found is None:  # nothing was written there
-            apart.mkdir(mode=0o700)
-            return ""
-        if not stat.S_ISDIR(found.st_mode):
-            here.unlink()
-            apart.mkdir(mode=0o700)
-            return f"the trial put something else where its world was, {world}"
-    here.rename(apart)
-    return ""
 
 
 def _refused(tried: list[tuple[str, int]]) -> tuple[Refused, ...]:

@@ -95,7 +95,12 @@ class Launcher:
             "groups": kvm_groups() if root else [],
             "fds": len(fds) + 1,
         }
-        await self.send(message, [process.stderr, *fds])
+        try:
+            await self.send(message, [process.stderr, *fds])
+        except SandboxError:
+            os.close(process.stderr)
+            self.machines.pop(process.key, None)
+            raise
         process.pid = await process.started
         return process
 

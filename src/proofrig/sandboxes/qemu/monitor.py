@@ -21,13 +21,14 @@ END = "the machine has ended"
 
 
 class Monitor(asyncio.Protocol):
-    """One connection. `events` are those that came, the last ones."""
+    """One connection. `events` are the last ones that came; `lost` is done at its end."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self.waiting: deque[tuple[str, asyncio.Future[Any]]] = deque()
         self.events: deque[dict[str, Any]] = deque(maxlen=20)
         self.data = b""
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -72,6 +73,7 @@ class Monitor(asyncio.Protocol):
                     future.set_exception(SandboxError(f"QEMU was asked to {command}: {why}"))
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.lost.set_result(None)
         while self.waiting:
             command, future = self.waiting.popleft()
             if not future.done():
