@@ -123,3 +123,14 @@ def test_what_was_changed_on_disk_is_shown_and_the_rest_counted(tmp_path: Path) 
         "      added  /w/01  1B",
     ]
     assert shown[at + 42 : at + 44] == ["    pip idna 3.7, 9B", "    3 more paths"]
+
+
+def test_what_a_box_was_refused_is_shown(tmp_path: Path) -> None:
+    run = Recorder(tmp_path)
+    refused = [{"what": "connect", "where": "tcp 1.1.1.1:443", "times": 2}]
+    box = {"level": "namespace", "held": "enforced", "by": "memory", "refused": refused}
+    with run.trial("a", 1, box=box):
+        pass
+    shown = printed(run, "a:1").splitlines()
+    at = shown.index("    box: namespace, limits enforced, ended by its limit of memory")
+    assert shown[at + 1] == "    refused: connect tcp 1.1.1.1:443, 2 times"

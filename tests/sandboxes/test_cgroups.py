@@ -93,11 +93,28 @@ def test_a_group_is_named_made_and_gone(make: Callable[..., Group]) -> None:
 
 
 @real
-def test_nothing_is_left_around_a_group() -> None:
+def test_nothing_is_left_around_groups() -> None:
+    """Not while there is one, and not after a runner that ends in good order."""
     group = Group.make("alone", Limits())
     owner = group._folders[0].parent
+    cgroups.leave()
+    assert owner.exists()
     group.remove()
+    cgroups.leave()
     assert not owner.exists()
+    code = "from proofrig.sandboxes.cgroups import probe; import os; probe(); print(os.getpid())"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not list(owner.parent.glob(f"{ran.stdout.strip()}-*"))
+
+
+@real
+def test_a_process_puts_itself_into_a_group(make: Callable[..., Group]) -> None:
+    group = make()
+    script = 'for door in "$@"; do echo 0 > "$door"; done; exec sleep 99'
+    with subprocess.Popen(["sh", "-c", script, "sh", *group.doors]) as process:
+        until(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n")
+        assert group.pids() == [process.pid]
+        process.kill()
 
 
 @real

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from proofrig.errors import SandboxError
-from proofrig.sandboxes import leftovers
+from proofrig.sandboxes import cgroups, leftovers
 from proofrig.sandboxes.qemu.box import VmBox
 from proofrig.sandboxes.sandbox import (
     BoxSettings,
@@ -337,8 +337,10 @@ async def test_nothing_survives_a_killed_runner(vm: VmSandbox) -> None:
         assert time.monotonic() < deadline, alive
         await asyncio.sleep(0.02)
     assert len(pids) == 2
-    for each in leftovers.clean():
-        assert not each.error
+    cgroups.sweep()
+    for home in leftovers.usual_base().glob(f"{runner.pid}-*"):
+        assert not [path for path in home.iterdir() if path.name != leftovers.OWNER]
+        leftovers.remove(home)
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,7 @@ def _ending(console: Console, trace: Trace) -> None:
     _block(console, "answer", trace.answer)
     _block(console, "error", trace.error, "red")
     _block(console, "detail", trace.detail)
+    _boxed(console, trace)
     _changed(console, trace)
     states = {True: "passed", False: "failed", None: "unmeasured"}
     for verdict in trace.verdicts:
@@ -142,6 +143,17 @@ def _ending(console: Console, trace: Trace) -> None:
             _block(console, "expected", str(verdict.get("expected") or ""))
             _block(console, "got", str(verdict.get("got") or "(nothing)"))
         _block(console, "why", str(verdict.get("why") or ""))
+
+
+def _boxed(console: Console, trace: Trace) -> None:
+    told = trace.box
+    if told is None:
+        return
+    _block(console, "", told.hint, "yellow")
+    _block(console, "box", told.says)
+    for attempt in told.refused:
+        _block(console, "refused", attempt, "yellow")
+    _block(console, "", f"{plural(told.more, 'more attempt')} refused" if told.more else "", "dim")
 
 
 def _changed(console: Console, trace: Trace) -> None:

@@ -20,6 +20,7 @@ from proofrig.history.history import History, pair
 from proofrig.history.payloads import PayloadReader
 from proofrig.reports import excerpts
 from proofrig.reports.actions import about, noted, refused, ruled, wait_of
+from proofrig.reports.boxed import Box, box_of
 from proofrig.reports.changes import Left, left
 from proofrig.reports.excerpts import Asked, Said
 from proofrig.reports.faults import facts
@@ -97,6 +98,7 @@ class Trace(msgspec.Struct, omit_defaults=True):
     steps: list[Step] = []
     left_out: int = 0  # entries
     used: str = ""  # what it used, in words
+    box: Box | None = None  # how its box ended, and what it was refused
     changed: Left | None = None  # what it changed on disk
 
 
@@ -196,6 +198,7 @@ def _ended(found: Trace, entry: Entry, payloads: PayloadReader, limits: Limits) 
     found.error = cut(str(attrs.get("error", "")), limits.text)
     found.detail = cut(str(attrs.get("detail", "")), limits.text)
     found.verdicts = _verdicts(entry, limits)
+    found.box = box_of(attrs, limits.text)
     if digest := attrs.get("answer"):
         data = payloads.get(digest)
         found.answer = GONE if data is None else cut(data.decode("utf-8", "replace"), limits.text)

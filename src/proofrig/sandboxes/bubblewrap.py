@@ -17,12 +17,12 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from proofrig.errors import SandboxError
-from proofrig.sandboxes import bubblewrap_keeper, mounts
+from proofrig.sandboxes import bubblewrap_keeper, descriptors, mounts
 from proofrig.sandboxes.keeping import KeeperLink, KeptProgram
 from proofrig.sandboxes.sandbox import REPLY_FD, Command
 
@@ -38,7 +38,7 @@ def options(command: Command, at: str, ids: tuple[int, int], *, reply: bool) -> 
     user and group that it finds itself to be. The network is there already."""
     env = dict(command.env)
     if reply:
-        env[REPLY_FD] = str(bubblewrap_keeper.REPLY)
+        env[REPLY_FD] = str(descriptors.REPLY)
     variables = [word for name, value in env.items() for word in ("--setenv", name, value)]
     return [
         *("--unshare-all", "--share-net", "--unshare-user", "--disable-userns", "--new-session"),
@@ -46,8 +46,8 @@ def options(command: Command, at: str, ids: tuple[int, int], *, reply: bool) -> 
         *("--bind", f"{at}/root", "/", "--proc", "/proc", "--dev", "/dev"),
         *("--bind", f"{at}/volume/shm", "/dev/shm", "--remount-ro", "/dev"),
         *("--chdir", command.cwd, "--clearenv", *variables),
-        *("--seccomp", str(bubblewrap_keeper.FILTER)),
-        *("--json-status-fd", str(bubblewrap_keeper.STATUS)),
+        *("--seccomp", str(descriptors.FILTER)),
+        *("--json-status-fd", str(descriptors.STATUS)),
     ]
 
 
@@ -105,12 +105,16 @@ class BoxLink(KeeperLink):
             program.ended.set_exception(could_not_start(program))
             program.ended.exception()  # nobody may be waiting; that is no news
 
-    async def build(self, box: str, plan: Mapping[str, object]) -> list[int]:
-        """Have a box's files put together; descriptors as `layers.Layers.build` says."""
+    def build(self, box: str, plan: Mapping[str, object]) -> Coroutine[Any, Any, list[int]]:
+        """Have a box's files put together, from now on; to be awaited for the descriptors, which
+        are as `layers.Layers.build` says."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
+        self.send({"box": box, "plan": plan, "fds": 1}, [theirs.detach()])
+        return self._built(ours)
+
+    async def _built(self, ours: socket.socket) -> list[int]:
         with ours:
-            self.send({"box": box, "plan": plan, "fds": 1}, [theirs.detach()])
             return await self.answer(ours)
 
     def forget(self, box: str) -> None:

@@ -23,10 +23,9 @@ Rules:
 2. Each box has a mount namespace that a descriptor here keeps. So nothing is mounted outside, and
    when this process is gone all mounts are, and the loop devices below them.
 3. A program has ended when the first process of its namespace is reaped: then nothing of it lives.
-4. What becomes bwrap has first put itself into the box's group (cheap, where to be put there costs
-   10 ms), made the box's network, and planted there: so nothing of a box waits for anybody.
-5. Nothing here waits but for the kernel; what is large was prepared by the runner. What takes the
+4. Nothing here waits but for the kernel; what is large was prepared by the runner. What takes the
    kernel long to let go of (namespaces, packet sockets: 10 ms) another process closes last.
+5. With nothing to do for a moment, what the next box needs is made (`spares.py`).
 """
 
 from __future__ import annotations
@@ -44,23 +43,22 @@ from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from proofrig.sandboxes import descriptors, keeper, layers, mounts, netns_helper, seccomp_helper
+    from proofrig.sandboxes import descriptors, keeper, layers, mounts, spares
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import descriptors
     import keeper
     import layers
     import mounts
-    import netns_helper
-    import seccomp_helper
+    import spares
 
     del sys.path[0]  # its other files have names of modules of the standard library
 
 HEADER = keeper.HEADER
-REPLY, OPTIONS, STATUS, FILTER = 3, 4, 5, 6  # descriptors of bwrap and what it starts
 CHILD = re.compile(rb'"child-pid": (\d+)\b[^}]*\}')
 EXIT = re.compile(rb'"exit-code": (\d+)')
 DESCRIPTORS = 64
+IDLE_MS = 10  # without anything to do
 
 
 class Program:
@@ -101,7 +99,7 @@ class Keeper:
         self.users = mounts.user_map(uid) if uid != os.getuid() else -1
         self.boxes: dict[str, int] = {}  # descriptors of mount namespaces
         self.programs: dict[int, Program] = {}
-        self.closer, self.closing = start_closer()
+        self.spares = spares.Spares(uid if self.users >= 0 else -1)
         self.data = bytearray()
         self.fds: list[int] = []
         self.wake, wake_write = os.pipe()
@@ -116,7 +114,9 @@ class Keeper:
             poll = select.poll()
             for fd in (self.link.fileno(), self.wake, *talking):
                 poll.register(fd, select.POLLIN)
-            ready = [fd for fd, _ in poll.poll()]
+            ready = [fd for fd, _ in poll.poll(None if self.spares.are_ready() else IDLE_MS)]
+            if not ready:
+                self.spares.get_ready()
             if self.wake in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self.wake, 4096)
@@ -139,28 +139,21 @@ class Keeper:
             (size,) = HEADER.unpack_from(self.data)
             if len(self.data) < HEADER.size + size:
                 break
-            message = json.loads(self.data[HEADER.size : HEADER.size + size])
+            data = bytes(self.data[HEADER.size : HEADER.size + size])
             del self.data[: HEADER.size + size]
-            self.obey(message)
+            self.obey(json.loads(data), data)
         return True
 
-    def let_go(self, fds: list[int]) -> None:
-        """Close descriptors whose end the kernel may take its time for."""
-        with contextlib.suppress(OSError):  # then they are closed here
-            socket.send_fds(self.closing, [b"."], fds)
-        for fd in fds:
-            os.close(fd)
-
-    def obey(self, message: dict[str, Any]) -> None:
+    def obey(self, message: dict[str, Any], data: bytes) -> None:
         fds = [self.fds.pop(0) for _ in range(message.get("fds", 0))]
         if "plan" in message:
             self.build(message, socket.socket(fileno=fds[0]))
         elif "drop" in message:
             self.forget(message["box"])
         elif "argv" in message:
-            self.start(message, fds)
+            self.start(message, data, fds)
         elif "close" in message:
-            self.let_go(fds)
+            self.spares.let_go(fds)
         elif message["key"] in self.programs:
             self.end(self.programs[message["key"]])
 
@@ -170,13 +163,15 @@ class Keeper:
         try:
             mounts.unshare(mounts.CLONE_NEWNS, "a mount namespace")
             try:
-                made = layers.Layers(message["plan"], self.users).build()
+                plan = message["plan"]
+                made = layers.Layers(plan, self.users, self.spares.volume(plan["room"])).build()
                 self.boxes[message["box"]] = os.open("/proc/self/ns/mnt", os.O_RDONLY)
             finally:
                 mounts.join(self.home, mounts.CLONE_NEWNS)
             descriptors.reply(answer, made)
         except OSError as error:
-            descriptors.refuse(answer, error)
+            with contextlib.suppress(OSError):  # nobody waits for it any more
+                descriptors.refuse(answer, error)
         finally:
             for fd in made:
                 os.close(fd)
@@ -184,56 +179,19 @@ class Keeper:
 
     def forget(self, box: str) -> None:
         if box in self.boxes:
-            self.let_go([self.boxes.pop(box)])
+            self.spares.let_go([self.boxes.pop(box)])
 
-    def start(self, message: dict[str, Any], fds: list[int]) -> None:
+    def start(self, message: dict[str, Any], data: bytes, fds: list[int]) -> None:
         program = Program(message, socket.socket(fileno=fds[0]))
         self.programs[program.key] = program
+        given = [program.answer.fileno(), self.boxes[message["box"]], program.status_end, *fds[1:]]
         try:
-            program.pid = os.fork()
-            if program.pid == 0:
-                self.become(message, program, fds[1:])
+            program.pid = self.spares.become(data, given)
         except OSError as error:
             descriptors.refuse(program.answer, error)
             program.over, program.status = True, 127
         for fd in (*fds[1:], program.status_end):
             os.close(fd)
-
-    def become(self, message: dict[str, Any], program: Program, stdio: list[int]) -> None:
-        """In a new process: rule 4, go to the box's mounts, stop being root, be bwrap. Never
-        returns."""
-        try:
-            os.setsid()
-            for file in message["group"]:
-                join_group(file)
-            planted = netns_helper.begin_here(message["ports"])
-            mounts.join(self.boxes[message["box"]], mounts.CLONE_NEWNS)
-            os.chdir("/")
-            resource.setrlimit(resource.RLIMIT_NOFILE, tuple(message["files"]))
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            if self.users >= 0:
-                os.setgroups([])
-                os.setresgid(self.uid, self.uid, self.uid)
-                os.setresuid(self.uid, self.uid, self.uid)
-            options = descriptors.in_memory(os.fsencode("\0".join(message["options"])))
-            wanted = {0: stdio[0], 1: stdio[1], 2: stdio[2], OPTIONS: options}
-            wanted[STATUS] = program.status_end
-            wanted[FILTER] = descriptors.in_memory(bytes.fromhex(message["filter"]))
-            if stdio[3:]:
-                wanted[REPLY] = stdio[3]
-            descriptors.give(wanted)
-            for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; boxes do not
-                signal.signal(number, signal.SIG_DFL)
-            bwrap: str = message["bwrap"]
-            watched = bytes.fromhex(message["watched"])
-            listener = seccomp_helper.install_watched(watched)
-            descriptors.reply(program.answer, [listener, *planted])
-            os.execve(bwrap, [bwrap, "--args", str(OPTIONS), "--", *message["argv"]], {})
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                descriptors.refuse(program.answer, error)
-        finally:
-            os._exit(127)
 
     def listen(self, program: Program) -> None:
         """What bwrap says: who is the first process of the box, then how the command ended."""
@@ -275,6 +233,7 @@ class Keeper:
                 break
             if pid == 0:
                 break
+            self.spares.reaped(pid)
             for program in self.programs.values():
                 if pid == program.pid:
                     program.pid, program.status = 0, os.waitstatus_to_exitcode(status)
@@ -307,7 +266,7 @@ class Keeper:
         known = {pid for p in self.programs.values() for pid in (p.pid, p.first)}
         for pid in keeper.processes():
             ours = keeper.parent_and_state(pid)[0] == os.getpid()
-            if ours and pid not in known and pid != self.closer:
+            if ours and pid not in known and pid not in self.spares.pids():
                 keeper.kill(pid)
 
     def report(self, program: Program) -> None:
@@ -319,34 +278,12 @@ class Keeper:
         program.close()
         say(self.link, {**message, "strays": program.strays})
         if program.mounts >= 0:
-            self.let_go([program.mounts])
+            self.spares.let_go([program.mounts])
 
 
 def descendants(pid: int) -> list[int]:
     """The living processes below one."""
     return [each for each in keeper.tree(pid)[1:] if keeper.parent_and_state(each)[1] not in "ZX"]
-
-
-def join_group(file: str) -> None:
-    """Put this process into a group. Raises OSError."""
-    fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
-    os.write(fd, b"0")
-    os.close(fd)
-
-
-def start_closer() -> tuple[int, socket.socket]:
-    """A process that closes the descriptors it is sent: its pid, and where to send them."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid:
-        theirs.close()
-        return pid, ours
-    ours.close()
-    with contextlib.suppress(OSError):
-        while (came := socket.recv_fds(theirs, 1, DESCRIPTORS))[0]:
-            for fd in came[1]:
-                os.close(fd)
-    os._exit(0)
 
 
 def say(link: socket.socket, message: dict[str, Any]) -> None:
@@ -374,7 +311,7 @@ def enter(uid: int) -> None:
 def main() -> None:
     """`bubblewrap_keeper.py FD UID`: serve the runner at the other end of the socket FD until it is
     gone. UID: the user of boxes."""
-    link = socket.socket(fileno=descriptors.keep_free(int(sys.argv[1]), FILTER + 1))
+    link = socket.socket(fileno=descriptors.keep_free(int(sys.argv[1]), descriptors.FILTER + 1))
     uid = int(sys.argv[2])
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # a handler: ignoring would be inherited by boxes

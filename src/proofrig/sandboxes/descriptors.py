@@ -11,6 +11,8 @@ import fcntl
 import os
 import socket
 
+REPLY, OPTIONS, STATUS, FILTER = 3, 4, 5, 6  # numbers that bwrap, and what it starts, is given
+
 
 def reply(answer: socket.socket, fds: list[int]) -> None:
     socket.send_fds(answer, [b"."], fds)

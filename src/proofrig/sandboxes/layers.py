@@ -41,12 +41,14 @@ PATH = os.O_PATH
 
 
 class Layers:
-    """One box's files. plan: what `bubblewrap.Plan` says. users: the map to the box's user, -1
-    where we are no root."""
+    """One box's files. plan: what `NamespaceSandbox._plan` says. users: the map to the box's user,
+    -1 where we are no root. limited: a `new_volume` for it, -1 where what it writes has no limit;
+    it is closed here."""
 
-    def __init__(self, plan: dict[str, Any], users: int) -> None:
+    def __init__(self, plan: dict[str, Any], users: int, limited: int = -1) -> None:
         self.plan = plan
         self.users = users
+        self.limited = limited
         self.at: str = plan["at"]
         self.uid: int = plan["uid"]
         self.lower: str = plan["lower"]
@@ -56,7 +58,11 @@ class Layers:
     def build(self) -> list[int]:
         """Mount it all. Descriptors of the root, and of the folders of the volume: `root`, `world`
         and the volume itself."""
-        self.make_volume()
+        try:
+            self.make_volume()
+        finally:
+            if self.limited >= 0:
+                os.close(self.limited)
         self.make_points()
         self.mount_root()
         root = os.open(self.root, PATH | os.O_DIRECTORY)
@@ -83,32 +89,13 @@ class Layers:
 
     def make_volume(self) -> None:
         """The place for what the box writes, of limited size where that was asked for."""
-        room = self.plan["room"]
         os.mkdir(self.volume, 0o711)
-        if room and room["template"]:
-            image = f"{self.at}/volume.ext4"
-            file = mounts.copy_sparse(room["template"], image)
-            try:
-                device, keep = mounts.attach_loop(file)
-            finally:
-                os.close(file)
-            try:
-                flags = mounts.MS_NOSUID | mounts.MS_NODEV | mounts.MS_NOATIME
-                mounts.mount("ext4", self.volume, source=device, flags=flags, data="nobarrier")
-            finally:
-                os.close(keep)
-            os.unlink(image)  # the device holds it, and lets it go with the mount
-        elif room:
-            data = f"size={room['bytes']},nr_inodes={room['inodes']},mode=711"
-            flags = mounts.MS_NOSUID | mounts.MS_NODEV
-            mounts.mount("tmpfs", self.volume, flags=flags, data=data)
-        for name in ("root", "world"):
-            os.mkdir(f"{self.volume}/{name}", 0o711)
-            os.mkdir(f"{self.volume}/{name}/upper", 0o755)
-            os.mkdir(f"{self.volume}/{name}/work", 0o755)
+        if self.limited >= 0:
+            tree, self.limited = self.limited, -1
+            mounts.attach(tree, os.open(self.volume, PATH), self.volume)
+        else:
+            make_folders(self.volume)
         shm = f"{self.volume}/shm"
-        os.mkdir(shm)
-        os.chmod(shm, 0o1777)  # whatever the umask is
         if self.users >= 0:
             os.chown(shm, self.uid, self.uid)
 
@@ -248,3 +235,37 @@ class Layers:
                 os.close(os.open(nothing, os.O_CREAT | os.O_EXCL, 0o444))
         tree = mounts.clone(nothing, attributes=SAFE | mounts.ATTR_RDONLY)
         mounts.attach(tree, place, f"hide {path}")
+
+
+def new_volume(room: dict[str, Any]) -> int:
+    """An empty file system of limited size, for the volume of one box: a mount that is attached
+    nowhere yet. room: `volumes.Room`. Raises OSError."""
+    attributes = SAFE | mounts.ATTR_NOATIME
+    if not room["template"]:
+        size = {"size": str(room["bytes"]), "nr_inodes": str(room["inodes"]), "mode": "711"}
+        volume = mounts.file_system("tmpfs", {"source": "box", **size}, attributes)
+    else:
+        image = f"{room['template']}.{os.getpid()}-{os.urandom(4).hex()}"
+        file = mounts.copy_sparse(room["template"], image)
+        try:
+            os.unlink(image)  # the device holds it, and lets it go with the mount
+            device, keep = mounts.attach_loop(file)
+        finally:
+            os.close(file)
+        try:
+            options = {"source": device, "nobarrier": "", "noinit_itable": ""}
+            volume = mounts.file_system("ext4", options, attributes)
+        finally:
+            os.close(keep)
+    make_folders(f"/proc/self/fd/{volume}")
+    return volume
+
+
+def make_folders(volume: str) -> None:
+    """The folders of a volume."""
+    for name in ("root", "world"):
+        os.mkdir(f"{volume}/{name}", 0o711)
+        os.mkdir(f"{volume}/{name}/upper", 0o755)
+        os.mkdir(f"{volume}/{name}/work", 0o755)
+    os.mkdir(f"{volume}/shm")
+    os.chmod(f"{volume}/shm", 0o1777)  # whatever the umask is

@@ -19,14 +19,17 @@ import struct
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x10000000, 0x20000000
 MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
-MS_NOSUID, MS_NODEV, MS_NOATIME = 2, 4, 1024
+MS_NOSUID, MS_NODEV = 2, 4
 MNT_DETACH = 2
 PR_SET_PDEATHSIG = 1
 OPEN_TREE, MOVE_MOUNT, OPENAT2, MOUNT_SETATTR = 428, 429, 437, 442  # equal on all machines
+FSOPEN, FSCONFIG, FSMOUNT = 430, 431, 432
+SET_FLAG, SET_STRING, CREATE = 0, 1, 6
 OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC, AT_RECURSIVE = 0x1, 0x80000, 0x8000
 AT_FDCWD, AT_EMPTY_PATH = -100, 0x1000
 FROM_EMPTY, TO_EMPTY = 0x4, 0x40
-ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV, ATTR_IDMAP = 0x1, 0x2, 0x4, 0x100000
+ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV, ATTR_NOATIME = 0x1, 0x2, 0x4, 0x10
+ATTR_IDMAP = 0x100000
 RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
 LOOP_CTL_GET_FREE, LOOP_CONFIGURE, LOOP_AUTOCLEAR = 0x4C82, 0x4C0A, 4
 LOOP_INFO = 232  # bytes of struct loop_info64; its flags lie at 52
@@ -72,6 +75,21 @@ def mount(kind: str, target: str, *, source: str = "none", flags: int = 0, data:
         ),
         f"mount {kind} at {target}",
     )
+
+
+def file_system(kind: str, options: dict[str, str], attributes: int) -> int:
+    """A new mount of a file system, attached nowhere yet; its descriptor, for `attach`. An option
+    without a value is a flag."""
+    what = f"mount {kind}"
+    context = call(FSOPEN, what, kind.encode(), 1)
+    try:
+        for name, value in options.items():
+            say, text = (SET_STRING, os.fsencode(value)) if value else (SET_FLAG, 0)
+            call(FSCONFIG, f"{what}: {name}", context, say, name.encode(), text, 0)
+        call(FSCONFIG, what, context, CREATE, 0, 0, 0)
+        return call(FSMOUNT, what, context, 1, attributes)
+    finally:
+        os.close(context)
 
 
 def make_private() -> None:
@@ -160,7 +178,7 @@ def give(path: str, uid: int) -> None:
 
 def attach_loop(file: int) -> tuple[str, int]:
     """A loop device over a file, that goes when nobody uses it any more: its path, and a descriptor
-    that keeps it until it is mounted."""
+    that keeps it until it is used."""
     control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
     info = bytearray(LOOP_INFO)
     struct.pack_into("=I", info, 52, LOOP_AUTOCLEAR)

@@ -5,7 +5,9 @@ Rules:
 1. It needs bubblewrap, user namespaces and overlays in them; `prepare` shows them by running a box.
 2. Limits on memory, processes and processors need cgroups. Where a box asks for one of them and
    there are none for us, it is `Unavailable`; where none was asked for, it has none, and says so.
-3. As root, boxes run as a user of their own, to whom root's files in what they are shown are mapped
+3. What was shown to work is remembered in this process, for all of its sandboxes, in whichever
+   thread: `prepare` costs nothing the second time.
+4. As root, boxes run as a user of their own, to whom root's files in what they are shown are mapped
    (`layers.py`). They find themselves to be root, with no rights.
 """
 
@@ -19,6 +21,7 @@ import re
 import shutil
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -44,7 +47,17 @@ PROBE_S = 30.0
 PROBE_BYTES = 8 << 20
 FREE_SHARE = 2  # of the free space, what boxes get that need a disk of their own and have no limit
 OTHERWISE = "or ask for another level (`--isolation=process` isolates nothing)"
-_serial = itertools.count(1)
+_serial = itertools.count(1)  # of sandboxes and boxes: threads may each have a sandbox
+_shown_to_work: dict[tuple[str, ...], Works] = {}
+
+
+class Works(NamedTuple):
+    """What `prepare` found out. grouped: there are cgroups for us. plain: overlays can write to
+    folders of the host. loop: disks of limited size can be loop devices."""
+
+    grouped: bool
+    plain: bool
+    loop: bool
 
 
 class NamespaceSandbox:
@@ -63,11 +76,10 @@ class NamespaceSandbox:
         self._folder = Path()
         self._bwrap = ""
         self._filter = self._watched = ""
-        self._loop = volumes.loops()
-        self._plain = True  # overlays can write to folders of the host
+        self._works = Works(grouped=False, plain=True, loop=volumes.loops())
+        self._rooms: dict[int, volumes.Room] = {}
         self._link: BoxLink | None = None
         self._boxes: set[NamespaceBox] = set()
-        self._numbers = itertools.count(1)
 
     async def prepare(self, image: Image) -> str:
         key = image.digest or image.name
@@ -81,19 +93,14 @@ class NamespaceSandbox:
             )
         self._filter = seccomp.program(watched=True).hex()
         self._watched = seccomp.watched_program().hex()
-        version, _ = await asyncio.to_thread(cgroups.probe)
-        self.held = "enforced" if version else "none"
         if not self._folder.name:
             self._folder = leftovers.home() / f"namespace-{next(_serial)}"
             self._folder.mkdir()
             self._folder.chmod(0o711)
         self._image = image
         if image.name == "host":
-            self._lower = self._folder / "host"
-            if not self._lower.exists():
-                self._programs = await asyncio.to_thread(
-                    skeleton.make, self._lower, _home(), self._uid
-                )
+            made = await asyncio.to_thread(skeleton.made, leftovers.home(), _home(), self._uid)
+            self._lower, self._programs = made
         else:
             self._lower, self._programs = Path(image.root), []
             if not self._lower.is_dir():
@@ -101,26 +108,35 @@ class NamespaceSandbox:
                     f"isolation namespace needs the files of the image {image.name!r} as a folder, "
                     f"and there is none at {image.root!r}: build it with `proofrig image build`"
                 )
-        await self._probe()
+        place = str(self._folder.parent)
+        known = (key, image.root, self._bwrap, place, str(self._uid))
+        if known not in _shown_to_work:
+            await self._probe()
+            _shown_to_work[known] = self._works
+        self._works = _shown_to_work[known]
+        self.held = "enforced" if self._works.grouped else "none"
         self._key = key
         return key
 
     async def _probe(self) -> None:
         """Run a box, with a disk of its own where folders of the host cannot be written through an
         overlay (they lie on one), and one with a limited disk."""
+        version, _ = await asyncio.to_thread(cgroups.probe)
+        self._works = self._works._replace(grouped=version > 0)
         try:
             await self._try(Limits())
-        except SandboxError as error:
-            self._plain = False
+        except SandboxError:
+            self._works = self._works._replace(plain=False)
             try:
                 await self._try(Limits())
-            except SandboxError:
+            except SandboxError as error:
                 raise Unavailable(_reason(str(error))) from None
-        if self._loop:
+        if self._works.loop:
             try:
                 await self._try(Limits(disk_bytes=PROBE_BYTES))
-            except SandboxError:
-                self._loop = False  # the limit holds all the same, see `volumes.py`
+            except SandboxError:  # the limit holds all the same, see `volumes.py`
+                self._works = self._works._replace(loop=False)
+                self._rooms.clear()
 
     async def _try(self, limits: Limits) -> None:
         box = await self._start(BoxSettings(trial="probe", marker="", limits=limits))
@@ -141,18 +157,34 @@ class NamespaceSandbox:
         return await self._start(settings)
 
     async def _start(self, settings: BoxSettings) -> NamespaceBox:
-        began = time.monotonic()
-        name = f"{next(self._numbers)}-{re.sub(r'[^A-Za-z0-9.-]', '_', settings.trial)[:80]}"
-        group = self._group(name, settings)
-        files = await self._files(name, settings.limits)
+        """Half a box cannot be ended: who gives up waiting for it waits until it is whole."""
+        making = asyncio.get_running_loop().create_task(self._make(settings))
         try:
-            link = self._linked()
-            files.took(await link.build(name, self._plan(settings, files)))
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            with contextlib.suppress(SandboxError):
+                await (await making).close()
+            raise
+
+    async def _make(self, settings: BoxSettings) -> NamespaceBox:
+        began = time.monotonic()
+        name = f"{next(_serial)}-{re.sub(r'[^A-Za-z0-9.-]', '_', settings.trial)[:80]}"
+        link = self._linked()
+        files = await self._files(name, settings.limits)
+        group = None
+        try:
+            building = link.build(name, self._plan(settings, files))
+            try:
+                group = self._group(name, settings)  # meanwhile
+            finally:
+                files.took(await building)
         except BaseException as error:
             if group is not None:
                 group.remove()
+            files.close()
+            link.forget(name)
             await asyncio.to_thread(leftovers.remove, files.at)
-            if isinstance(error, SandboxError):
+            if isinstance(error, SandboxError | OSError):
                 raise SandboxError(f"no box for {settings.trial}: {error}", definite=True) from None
             raise
         box = NamespaceBox(settings, files, link, group)
@@ -184,12 +216,16 @@ class NamespaceSandbox:
         at.mkdir()
         at.chmod(0o711)
         size = limits.disk_bytes
-        if size is None and not self._plain:
+        if size is None and not self._works.plain:
             free = os.statvfs(self._folder)
             size = free.f_bavail * free.f_frsize // FREE_SHARE
         room = None
         if size is not None:
-            room = await asyncio.to_thread(volumes.room, size, self._folder, loop=self._loop)
+            room = self._rooms.get(size)
+            if room is None:
+                loop = self._works.loop
+                room = await asyncio.to_thread(volumes.room, size, self._folder, loop=loop)
+                self._rooms[size] = room
         as_root = self._uid != os.getuid() or self._image.name != "host"
         return BoxFiles(
             name=name,
@@ -238,6 +274,7 @@ class NamespaceSandbox:
         if self._folder.name:
             await asyncio.to_thread(leftovers.remove, self._folder)
             self._folder, self._key = Path(), ""
+            self._rooms.clear()
 
 
 def _home() -> str:

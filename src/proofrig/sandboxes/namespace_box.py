@@ -110,9 +110,14 @@ class NamespaceBox:
         program = KeptProgram(next(self._link.keys), command, self._link, pipes)
         try:
             live = await self._begin(program, reply=pipes.reply is not None)
-        except BaseException:
+        except BaseException as error:
             program.kill()
+            if program.key in self._link.boxes:  # no command ends after its box
+                with contextlib.suppress(SandboxError):
+                    await asyncio.shield(program.ended)
             program.close()
+            if isinstance(error, OSError):
+                raise SandboxError(f"cannot start {command.argv[0]!r}: {error}") from None
             raise
         self._live.add(live)
         self._spawn(self._see_off(live))

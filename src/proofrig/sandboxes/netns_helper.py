@@ -3,8 +3,8 @@ and what a process that was forked for it calls.
 
 Standard library only, and importable on its own. Rules:
 1. `plant_here` moves the calling process into the box's namespaces for good, and needs it to have
-   one thread. So: a process forked for it, which ends soon after. `begin_here` is for a process
-   that becomes the box: it gets a network of its own, with all planted before there is a box.
+   one thread. So: a process forked for it, which ends soon after. A process that becomes a box
+   itself calls `begin_here` and `listen` instead, before there is anything in its network.
 2. `lo` of a box that somebody else makes is never brought up from here: two at once kill it. What
    needs `lo` is tried again until it is up.
 3. Every address is made a local one, so that a connection to anywhere is refused at once, and its
@@ -187,37 +187,37 @@ def watch() -> socket.socket:
     return seen
 
 
+def refuse_elsewhere() -> socket.socket:
+    """Rules 3 and 4 for the namespace this process is in; the packet socket. Raises OSError."""
+    make_all_local(socket.AF_INET)
+    try:
+        make_all_local(socket.AF_INET6)
+    except OSError as error:
+        if error.errno not in NO_IPV6:
+            raise
+    return watch()
+
+
+def begin_here() -> socket.socket:
+    """A new network namespace for this process and what it becomes; its packet socket. It belongs
+    to the user namespace that this process is in now. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "a network of its own")
+    ask_lo(SIOCSIFFLAGS, IFF_UP)
+    return refuse_elsewhere()
+
+
 def plant_here(pid: int, ports: Sequence[int]) -> list[int]:
     """Descriptors of the packet socket and of a listener for each port, in that order, of the
     network namespace of `pid`. See rule 1. Raises OSError, with nothing left open."""
     join(pid)
     once_up(check_lo)  # its address comes earlier than that it is up, and IPv6 only then
-    return sockets(ports)
-
-
-def begin_here(ports: Sequence[int]) -> list[int]:
-    """The same, of a new network namespace, which this process and what it becomes is in. It
-    belongs to the user namespace that this process is in now."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "a network of its own")
-    ask_lo(SIOCSIFFLAGS, IFF_UP)
-    return sockets(ports)
-
-
-def sockets(ports: Sequence[int]) -> list[int]:
-    """What `plant_here` gives, of the network namespace that this process is in."""
     made: list[socket.socket] = []
     try:
         for port in ports:
             made.append(listen(port))
-        make_all_local(socket.AF_INET)
-        try:
-            make_all_local(socket.AF_INET6)
-        except OSError as error:
-            if error.errno not in NO_IPV6:
-                raise
-        made.insert(0, watch())
+        made.insert(0, refuse_elsewhere())
     except OSError:
         for each in made:
             each.close()

@@ -1,8 +1,9 @@
 """The root of boxes that run on the host's own programs: folders, links, an `/etc` without secrets.
 
-Made once per sandbox; the host's programs are mounted into it. Rules:
+Made once per process; the host's programs are mounted into it. Rules:
 1. Of the host's `/etc` it has what programs need to be loaded, to check certificates and to know
-   time zones and names (`FILES`, `FOLDERS`), and of that what everybody may read.
+   time zones and names (`FILES`, `FOLDERS`), and of that what everybody may read. Large folders of
+   nothing else are mounted, too; the rest is copied.
 2. Users, groups, hosts and the machine's name are made up.
 3. The box's user owns its home and the folders for temporary files; they are empty.
 """
@@ -14,6 +15,7 @@ import os
 import pwd
 import shutil
 import stat
+import threading
 from glob import glob
 from pathlib import Path
 
@@ -33,6 +35,22 @@ MADE_UP = {
     "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
 }
 NOBODY = 65534
+
+
+MANY = 64  # a folder of so many is mounted
+_made: dict[tuple[Path, str, int], tuple[Path, list[tuple[str, str]]]] = {}
+_making = threading.Lock()
+
+
+def made(base: Path, home: str, owner: int) -> tuple[Path, list[tuple[str, str]]]:
+    """The one of this process, below `base`, and what `make` returned. Made when it is not there;
+    blocks."""
+    with _making:
+        folder, shown = _made.get((base, home, owner), (base / f"host-{len(_made)}", []))
+        if not folder.exists():
+            shown = make(folder, home, owner)
+            _made[base, home, owner] = folder, shown
+        return folder, shown
 
 
 def make(folder: Path, home: str, owner: int) -> list[tuple[str, str]]:
@@ -56,8 +74,7 @@ def make(folder: Path, home: str, owner: int) -> list[tuple[str, str]]:
         for source in map(Path, glob(f"/etc/{pattern}")):
             target = etc / source.relative_to("/etc")
             _folder(target.parent)
-            with contextlib.suppress(shutil.Error, OSError):
-                shutil.copytree(source, target, symlinks=True, ignore=_private, copy_function=_copy)
+            shown += _lay(source, target)
     for name, text in {**MADE_UP, **_users(home)}.items():
         (etc / name).write_text(text)
         (etc / name).chmod(0o644)
@@ -95,13 +112,36 @@ def _copy(source: str, target: str, **_: object) -> None:
             os.chmod(target, status.st_mode & 0o755)
 
 
-def _private(folder: str, names: list[str]) -> list[str]:
-    """What of a folder not everybody may look into."""
-    found = []
-    for name in names:
-        status = os.lstat(os.path.join(folder, name))
-        if stat.S_ISDIR(status.st_mode) and status.st_mode & 0o005 != 0o005:
-            found.append(name)
+def _lay(source: Path, target: Path) -> list[tuple[str, str]]:
+    """Have what is public of a folder at `target`; what of it has to be mounted."""
+    if source.is_symlink() or not source.is_dir():
+        _copy(str(source), str(target))
+        return []
+    shown = []
+    with contextlib.suppress(OSError):
+        _folder(target)
+        if _public(str(source)) >= MANY:
+            return [(str(source), str(source))]
+        for name in sorted(os.listdir(source)):
+            status = (source / name).lstat()
+            if not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o005 == 0o005:
+                shown += _lay(source / name, target / name)
+    return shown
+
+
+def _public(folder: str) -> int:
+    """How many files and links a folder has, however deep; 0 when not everybody may read them all,
+    or it has anything else."""
+    found = 0
+    for below, folders, files in os.walk(folder):
+        for name in folders:
+            if os.lstat(f"{below}/{name}").st_mode & 0o005 != 0o005:
+                return 0
+        for name in files:
+            mode = os.lstat(f"{below}/{name}").st_mode
+            if not stat.S_ISLNK(mode) and not (stat.S_ISREG(mode) and mode & 0o004):
+                return 0
+        found += len(files)
     return found
 
 

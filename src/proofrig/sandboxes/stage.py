@@ -65,7 +65,8 @@ def build(spec: dict[str, Any]) -> None:
     users = -1
     if spec["as_root"]:
         users = (swapped if spec["serves"] else mounts.user_map)(plan["uid"])
-    for fd in layers.Layers(plan, users).build():
+    limited = layers.new_volume(plan["room"]) if plan["room"] else -1
+    for fd in layers.Layers(plan, users, limited).build():
         os.close(fd)
     root = mounts.clone(f"{plan['at']}/root")
     simplify_cgroups(as_root=spec["as_root"])

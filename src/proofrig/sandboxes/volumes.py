@@ -42,7 +42,7 @@ def loops() -> bool:
     return (
         os.geteuid() == 0
         and os.access("/dev/loop-control", os.R_OK | os.W_OK)
-        and shutil.which("mkfs.ext4") is not None
+        and _mkfs_program() != ""
     )
 
 
@@ -77,7 +77,7 @@ def _make(template: Path, size: int, inodes: int) -> None:
 
 
 def _mkfs(file: Path, inodes: int) -> None:
-    program = shutil.which("mkfs.ext4") or "mkfs.ext4"
+    program = _mkfs_program()
     options = ["-q", "-F", "-b", str(BLOCK), "-m", "0", "-N", str(inodes), "-I", str(INODE)]
     extended = "lazy_itable_init=1,nodiscard"
     made = subprocess.run(
@@ -88,3 +88,9 @@ def _mkfs(file: Path, inodes: int) -> None:
     if made.returncode != 0:
         said = made.stderr.decode(errors="replace").strip()
         raise SandboxError(f"no limited disk for a box: {program} says {said!r}", definite=True)
+
+
+def _mkfs_program() -> str:
+    """Where it is; "" where there is none. Its folder is not always on PATH."""
+    search = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    return shutil.which("mkfs.ext4", path=search) or ""

@@ -24,22 +24,27 @@ async def test_commands_answers_events_and_the_end() -> None:
         )
     monitor = Monitor()
     await asyncio.get_running_loop().create_unix_connection(lambda: monitor, sock=ours)
-    first, second = monitor.send("qmp_capabilities"), monitor.send("query-status")
-    assert await first == {}
-    assert (await second)["status"] == "running"
-    with pytest.raises(SandboxError, match=r"QEMU was asked to no-such: .*no-such"):
-        await monitor.send("no-such")
-    await monitor.give("mine", ours_fd := socket.socket().detach())
-    with pytest.raises(SandboxError, match="yours"):
-        await monitor.send("closefd", fdname="yours")
-    await monitor.send("quit")
-    await process.wait()
-    await asyncio.wait_for(monitor.lost, 60)
-    assert monitor.ended_by() == "host-qmp-quit"
-    monitor.close()
-    with pytest.raises(SandboxError, match="ended"):
-        await monitor.send("query-status")
-    socket.socket(fileno=ours_fd).close()
+    try:
+        first, second = monitor.send("qmp_capabilities"), monitor.send("query-status")
+        assert await first == {}
+        assert (await second)["status"] == "running"
+        with pytest.raises(SandboxError, match=r"QEMU was asked to no-such: .*no-such"):
+            await monitor.send("no-such")
+        await monitor.give("mine", ours_fd := socket.socket().detach())
+        with pytest.raises(SandboxError, match="yours"):
+            await monitor.send("closefd", fdname="yours")
+        await monitor.send("quit")
+        await process.wait()
+        await asyncio.wait_for(monitor.lost, 60)
+        assert monitor.ended_by() == "host-qmp-quit"
+        monitor.close()
+        with pytest.raises(SandboxError, match="ended"):
+            await monitor.send("query-status")
+        socket.socket(fileno=ours_fd).close()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_who_waits_is_told_of_the_end() -> None:

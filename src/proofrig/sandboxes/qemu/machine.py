@@ -121,6 +121,7 @@ class Machine:
         """Start a copy from its saved state. It runs, its clock is set and its random numbers are
         its own, when this returns. Raises SandboxError."""
         machine = await cls.start(launcher, argv, disks)
+        seeded = asyncio.ensure_future(machine.seed())
         try:
             send = machine.monitor.send
             shared = [{"capability": "x-ignore-shared", "state": True}]
@@ -129,14 +130,15 @@ class Machine:
                 send("migrate-set-capabilities", capabilities=shared),
                 send("migrate-incoming", uri=f"fd:{arguments.SAVED}"),
             ]
-            seeded = asyncio.ensure_future(machine.seed())
             for answer in answers:
                 await answer
             await seeded
         except BaseException as error:
+            why = machine.why(str(error))
             await machine.close()
+            await asyncio.gather(seeded, return_exceptions=True)
             if isinstance(error, SandboxError):
-                raise SandboxError(machine.why(str(error))) from None
+                raise SandboxError(why) from None
             raise
         return machine
 

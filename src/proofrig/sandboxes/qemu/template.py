@@ -36,7 +36,7 @@ from proofrig.sandboxes.sandbox import Image, Unavailable
 
 GUEST = Path(__file__).parents[1] / "guest"
 PAYLOAD = 8 << 30  # bytes of the payload disk; a file with a hole of that size
-BOOT_S = 120.0  # an emulated guest on a busy machine; 3 s when idle
+BOOT_S = 480.0  # emulated, and importing SDKs, on a busy machine; 3 s idle and without them
 WARM = (
     *(
         "asyncio",
