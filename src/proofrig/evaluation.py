@@ -29,7 +29,7 @@ from proofrig.suites import Suite
 from proofrig.suites.constraints import ConstraintSettings, read_constraints
 from proofrig.suites.lanes import lane_of, options_in
 from proofrig.trials import manifest as manifests
-from proofrig.trials.isolation import settled
+from proofrig.trials.isolation import level_of, settled
 from proofrig.trials.manifest import Manifest
 from proofrig.trials.rundir import finished_trials, locked, new_run
 from proofrig.trials.runner import Progress
@@ -61,6 +61,7 @@ async def run(
     given = read_constraints(options.constraints) if options.constraints else None
     suite = under(suite, options.tenants, options.packs, options.faultless, given)
     suite, why = await settled(suite, options.isolation)
+    _check_observed(suite, options)
     manifest = _new_manifest(suite, suite_path, options)
     manifest.weaker = why
     if given is not None:
@@ -78,6 +79,15 @@ async def run(
     except UsageError:
         _forget(run_dir)
         raise
+
+
+def _check_observed(suite: Suite, options: Options) -> None:
+    """Raises UsageError for scenarios where what they observe cannot be seen."""
+    if options.scenarios and level_of(suite) == "vm":
+        raise UsageError(
+            "scenarios observe agents from inside and launch them at once, which a vm does not let "
+            "them; leave --scenario out, or ask for --isolation=namespace"
+        )
 
 
 def _check_adaptive(held: Run, question: Question) -> None:

@@ -63,3 +63,11 @@ def test_why_a_host_did_not_get_ready() -> None:
     assert unusable("a:b", None, Exit(code=4, stderr=b"why")) == (
         "importing the agent 'a:b' did not come to an end: exit code 4\nwhy"
     )
+
+
+def test_what_a_box_may_not_show_is_hinted_at() -> None:
+    absent = HostReply(fatal="ModuleNotFoundError: No module named 'helper'")
+    assert unusable("a:b", absent, Exit(code=0)) == absent.fatal
+    assert unusable("a:b", absent, Exit(code=0), boxed=True).endswith("`sandbox.files` names")
+    broken = HostReply(fatal="SyntaxError: bad")
+    assert unusable("a:b", broken, Exit(code=0), boxed=True) == broken.fatal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SRC, TESTS = ROOT / "src" / "proofrig", ROOT / "tests"
-APART = {"architecture", "properties", "end_to_end", "data", "specimens", "ci"}
+APART = {"architecture", "properties", "end_to_end", "data", "specimens", "ci", "security"}
 
 # Shown by the tests of what they serve, named here.
 COVERED = {
@@ -17,6 +17,13 @@ COVERED = {
     "rig/protocol": "end_to_end/test_run",
     "rig/link": "end_to_end/test_run",
     "trials/stage": "end_to_end/test_run",
+    "trials/boxing": "end_to_end/test_isolation",
+    "trials/reusing": "end_to_end/test_isolation",
+    "trials/rigging": "end_to_end/test_run",
+    "sandboxes/guest/agent": "sandboxes/test_vm",
+    "sandboxes/guest/places": "sandboxes/test_vm",
+    "sandboxes/qemu/box": "sandboxes/test_vm",
+    "sandboxes/qemu/machine": "sandboxes/test_vm",
     "trials/trial": "end_to_end/test_run",
     "evaluation": "end_to_end/test_run",
     "conclusion": "end_to_end/test_run",

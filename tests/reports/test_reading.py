@@ -126,6 +126,7 @@ def test_the_reason_is_the_failing_verdict_the_error_or_the_class(tmp_path: Path
         ("agent", "exit code 3", "exit code 3; exact: expected 4; got 5"),
         ("agent", "ValueError: no order", "ValueError: no order; exact: expected 4; got 5"),
         ("timeout", "timed out after 60 s", "timed out after 60 s; exact: expected 4; got 5"),
+        ("limit", "limit: cpu (4 s)", "limit: cpu (4 s); exact: expected 4; got 5"),
         ("limit", "exit code 1", "limit: exit code 1; exact: expected 4; got 5"),
         ("harness", "no price for 'm'", "harness: no price for 'm'; exact: expected 4; got 5"),
     ],

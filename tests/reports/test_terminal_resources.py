@@ -34,7 +34,7 @@ def test_what_is_limited_or_was_met_is_printed(tmp_path: Path) -> None:
         "Resources namespace, limits enforced",
         "Memory p50 200.0MB most 512.0MB limit 512.0MB 1 trial met it",
         "Retries p50 0 most 0 limit 3",
-        "Tools that are not allowed 1 trial met it",
+        "Tools not allowed 1 trial met it",
     ]
     names = [line.rpartition(" p50 ")[0] for line in printed(report, everything=True)]
     assert "Processor time" in names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ import pytest
 
 from namespace_boxes import command, files, home, play, said, shell
 from proofrig.errors import SandboxError
-from proofrig.sandboxes import keeper, leftovers
+from proofrig.sandboxes import keeper, leftovers, owners, volumes
 from proofrig.sandboxes.namespace import NamespaceSandbox
 from proofrig.sandboxes.sandbox import (
     BoxSettings,
@@ -260,16 +261,22 @@ async def test_nothing_is_left(namespace: NamespaceSandbox, world: Path) -> None
 
     def left() -> list[object]:
         mounts = Path("/proc/self/mountinfo").read_text()
-        loops = [path.name for path in Path("/sys/block").glob("loop*/loop/backing_file")]
-        return [sorted(p.name for p in folder.glob("*/*")), mounts, len(loops)]
+        loops = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+        ours = [file for file in loops if file.startswith(f"{folder}/")]
+        boxes = [p.name for p in folder.glob("namespace-*/*") if not p.name.startswith("empty-")]
+        return [sorted(boxes), mounts, len(ours)]  # one device waits for the next box
 
-    boxes = [await namespace.start(msgspec.structs.replace(settings, limits=limits))]
-    await boxes[0].close()  # makes the template of this size
-    for _ in range(500):
-        before = left()
-        if before[2] == 0:
-            break
-        await asyncio.sleep(0.01)
+    async def settled(wanted: list[object]) -> list[object]:
+        for _ in range(500):
+            if left() == wanted:
+                break
+            await asyncio.sleep(0.01)
+        return left()
+
+    first = await namespace.start(msgspec.structs.replace(settings, limits=limits))
+    await first.close()  # makes the template of this size
+    loop = volumes.loops()
+    before = await settled([[], left()[1], int(loop)])
     fds = len(os.listdir("/proc/self/fd"))
     boxes = [
         await namespace.start(settings),
@@ -280,12 +287,81 @@ async def test_nothing_is_left(namespace: NamespaceSandbox, world: Path) -> None
     for box in boxes:
         await box.close()
         await box.close()
-    for _ in range(500):
-        if left() == before:
-            break
-        await asyncio.sleep(0.01)
-    assert left() == before
+    assert await settled(before) == before
     assert len(os.listdir("/proc/self/fd")) == fds
+
+
+async def test_two_at_once_in_threads() -> None:
+    """Each with an event loop and boxes of its own; none knows of the other."""
+
+    async def one() -> tuple[int, bytes]:
+        sandbox = NamespaceSandbox()
+        await sandbox.prepare(Image())
+        exit, _, box = await play(sandbox, shell("echo here"), limits=Limits(disk_bytes=1 << 20))
+        await box.close()
+        await sandbox.close()
+        return exit.code or 0, exit.stdout
+
+    threads = [asyncio.to_thread(asyncio.run, one()) for _ in range(4)]
+    assert await asyncio.gather(*threads) == [(0, b"here\n")] * 4
+
+
+async def test_who_gives_up_leaves_nothing(namespace: NamespaceSandbox, world: Path) -> None:
+    """At any moment of the start, or of the first command."""
+    settings = BoxSettings(trial="given-up", marker="m", world=str(world), ports=(8080,))
+
+    async def run() -> None:
+        box = await namespace.start(settings)
+        try:
+            await (await box.exec(shell("sleep 99"))).wait()
+        finally:
+            await box.close()
+
+    for moment in range(24):
+        task = asyncio.create_task(run())
+        await asyncio.sleep(moment * 0.004)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert [path.name for path in leftovers.home().glob("*/*given-up*")] == []
+    assert [name for name in groups() if "given-up" in name] == []
+    assert namespace._boxes == set()
+    assert await said(namespace, shell("echo next")) == "next\n"
+
+
+def groups() -> list[str]:
+    """The groups of this runner."""
+    return [str(path) for path in Path("/sys/fs/cgroup").rglob(f"proofrig/{owners.tag()}/*")]
+
+
+async def test_forty_boxes_leave_nothing(namespace: NamespaceSandbox, tmp_path: Path) -> None:
+    """Eight at a time, as trials run. `benchmarks/bench_sandboxes.py --soak 500` runs more."""
+    (tmp_path / "world").mkdir()
+    gate = asyncio.Semaphore(8)
+    mounts, fds = text("/proc/self/mountinfo"), len(os.listdir("/proc/self/fd"))
+
+    async def one(number: int) -> bytes:
+        async with gate:
+            what = shell(f"sleep 98765 & echo {number} > x; cat x", str(tmp_path / "world"))
+            limits = Limits(memory_bytes=64 << 20, disk_bytes=4 << 20)
+            exit, _, box = await play(
+                namespace, what, world=str(tmp_path / "world"), limits=limits, ports=(8080,)
+            )
+            await box.close()
+            return exit.stdout
+
+    assert await asyncio.gather(*map(one, range(40))) == [b"%d\n" % n for n in range(40)]
+    assert [pid for pid in keeper.processes() if b"98765" in cmdline(pid)] == []
+    assert [path.name for path in leftovers.home().glob("namespace-*/*-t")] == []
+    assert [path for path in groups() if path.endswith("-t")] == []
+    assert text("/proc/self/mountinfo") == mounts
+    assert len(os.listdir("/proc/self/fd")) <= fds + 2  # threads of the loop may have come
+
+
+def cmdline(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def started(argv: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,11 @@ from proofrig.sandboxes.sandbox import Exit
 
 HOST = Path(__file__).with_name("host.py")
 START_TIMEOUT_S = 120.0  # importing a large framework on a busy machine
+ABSENT = re.compile("ModuleNotFoundError|FileNotFoundError")
+UNSEEN = (
+    "If that is a file of the suite: a box sees the agent's modules, found by their import "
+    "statements, and what `sandbox.files` names"
+)
 
 
 class Job(msgspec.Struct, omit_defaults=True):
@@ -105,10 +111,10 @@ def replies(received: bytes) -> list[HostReply]:
     return [decode(line) for line in received.split(b"\n")[:-1]]
 
 
-def unusable(target: str, said: HostReply | None, exit: Exit) -> str:
-    """Why a host did not get ready."""
+def unusable(target: str, said: HostReply | None, exit: Exit, *, boxed: bool = False) -> str:
+    """Why a host did not get ready. `boxed`: it sees only what its box shows."""
     if said is not None and said.fatal is not None:
-        return said.fatal
+        return f"{said.fatal}\n{UNSEEN}" if boxed and ABSENT.search(said.fatal) else said.fatal
     bad = ended_badly(exit, START_TIMEOUT_S)
     why = bad.error if bad is not None else "the process ended"
     return f"importing the agent {target!r} did not come to an end: {why}\n{tail(exit)}".strip()

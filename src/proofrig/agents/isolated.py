@@ -61,7 +61,9 @@ class IsolatedPythonAgent:
             await box.close()
         said = replies(exit.reply)
         if not said or not said[0].ready:
-            raise UsageError(unusable(settings.target, said[0] if said else None, exit))
+            boxed = self._boxes.sandbox.level != "process"
+            told = said[0] if said else None
+            raise UsageError(unusable(settings.target, told, exit, boxed=boxed))
 
     async def run(self, attempt: Attempt) -> Reply:
         async with self._boxes.of(attempt) as box:

@@ -300,7 +300,7 @@ def why(row: Row, limit: int = 160) -> str:
         told = verdict["message"] or f"expected {verdict['expected']}; got {verdict['got']}"
         said = f"{verdict['verifier']}: {told}"
     if row.error:
-        plain = row.failure == "agent" or row.error.startswith("timed out")
+        plain = row.failure == "agent" or row.error.startswith(("timed out", "limit: "))
         name = "" if plain else row.failure
         own = said and row.failure in ("agent", "timeout")  # elsewhere the error is the reason
         error = line(row.error, limit * 2 // 3 if own else limit)

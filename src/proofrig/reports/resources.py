@@ -27,7 +27,7 @@ _ROWS = (
     ("context_tokens", "Longest context", "tokens", "context_tokens", 1.0),
     ("retries", "Retries", "calls", "retries", 1.0),
     ("", "Wall time", "ns", "timeout_s", 1e9),
-    ("", "Tools that are not allowed", "", "allowed_tools", 0.0),
+    ("", "Tools not allowed", "", "allowed_tools", 0.0),
 )
 _HELD = {"enforced": "limits enforced", "advisory": "limits advisory", "none": "limits not held"}
 _ALWAYS = frozenset({"retries", "context_tokens"})  # told without a box

@@ -26,6 +26,7 @@ def print_resources(console: Console, report: RunReport, *, everything: bool = F
     head.add_row(Text("  Resources", "bold"), Text(resources.levels(report), "dim"))
     console.print(head)
     grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
     for row in rows:
         grid.add_row(
             Text(f"    {row.name}"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from proofrig.sandboxes.sandbox import Level, Sandbox
+from proofrig.sandboxes.sandbox import Level, Limits, Sandbox
 
 __all__ = ["make_sandbox"]
 
 
-def make_sandbox(level: Level) -> Sandbox:
-    """A sandbox of a level; nothing is started or probed yet (`Sandbox.prepare`)."""
+NO_LIMITS = Limits()
+
+
+def make_sandbox(level: Level, limits: Limits = NO_LIMITS) -> Sandbox:
+    """A sandbox of a level; nothing is started or probed yet (`Sandbox.prepare`). limits: the most
+    that a box of it will have, which a vm is sized by."""
     match level:
         case "process":
             from proofrig.sandboxes.process import ProcessSandbox
@@ -29,4 +33,4 @@ def make_sandbox(level: Level) -> Sandbox:
         case "vm":
             from proofrig.sandboxes.vm import VmSandbox
 
-            return VmSandbox()
+            return VmSandbox(limits=limits)

@@ -47,7 +47,7 @@ class Runsc:
     async def check(self, image: Image) -> str:
         if shutil.which("runsc") is None:
             raise Unavailable(
-                "isolation gvisor needs runsc, on the PATH: `apt-get install runsc`, or see "
+                "runsc is not on the PATH: `apt-get install runsc`, or see "
                 "https://gvisor.dev/docs/user_guide/install/"
             )
         self._flags = flags(await said(["runsc", "flags"]))

@@ -2,7 +2,7 @@
 
 Standard library only, and importable on its own. Rules:
 1. One process that is to become bwrap, with its network (`becoming.py`: 5 ms), and one file system
-   of the size that was asked for last (3 ms). Who needs another, or a second one, gets it made then.
+   of the size that was asked for last (3 ms). Who needs more, or others, gets them made then.
 2. Each is for one box, made empty and used once: no box sees anything of another.
 3. The last to close a namespace or a packet socket waits for the kernel (10 ms and more). A process
    of its own does that.

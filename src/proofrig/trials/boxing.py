@@ -109,8 +109,9 @@ async def make_boxing(suite: Suite, ports: tuple[int, ...], seen: tuple[str, ...
     if level != "process":
         paths = await asyncio.to_thread(visible, suite, image)
         shown = tuple(Shown(path) for path in outermost([*paths, *filter(None, seen)]))
-    base = BoxSettings(trial="", marker="", shown=shown, ports=ports, limits=suite.box_limits())
-    sandbox = make_sandbox(level)
+    limits = suite.box_limits()
+    base = BoxSettings(trial="", marker="", shown=shown, ports=ports, limits=limits)
+    sandbox = make_sandbox(level, limits)
     await sandbox.prepare(image)
     return Boxing(level, image, sandbox, base)
 

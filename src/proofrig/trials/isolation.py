@@ -97,8 +97,9 @@ def _check(suite: Suite, level: Level) -> None:
 
 async def _probe(suite: Suite, level: Level) -> None:
     """Show that a box of the level, with the suite's limits, can be had."""
-    sandbox = make_sandbox(level)
-    settings = BoxSettings(trial="probe", marker="", limits=suite.box_limits())
+    limits = suite.box_limits()
+    sandbox = make_sandbox(level, limits)
+    settings = BoxSettings(trial="probe", marker="", limits=limits)
     try:
         await sandbox.prepare(image_of(suite, level))
         await (await sandbox.start(settings)).close()

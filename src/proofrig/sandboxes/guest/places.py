@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 OWN = "/run/proofrig"
-PAYLOAD, SHOWN, LOWER, ROOT = OWN + "/payload", OWN + "/shown", OWN + "/lower", OWN + "/root"
+PAYLOAD, SHOWN, LOWER, ROOT = OWN + "/payload", OWN + "/shown", OWN + "/lower", f"{OWN}/root"
 SCRATCH = OWN + "/scratch"
 UPPER, WORK = SCRATCH + "/upper", SCRATCH + "/work"
 BLKFLSBUF = 0x1261  # drop what is cached of a disk
