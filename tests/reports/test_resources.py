@@ -40,9 +40,7 @@ def test_each_figure_has_its_spread_its_limit_and_who_met_it(tmp_path: Path) -> 
     lines = {line.name: line for line in resources.lines(a_limited_run(tmp_path))}
     assert lines["Memory"] == Line("Memory", 3, "200.0MB", "480.8MB", "512.0MB", "512.0MB", 1)
     assert lines["Processor time"] == Line("Processor time", 3, "1.00 s", "1.45 s", "1.50 s", "", 0)
-    assert lines["Tools not allowed"] == Line(
-        "Tools not allowed", 0, "", "", "", "", 1
-    )
+    assert lines["Tools not allowed"] == Line("Tools not allowed", 0, "", "", "", "", 1)
     assert (lines["Retries"].limit, lines["Retries"].most) == ("3", "0")
     assert lines["Longest context"].most.endswith(" tokens")
     assert "Files at its end" not in lines and "Wall time" not in lines

@@ -121,6 +121,7 @@ class ContainedBox:
         return msgspec.structs.replace(
             told,
             cpu_ms=told.cpu_ms - self._parts.before_ms if told.cpu_ms is not None else None,
+            processes_peak=None if self._sandbox.engine.whole else told.processes_peak,
             bytes_out=relay.bytes_out,
             bytes_in=relay.bytes_in,
             connections=relay.connections,

@@ -4,9 +4,9 @@ Rules:
 1. Files are served from outside by runsc's own file server, so that what a box writes lands in
    the layers, as at the other levels. No listener can be planted in its network, and no refused
    attempt seen.
-2. Memory, processor time and processes are those of the whole sandbox, runsc's kernel included:
-   some 30 MB, and several threads of the host for each process of the box. The time that it takes
-   to start is not counted.
+2. Memory and processor time are those of the whole sandbox, runsc's kernel included: some 30 MB.
+   The time that it takes to start is not counted. A process of the box is several threads of the
+   host: so many are let in, and how many processes there were nobody can tell.
 3. Older kernels of runsc refuse a flag with which newer programs look at files (AT_NO_AUTOMOUNT):
    `ls` and `stat` of a current distribution fail. Shown by running `ls`, and mended with the
    host's busybox in their place; the key says so.
