@@ -18,6 +18,7 @@ from proofrig.sandboxes.trees import Tree
 from proofrig.sandboxes.volumes import Room
 
 FULL_BYTES, FULL_INODES = 64 << 10, 1  # so little room left is none
+FULL_SHARE = 0.04  # of the room; ext4 keeps some back, and refuses large writes before small ones
 
 
 @dataclass(kw_only=True)
@@ -76,7 +77,8 @@ class BoxFiles:
         if self.room is None:
             return False
         status = os.statvfs(self.volume)
-        return status.f_bavail * status.f_frsize < FULL_BYTES or status.f_ffree < FULL_INODES
+        most = max(FULL_BYTES, FULL_SHARE * status.f_blocks * status.f_frsize)
+        return status.f_bavail * status.f_frsize < most or status.f_ffree < FULL_INODES
 
     def close(self) -> None:
         for fd in (self.root, self.upper, self.world, self.volume):

@@ -238,9 +238,9 @@ function changed(left) {
     rows.length ? el("details", {}, el("summary", {}, many(rows.length, "path")), el("table", { class: "scores" }, el("tbody", {}, rows.map(cells)))) : "",
     left.more ? el("p", { class: "say" }, `${many(left.more, "further path")} left out.`) : ""];
 }
-function boxed(box) {
+function boxed(box, used) {
   const tried = box.refused || [];
-  return [el("p", { class: "say" }, box.says),
+  return [el("p", { class: "say" }, box.says), used ? el("p", {}, `Used: ${used}`) : "",
     tried.length ? [el("p", { class: "wrongly" }, "It tried, and was refused:"), el("ul", {}, tried.map((one) => el("li", { class: "num" }, one)))] : "",
     box.more ? el("p", { class: "say" }, `${many(box.more, "further attempt")} refused.`) : ""];
 }
@@ -263,12 +263,12 @@ function traceOf(trial) {
   return [
     el("dl", { class: "facts tight" }, fact("Took", time(trial.ns)), fact("Cost", money(trial.usd)),
       fact("Tokens", String(trial.tokens)), fact("Ended by", trace.ending), fact("Exit code", trace.exit_code == null ? "" : String(trace.exit_code)),
-      fact("Tenant", trace.tenant), fact("Trial seed", trace.seed ? String(trace.seed) : ""), fact("Used", trace.used)),
+      fact("Tenant", trace.tenant), fact("Trial seed", trace.seed ? String(trace.seed) : ""), trace.box ? "" : fact("Used", trace.used)),
     trace.verdicts ? [el("h3", {}, "Verdicts"), checks(trace.verdicts)] : "",
     trace.error ? [el("h3", {}, "Error"), el("pre", {}, trace.error), trace.detail ? el("details", {}, el("summary", {}, "Detail"), el("pre", {}, trace.detail)) : "",
       trace.box && trace.box.hint ? el("p", { class: "say" }, trace.box.hint) : ""] : "",
     trace.answer ? [el("h3", {}, "Final answer"), el("pre", {}, trace.answer)] : "",
-    trace.box ? [el("h3", {}, "Box"), boxed(trace.box)] : "",
+    trace.box ? [el("h3", {}, "Box"), boxed(trace.box, trace.used)] : "",
     trace.changed ? [el("h3", {}, "Changed on disk"), changed(trace.changed)] : "",
     el("h3", {}, "Reproduce"), el("div", { class: "cmd" }, el("pre", {}, command), el("button", { type: "button", class: "button", "data-copy": true }, "Copy")),
     el("h3", {}, many(steps.length, "action")), el("ol", { class: "steps" }, steps.map((step) => stepOf(step, whole))),
