@@ -41,7 +41,9 @@ def test_a_folder_of_a_box_is_the_runners_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "sockets"), [(Podman(), set()), (Runsc(), {"port-80", "port-81"})], ids=str
+    ("engine", "sockets"),
+    [(Podman(), set()), (Runsc(), {"port-80", "port-81"})],
+    ids=["podman", "runsc"],
 )
 def test_ports_are_sockets_where_none_can_be_planted(
     tmp_path: Path, engine: Engine, sockets: set[str]
