@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup fmt check test power decisions verdicts fault-reactions fuzz crash demo bench frameworks docs build clean redis sandbox-tools images
+.PHONY: setup fmt check test power decisions verdicts fault-reactions fuzz crash security demo bench frameworks docs build clean redis sandbox-tools images
 
 setup: $(STAMP)
 
@@ -70,6 +70,10 @@ fuzz: setup
 # kill -9 before and after every write of the ledger's journal; CI runs a dozen of them in `make test`.
 crash: setup
 	PROOFRIG_SLOW=1 $(BIN)/python -m pytest -n 2 tests/end_to_end/test_killed.py
+
+# All attacks at every level, as much of each as there is; `make test` tries a slice of them.
+security: setup sandbox-tools
+	PROOFRIG_SLOW=1 $(BIN)/python -m pytest -n 0 tests/security
 
 # The main job on real input, offline, with reports: what authority does, agents on real SDKs, many at
 # once, and one while others fail, recorded and replayed.

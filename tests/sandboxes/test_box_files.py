@@ -19,6 +19,7 @@ def test_files_now_and_before(tmp_path: Path) -> None:
         uid=os.getuid(),
         ids=(0, 0),
         lower=tmp_path / "before",
+        in_dev=(),
         room=None,
         bwrap="",
         filter="",

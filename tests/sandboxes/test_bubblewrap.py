@@ -12,6 +12,7 @@ import pytest
 from namespace_boxes import needs_bwrap
 from proofrig.errors import SandboxError
 from proofrig.sandboxes import bubblewrap, keeper, leftovers
+from proofrig.sandboxes.box_files import BoxFiles
 from proofrig.sandboxes.keeping import KeptProgram
 from proofrig.sandboxes.namespace import NamespaceSandbox
 from proofrig.sandboxes.pipes import Pipes
@@ -24,11 +25,24 @@ def command(program: str, cwd: str = "/", path: str = "/bin:/opt") -> Command:
 
 def test_the_environment_is_no_argument_of_a_command_line() -> None:
     what = Command(argv=["x"], env={"KEY": "secret"}, cwd="/w")
-    told = bubblewrap.options(what, "/at", (0, 7), reply=True)
+    files = BoxFiles(
+        name="b",
+        at=Path("/at"),
+        uid=1,
+        ids=(0, 7),
+        lower=Path("/"),
+        in_dev=("/dev/shm/w",),
+        room=None,
+        bwrap="",
+        filter="",
+        watched="",
+    )
+    told = bubblewrap.options(what, files, reply=True)
     joined = " ".join(told)
     assert "--clearenv --setenv KEY secret --setenv PROOFRIG_REPLY_FD 3 " in joined
     assert "--uid 0 --gid 7 " in joined and "--chdir /w " in joined
-    assert "PROOFRIG_REPLY_FD" not in bubblewrap.options(what, "/at", (0, 7), reply=False)
+    assert "/dev/shm --bind /at/root/dev/shm/w /dev/shm/w --remount-ro /dev " in joined
+    assert "PROOFRIG_REPLY_FD" not in bubblewrap.options(what, files, reply=False)
     assert what.env == {"KEY": "secret"}
 
 
@@ -63,8 +77,8 @@ def test_what_is_missing(tmp_path: Path, what: Command, reason: str) -> None:
 
 
 @needs_bwrap
-async def test_a_box_that_waits_to_begin_dies_with_its_keeper() -> None:
-    """bwrap alone would let it go on without a parent, at the end of its `--block-fd`."""
+async def test_a_box_dies_with_its_keeper() -> None:
+    """Also one that nobody has let go of yet."""
     sandbox = NamespaceSandbox()
     await sandbox.prepare(Image())
     box = await sandbox.start(BoxSettings(trial="t", marker="m"))

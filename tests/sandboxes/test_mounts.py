@@ -49,3 +49,18 @@ def test_a_copy_keeps_its_holes(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     assert copy.read_bytes() == source.read_bytes()
     assert copy.stat().st_blocks * 512 < 1 << 20
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_what_is_given_loses_roots_rights(tmp_path: Path) -> None:
+    tree, outside = tmp_path / "tree", tmp_path / "outside"
+    (tree / "folder").mkdir(parents=True)
+    for path in (tree / "folder" / "file", outside):
+        path.write_text("")
+        path.chmod(0o4755)
+    (tree / "link").symlink_to(outside)
+    mounts.give(str(tree), 65433)
+    owners = {path.name: path.lstat().st_uid for path in [tree, *tree.rglob("*"), outside]}
+    assert owners.pop("outside") == 0
+    assert owners == dict.fromkeys(("tree", "folder", "file", "link"), 65433)
+    assert (tree / "folder" / "file").stat().st_mode & 0o7777 == 0o755

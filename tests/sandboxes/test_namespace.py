@@ -18,7 +18,7 @@ import pytest
 
 from namespace_boxes import command, files, home, play, said, shell
 from proofrig.errors import SandboxError
-from proofrig.sandboxes import keeper, leftovers, owners, volumes
+from proofrig.sandboxes import cgroups, keeper, leftovers, owners, volumes
 from proofrig.sandboxes.namespace import NamespaceSandbox
 from proofrig.sandboxes.sandbox import (
     BoxSettings,
@@ -181,6 +181,60 @@ async def test_what_it_is_shown(namespace: NamespaceSandbox, tmp_path: Path, wor
     assert (tmp_path / "desk" / "file").stat().st_uid == (os.getuid() or BOX_UID)
 
 
+async def test_a_world_in_shared_memory(namespace: NamespaceSandbox) -> None:
+    """On a file system in memory, below a folder that every box has of its own."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        world = Path(name) / "world"
+        world.mkdir()
+        (world / "a").write_text("A")
+        (Path(name) / "other").write_text("other")
+        script = "cat a; rm a; echo b > b; ls /dev/shm; ls ..; echo c > /dev/shm/c; touch /dev/x"
+        exit, _, box = await play(namespace, shell(script, str(world)), world=str(world))
+        changes = await box.changes()
+        await box.close()
+        assert exit.stdout.decode() == f"A{Path(name).name}\nworld\n"
+        assert b"/dev/x" in exit.stderr
+        assert list(files(world)) == ["b"]
+        assert [(one.path, one.change) for one in changes.entries] == [
+            (f"{world}/a", "deleted"),
+            (f"{world}/b", "added"),
+        ]
+
+
+async def test_a_world_with_a_very_long_path(namespace: NamespaceSandbox, tmp_path: Path) -> None:
+    world = tmp_path / Path(*["p" * 200] * 16)
+    world.mkdir(parents=True)
+    (world / "a").write_text("A")
+    assert await said(namespace, shell("cat a", str(world)), world=str(world)) == "A"
+
+
+@pytest.mark.parametrize("path", ["/", "/dev", "/proc", "/proc/sys"])
+async def test_what_a_box_has_of_its_own_is_not_shown(
+    namespace: NamespaceSandbox, path: str
+) -> None:
+    with pytest.raises(SandboxError, match=f"it is to see {path}, and has that of its own"):
+        await namespace.start(BoxSettings(trial="t", marker="m", shown=(Shown(path),)))
+
+
+@pytest.mark.parametrize("folder", ["/no/such", "", "/", "relative", "/proc/x", None])
+async def test_any_home(monkeypatch: pytest.MonkeyPatch, folder: str | None) -> None:
+    """The runner's own, and a command's: a folder that is made, or none that anything is about."""
+    monkeypatch.delenv("HOME")
+    if folder is not None:
+        monkeypatch.setenv("HOME", folder)
+    sandbox = NamespaceSandbox()
+    await sandbox.prepare(Image())
+    script = "touch ~/x && echo made; echo here"
+    env = {"PATH": "/usr/bin:/bin", "HOME": folder or ""}
+    what = Command(argv=["sh", "-c", script], env=env, cwd="/tmp")
+    exit, _, box = await play(sandbox, what)
+    await box.close()
+    await sandbox.close()
+    assert exit.stdout in {"/no/such": [b"made\nhere\n"]}.get(
+        folder or "", [b"here\n", b"made\nhere\n"]
+    )
+
+
 async def test_what_is_not_there_cannot_be_shown(namespace: NamespaceSandbox) -> None:
     with pytest.raises(SandboxError, match="/no/such, which is not there"):
         await namespace.start(BoxSettings(trial="t", marker="m", shown=(Shown("/no/such"),)))
@@ -239,8 +293,8 @@ async def test_put_and_get(namespace: NamespaceSandbox, world: Path, tmp_path: P
     for path in ("/tmp/none", f"{tmp_path}/host"):
         with pytest.raises(FileNotFoundError):
             await box.get(path, 99)
-    with pytest.raises(SandboxError, match=r"cannot write /usr/x in the box: Read-only"):
-        await box.put("/usr/x", b"")
+    with pytest.raises(SandboxError, match=r"cannot write /usr/none in the box: Read-only"):
+        await box.put("/usr/none", b"")
     await box.close()
     assert (tmp_path / "host").read_text() == "of the host"
 
@@ -343,13 +397,14 @@ def groups() -> list[str]:
 async def test_forty_boxes_leave_nothing(namespace: NamespaceSandbox, tmp_path: Path) -> None:
     """Eight at a time, as trials run. `benchmarks/bench_sandboxes.py --soak 500` runs more."""
     (tmp_path / "world").mkdir()
-    gate = asyncio.Semaphore(8)
+    gate, grouped = asyncio.Semaphore(8), cgroups.probe()[0] > 0
     mounts, fds = text("/proc/self/mountinfo"), len(os.listdir("/proc/self/fd"))
 
     async def one(number: int) -> bytes:
         async with gate:
             what = shell(f"sleep 98765 & echo {number} > x; cat x", str(tmp_path / "world"))
-            limits = Limits(memory_bytes=64 << 20, disk_bytes=4 << 20)
+            memory = 64 << 20 if grouped else None
+            limits = Limits(memory_bytes=memory, disk_bytes=4 << 20)
             exit, _, box = await play(
                 namespace, what, world=str(tmp_path / "world"), limits=limits, ports=(8080,)
             )

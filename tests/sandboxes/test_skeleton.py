@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,34 @@ def test_etc_has_no_secrets(tmp_path: Path) -> None:
     assert line.split(":")[2] == str(os.getuid())
     unread = [p for p in etc.rglob("*") if p.is_file() and not p.stat().st_mode & 0o004]
     assert unread == []
+
+
+def test_it_is_made_once_for_a_home_and_an_owner(tmp_path: Path) -> None:
+    first, shown = skeleton.made(tmp_path, "/home/x", os.getuid())
+    (first / "etc" / "mine").write_text("")
+    assert skeleton.made(tmp_path, "/home/x", os.getuid()) == (first, shown)
+    other, _ = skeleton.made(tmp_path, "/home/y", os.getuid())
+    assert other != first and not (other / "etc" / "mine").exists()
+    shutil.rmtree(first)
+    again, _ = skeleton.made(tmp_path, "/home/x", os.getuid())
+    assert (again / "etc" / "passwd").exists() and not (again / "etc" / "mine").exists()
+
+
+@pytest.mark.parametrize("secret", [False, True], ids=["public", "with a secret"])
+def test_large_folders_are_mounted_where_everybody_may_read_all(
+    tmp_path: Path, secret: bool
+) -> None:
+    source, target = tmp_path / "etc", tmp_path / "root"
+    (source / "certs").mkdir(parents=True)
+    for number in range(skeleton.MANY):
+        (source / "certs" / f"{number}.pem").write_text("x")
+    (source / "certs" / "7.pem").chmod(0o600 if secret else 0o644)
+    (source / "conf").write_text("conf")
+    (source / "link").symlink_to("conf")
+    (source / "private").mkdir(mode=0o710)
+    (source / "private" / "key").write_text("key")
+    shown = skeleton._lay(source, target)
+    assert shown == ([] if secret else [(str(source / "certs"), str(source / "certs"))])
+    assert sorted(os.listdir(target)) == ["certs", "conf", "link"]
+    assert os.readlink(target / "link") == "conf"
+    assert len(os.listdir(target / "certs")) == (skeleton.MANY - 1 if secret else 0)

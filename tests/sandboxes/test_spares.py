@@ -5,21 +5,31 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from namespace_boxes import play, said, shell
-from proofrig.sandboxes import keeper
 from proofrig.sandboxes.namespace import NamespaceSandbox
-from proofrig.sandboxes.sandbox import Limits
+from proofrig.sandboxes.sandbox import BoxSettings, Limits
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def helpers(sandbox: NamespaceSandbox) -> list[int]:
     """The children of the parent of boxes, when no box runs: who closes, who waits."""
-    parent = keeper.tree(sandbox._linked().process.pid)[1]
-    return [pid for pid in keeper.tree(parent)[1:] if keeper.parent_and_state(pid)[0] == parent]
+    outer = sandbox._linked().process.pid
+    return [pid for parent in children(outer) for pid in children(parent)]
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def held_by(pid: int) -> list[str]:
+    """What it has open of what makes a box."""
+    open_files = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    return [name for name in open_files if name.startswith(("mnt:", "pipe:", "user:"))]
 
 
 async def ready(sandbox: NamespaceSandbox) -> list[int]:
@@ -32,8 +42,9 @@ async def ready(sandbox: NamespaceSandbox) -> list[int]:
 
 async def test_a_process_is_ready_and_used_once(namespace: NamespaceSandbox) -> None:
     closer, spare = await ready(namespace)
-    network = os.readlink(f"/proc/{spare}/ns/net")
-    assert network != os.readlink("/proc/self/ns/net")
+    network = own = os.readlink("/proc/self/ns/net")
+    while network == own:
+        network = os.readlink(f"/proc/{spare}/ns/net")
     first = await said(namespace, shell("readlink /proc/self/ns/net"))
     second = await said(namespace, shell("readlink /proc/self/ns/net"))
     assert first.strip() == network
@@ -42,11 +53,19 @@ async def test_a_process_is_ready_and_used_once(namespace: NamespaceSandbox) -> 
     assert spare not in await ready(namespace)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["closer", "spare"])
-async def test_it_goes_on_without_a_helper(namespace: NamespaceSandbox, which: int) -> None:
-    os.kill((await ready(namespace))[which], signal.SIGKILL)
-    for number in range(2):
-        assert await said(namespace, shell(f"echo {number}")) == f"{number}\n"
+async def test_a_process_that_waits_holds_nothing_of_a_box(namespace: NamespaceSandbox) -> None:
+    box = await namespace.start(BoxSettings(trial="t", marker="m"))
+    program = await box.exec(shell("cat"), keep_stdin=True)
+    outer = children(namespace._linked().process.pid)[0]
+    for _ in range(1000):
+        waiting = [pid for pid in children(outer) if not children(pid)]
+        held = [name for pid in waiting for name in held_by(pid)]
+        if len(waiting) == 2 and not held:
+            break
+        await asyncio.sleep(0.01)
+    assert (len(waiting), held) == (2, [])
+    program.kill()
+    await box.close()
 
 
 async def test_each_box_has_a_disk_of_its_own(namespace: NamespaceSandbox) -> None:
@@ -54,10 +73,15 @@ async def test_each_box_has_a_disk_of_its_own(namespace: NamespaceSandbox) -> No
     for size in (4 << 20, 4 << 20, 8 << 20, None, 4 << 20):
         limits = Limits(disk_bytes=size)
         await ready(namespace)
-        what = shell(
-            "ls -A ~ /tmp /var/tmp | grep -v :; head -c 6000000 /dev/zero > /tmp/x; exit 0"
-        )
+        what = shell("ls -A ~ /var/tmp | grep -v :; head -c 6000000 /dev/zero > /tmp/x; exit 0")
         exit, ended, box = await play(namespace, what, limits=limits)
         await box.close()
         assert exit.stdout.strip() == b""
         assert ended.usage.disk_full == (size == 4 << 20)
+
+
+@pytest.mark.parametrize("which", [1, 0], ids=["spare", "closer"])
+async def test_it_goes_on_without_a_helper(namespace: NamespaceSandbox, which: int) -> None:
+    os.kill((await ready(namespace))[which], signal.SIGKILL)
+    for number in range(2):
+        assert await said(namespace, shell(f"echo {number}")) == f"{number}\n"

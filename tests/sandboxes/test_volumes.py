@@ -31,3 +31,10 @@ def test_without_loop_devices_there_is_no_template(tmp_path: Path) -> None:
     assert volumes.room(1 << 30, tmp_path, loop=False) == (1 << 30, 131_072, "")
     assert volumes.room(1 << 20, tmp_path, loop=False).inodes == volumes.LEAST_INODES
     assert os.listdir(tmp_path) == []
+
+
+@needs_mkfs
+def test_what_makes_it_need_not_be_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/usr/sbin` is on root's alone."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert volumes.room(1 << 20, tmp_path, loop=True).template

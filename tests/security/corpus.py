@@ -7,7 +7,7 @@ Rules:
 3. `control`: harmless, and shown to get out where nothing stops it, at level `process`. So a
    script that could not do it anyway is found out.
 4. `ROWS` are what is tried: each attack where it is claimed to be stopped or is a control. With
-   PROOFRIG_SLOW=1 all of them, and as much of each as there is.
+   PROOFRIG_SLOW=1 all of them at all levels, and as much of each as there is (`make security`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from proofrig.sandboxes.sandbox import LEVELS, Level, Limits
 
 SLOW = bool(os.environ.get("PROOFRIG_SLOW"))
+QUICK = ("process", "namespace")  # levels whose attacks take seconds; the others take minutes
 AS_ROOT = os.geteuid() == 0
 MEGABYTE = 1 << 20
 NO_LIMITS = Limits()
@@ -142,8 +143,9 @@ CORPUS = [
     Attack(
         "connections",
         "connections",
-        {"port": "port", "count": 100_000 if SLOW else 1000, "seconds": 20},
+        {"port": "port", "count": 100_000 if SLOW else 2000, "seconds": 20},
         shows=("many connections",),
+        slow=frozenset({"gvisor", "vm"}),
     ),
     Attack(
         "links_on_collection",
@@ -181,5 +183,5 @@ def rows() -> list[tuple[Level, str]]:
         for level in LEVELS
         for attack in CORPUS
         if (level in attack.stopped_by or (attack.control and level == "process"))
-        and (SLOW or level not in attack.slow)
+        and (SLOW or (level in QUICK and level not in attack.slow))
     ]

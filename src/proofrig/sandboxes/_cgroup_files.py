@@ -53,7 +53,7 @@ class Tree(Protocol):
         """From now on nothing in the group can multiply (or all of it has been sent SIGKILL)."""
 
 
-def write(folder: Path, file: str, value: object) -> None:
+def write(folder: Path | str, file: str, value: object) -> None:
     """Write one value. Raises OSError."""
     # never O_CREAT: the kernel made the file
     descriptor = os.open(f"{folder}/{file}", os.O_WRONLY | os.O_CLOEXEC)
@@ -63,19 +63,19 @@ def write(folder: Path, file: str, value: object) -> None:
         os.close(descriptor)
 
 
-def number(folder: Path, file: str) -> int | None:
+def number(folder: Path | str, file: str) -> int | None:
     """The number in a file; None when there is no such file, or no number ("max") in it."""
     text = read(folder, file).strip()
     return int(text) if text.isdigit() else None
 
 
-def table(folder: Path, file: str) -> dict[str, int]:
+def table(folder: Path | str, file: str) -> dict[str, int]:
     """A file of lines `name number`; empty when there is no such file."""
     lines = (line.split() for line in read(folder, file).splitlines())
     return {pair[0]: int(pair[1]) for pair in lines if len(pair) == 2 and pair[1].isdigit()}
 
 
-def read(folder: Path, file: str) -> str:
+def read(folder: Path | str, file: str) -> str:
     """The text of a file, "" when there is none."""
     try:
         descriptor = os.open(f"{folder}/{file}", os.O_RDONLY | os.O_CLOEXEC)

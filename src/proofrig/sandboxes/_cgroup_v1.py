@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import errno
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -54,8 +55,8 @@ class Version1:
         there = [self.root / name for name in USED if (self.root / name).is_dir()]
         return list({top.resolve(): top for top in there}.values())
 
-    def at(self, controller: str, name: str) -> Path:
-        return self.root / controller / name
+    def at(self, controller: str, name: str) -> str:
+        return f"{self.root}/{controller}/{name}"
 
     def folders(self, name: str) -> list[Path]:
         return [top / name for top in self.tops]
@@ -67,14 +68,14 @@ class Version1:
         memory = self.at("memory", name)
         if limits.memory_bytes is not None:
             write(memory, "memory.limit_in_bytes", limits.memory_bytes)
-            if (memory / "memory.memsw.limit_in_bytes").exists():
+            if os.path.exists(f"{memory}/memory.memsw.limit_in_bytes"):
                 write(memory, "memory.memsw.limit_in_bytes", limits.memory_bytes)
             write(memory, "memory.swappiness", 0)
         if limits.processes is not None:
             write(self.at("pids", name), "pids.max", limits.processes)
         if limits.cpus is not None:
             cpu = self.at("cpu", name)
-            if not (cpu / "cpu.cfs_quota_us").exists():
+            if not os.path.exists(f"{cpu}/cpu.cfs_quota_us"):
                 raise Unavailable(
                     f"the limit `cpus` needs the controller cpu of cgroup v1 with quotas, and "
                     f"{self.root / 'cpu'} has none: leave the limit out, or {FIX}"

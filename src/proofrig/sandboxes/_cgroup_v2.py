@@ -73,16 +73,16 @@ class Version2:
         write(folder, "cgroup.subtree_control", " ".join(f"+{c}" for c in USED if c in there))
 
     def limit(self, name: str, limits: Limits) -> None:
-        folder = self.base / name
+        folder = f"{self.base}/{name}"
         if limits.memory_bytes is not None:
             write(folder, "memory.max", limits.memory_bytes)
-            if (folder / "memory.swap.max").exists():
+            if os.path.exists(f"{folder}/memory.swap.max"):
                 write(folder, "memory.swap.max", 0)
         write(folder, "memory.oom.group", 1)
         if limits.processes is not None:
             write(folder, "pids.max", limits.processes)
         if limits.cpus is not None:
-            if not (folder / "cpu.max").exists():
+            if not os.path.exists(f"{folder}/cpu.max"):
                 raise Unavailable(
                     f"the limit `cpus` needs the controller cpu, which was not given to "
                     f"{self.base}: leave the limit out, or {FIX}"
@@ -90,7 +90,7 @@ class Version2:
             write(folder, "cpu.max", f"{quota_us(limits.cpus)} {PERIOD_US}")
 
     def count(self, name: str) -> Counters:
-        folder = self.base / name
+        folder = f"{self.base}/{name}"
         cpu = table(folder, "cpu.stat")
         return self.sample(name)._replace(
             memory_peak=number(folder, "memory.peak"),
@@ -102,7 +102,7 @@ class Version2:
         )
 
     def sample(self, name: str) -> Counters:
-        folder = self.base / name
+        folder = f"{self.base}/{name}"
         return Counters(
             memory_now=number(folder, "memory.current"),
             anon_now=table(folder, "memory.stat").get("anon"),
@@ -110,9 +110,9 @@ class Version2:
         )
 
     def stop(self, name: str) -> None:
-        folder = self.base / name
+        folder = f"{self.base}/{name}"
         with contextlib.suppress(FileNotFoundError):
-            if (folder / "cgroup.kill").exists():  # Linux 5.14
+            if os.path.exists(f"{folder}/cgroup.kill"):  # Linux 5.14
                 write(folder, "cgroup.kill", 1)
             else:
                 write(folder, "pids.max", 0)

@@ -23,15 +23,17 @@ FULL_SHARE = 0.04  # of the room; ext4 keeps some back, and refuses large writes
 
 @dataclass(kw_only=True)
 class BoxFiles:
-    """Where one box's files lie, and how its programs find them. at: its folder on the
-    host. uid: the host's user that it runs as. ids: the user and group that it finds itself to be.
-    lower: the folder below its root. room: of its disk, None without a limit."""
+    """Where one box's files lie, and how its programs find them. at: its folder on the host. uid:
+    the host's user that it runs as. ids: the user and group that it finds itself to be. lower: the
+    folder below its root. in_dev: what it is shown below `/dev`, which bwrap makes anew. room: of
+    its disk, None without a limit."""
 
     name: str
     at: Path
     uid: int
     ids: tuple[int, int]
     lower: Path
+    in_dev: tuple[str, ...]
     room: Room | None
     bwrap: str
     filter: str

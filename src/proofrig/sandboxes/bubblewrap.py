@@ -14,15 +14,16 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import signal
 import socket
 import stat
 from collections.abc import Coroutine, Mapping
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from proofrig.errors import SandboxError
 from proofrig.sandboxes import bubblewrap_keeper, descriptors, mounts
+from proofrig.sandboxes.box_files import BoxFiles
 from proofrig.sandboxes.keeping import KeeperLink, KeptProgram
 from proofrig.sandboxes.sandbox import REPLY_FD, Command
 
@@ -31,11 +32,13 @@ DESCRIPTORS = 64
 ANSWER = 4096
 HOST_NAME = "box"
 FOUND = os.O_PATH
+PID = re.compile(rb"^Pid:\s*(-?\d+)", re.MULTILINE)
 
 
-def options(command: Command, at: str, ids: tuple[int, int], *, reply: bool) -> list[str]:
-    """bwrap's options for a command in the box whose files lie at `at` (`layers.py`). ids: the
-    user and group that it finds itself to be. The network is there already."""
+def options(command: Command, files: BoxFiles, *, reply: bool) -> list[str]:
+    """bwrap's options for a command in a box. Its network is there already."""
+    at, ids = files.at, files.ids
+    in_dev = [word for path in files.in_dev for word in ("--bind", f"{at}/root{path}", path)]
     env = dict(command.env)
     if reply:
         env[REPLY_FD] = str(descriptors.REPLY)
@@ -44,7 +47,7 @@ def options(command: Command, at: str, ids: tuple[int, int], *, reply: bool) -> 
         *("--unshare-all", "--share-net", "--unshare-user", "--disable-userns", "--new-session"),
         *("--uid", str(ids[0]), "--gid", str(ids[1]), "--hostname", HOST_NAME),
         *("--bind", f"{at}/root", "/", "--proc", "/proc", "--dev", "/dev"),
-        *("--bind", f"{at}/volume/shm", "/dev/shm", "--remount-ro", "/dev"),
+        *("--bind", f"{at}/volume/shm", "/dev/shm", *in_dev, "--remount-ro", "/dev"),
         *("--chdir", command.cwd, "--clearenv", *variables),
         *("--seccomp", str(descriptors.FILTER)),
         *("--json-status-fd", str(descriptors.STATUS)),
@@ -206,7 +209,6 @@ def could_not_start(program: KeptProgram) -> SandboxError:
 
 def _pid_of(pidfd: int) -> int:
     """The pid, as we count, of a process that another namespace counts otherwise."""
-    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
-        if line.startswith("Pid:"):
-            return max(0, int(line.split()[1]))
-    return 0
+    with open(f"/proc/self/fdinfo/{pidfd}", "rb", buffering=0) as file:
+        found = PID.search(file.read(ANSWER))
+    return max(0, int(found[1])) if found else 0

@@ -170,7 +170,7 @@ class NamespaceSandbox:
         began = time.monotonic()
         name = f"{next(_serial)}-{re.sub(r'[^A-Za-z0-9.-]', '_', settings.trial)[:80]}"
         link = self._linked()
-        files = await self._files(name, settings.limits)
+        files = await self._files(name, settings)
         group = None
         try:
             building = link.build(name, self._plan(settings, files))
@@ -211,11 +211,11 @@ class NamespaceSandbox:
                 raise
             return None
 
-    async def _files(self, name: str, limits: Limits) -> BoxFiles:
+    async def _files(self, name: str, settings: BoxSettings) -> BoxFiles:
         at = self._folder / name
         at.mkdir()
         at.chmod(0o711)
-        size = limits.disk_bytes
+        size = settings.limits.disk_bytes
         if size is None and not self._works.plain:
             free = os.statvfs(self._folder)
             size = free.f_bavail * free.f_frsize // FREE_SHARE
@@ -233,6 +233,11 @@ class NamespaceSandbox:
             uid=self._uid,
             ids=(0, 0) if as_root else (os.getuid(), os.getgid()),
             lower=self._lower,
+            in_dev=tuple(
+                path
+                for path in sorted((settings.world, *map(_normal, settings.shown)))
+                if path.startswith("/dev/")
+            ),
             room=room,
             bwrap=self._bwrap,
             filter=self._filter,
@@ -248,6 +253,13 @@ class NamespaceSandbox:
         for source, *_ in binds:
             if not os.path.exists(source):
                 raise SandboxError(f"it is to see {source}, which is not there", definite=True)
+        for _, path, *_ in binds:
+            if path in ("/", "/dev", "/proc") or path.startswith("/proc/"):
+                raise SandboxError(
+                    f"it is to see {path}, and has that of its own: show it folders in there, or "
+                    "other places",
+                    definite=True,
+                )
         return {
             "at": str(files.at),
             "uid": files.uid,
@@ -260,7 +272,7 @@ class NamespaceSandbox:
         }
 
     def _shown(self, shown: Shown) -> tuple[str, str, bool, bool]:
-        return os.path.realpath(shown.path), os.path.normpath(shown.path), shown.writable, True
+        return os.path.realpath(shown.path), _normal(shown), shown.writable, True
 
     def _has(self, path: str) -> bool:
         """Whether a path is among the host's programs, which every box of the host has."""
@@ -275,6 +287,10 @@ class NamespaceSandbox:
             await asyncio.to_thread(leftovers.remove, self._folder)
             self._folder, self._key = Path(), ""
             self._rooms.clear()
+
+
+def _normal(shown: Shown) -> str:
+    return os.path.normpath(shown.path)
 
 
 def _home() -> str:

@@ -146,7 +146,7 @@ class NamespaceBox:
         most = self.settings.limits.open_files
         message = {
             "box": files.name,
-            "options": bubblewrap.options(program.command, str(files.at), files.ids, reply=reply),
+            "options": bubblewrap.options(program.command, files, reply=reply),
             "argv": program.command.argv,
             "ports": list(ports),
             "files": FILES if most is None else (most, most),
@@ -213,6 +213,7 @@ class NamespaceBox:
         """Rule 2."""
         limit = self.settings.limits.cpu_ms
         while self._live:
+            await asyncio.sleep(LOOK_S)
             if self._group is not None:
                 self._group.sample()
                 if limit is not None and (self._group.read().cpu_ms or 0) > limit:
@@ -220,7 +221,6 @@ class NamespaceBox:
             if not self._disk_full and self._files.full():
                 self._disk_full = True
                 self._note("disk")
-            await asyncio.sleep(LOOK_S)
         self._looking = None
 
     def _note(self, limit: Limit) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 
 INITIAL_NAMESPACE = 0xEFFFFFFC  # inode of the PID namespace in which the kernel starts
 TAG = re.compile(r"(\d+)-(\d+)(?:n(\d+))?")
@@ -20,9 +21,14 @@ TAG = re.compile(r"(\d+)-(\d+)(?:n(\d+))?")
 
 def tag() -> str:
     """The tag of this process."""
+    return _tag(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _tag(pid: int) -> str:
     namespace = _namespace()
-    _, started = _state_and_start(os.getpid())
-    return f"{os.getpid()}-{started}" + ("" if namespace == INITIAL_NAMESPACE else f"n{namespace}")
+    _, started = _state_and_start(pid)
+    return f"{pid}-{started}" + ("" if namespace == INITIAL_NAMESPACE else f"n{namespace}")
 
 
 def is_dead(text: str) -> bool:

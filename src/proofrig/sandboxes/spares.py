@@ -4,7 +4,8 @@ Standard library only, and importable on its own. Rules:
 1. One process that is to become bwrap, with its network (`becoming.py`: 5 ms), and one file system
    of the size that was asked for last (3 ms). Who needs more, or others, gets them made then.
 2. Each is for one box, made empty and used once: no box sees anything of another.
-3. The last to close a namespace or a packet socket waits for the kernel (10 ms and more). A process
+3. They hold nothing open but their own: a box's mounts and pipes end with it.
+4. The last to close a namespace or a packet socket waits for the kernel (10 ms and more). A process
    of its own does that.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -114,8 +116,10 @@ def fork(work: Callable[[socket.socket], object]) -> Helper:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
-        ours.close()
         try:
+            fd = theirs.fileno()
+            os.closerange(descriptors.FILTER + 1, fd)
+            os.closerange(fd + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
             work(theirs)
         finally:
             os._exit(0)

@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,8 @@ from proofrig.trials.isolation import image_of, level_of
 
 PLAIN_PATH = "/usr/local/bin:/usr/bin:/bin"
 HOME = "/home/agent"  # in a box that is filled with an image
+MOST_OBSERVED = 64 << 20  # bytes of what one process observed
+QUIETLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +163,13 @@ def told(left: Left, journal: Journal) -> dict[str, Any]:
 
 
 def take_observed(folder: Path, history: Path, trial: str) -> None:
-    """Move what observers in a box wrote to the run's history. Names begin with the trial, for
-    process numbers begin anew in each box."""
+    """Take what observers in a box wrote into the run's history. Names begin with the trial, for
+    process numbers begin anew in each box. The box may still live, and a file of its own have any
+    owner, mode and size: so the bytes are copied, up to a cap, and no link is followed."""
     name = trial.replace("/", "+").replace(":", "-")
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_file(follow_symlinks=False) and entry.name.endswith(SEGMENT):
-            os.replace(entry.path, history / f"{Path(entry.name).stem}-{name}{SEGMENT}")
+    for found in sorted(folder.glob(f"*{SEGMENT}")):
+        with suppress(OSError), open(os.open(found, QUIETLY), "rb") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                target = history / f"{found.name.removesuffix(SEGMENT)}-{name}{SEGMENT}"
+                target.write_bytes(file.read(MOST_OBSERVED))
     shutil.rmtree(folder, ignore_errors=True)
