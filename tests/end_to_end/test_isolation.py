@@ -197,8 +197,9 @@ async def test_what_a_box_keeps_from_trial_to_trial_is_found(tmp_path: Path) -> 
     for trial, entry in ends(run_dir).items():
         passed.setdefault(parts[trial], []).append(entry.attrs["passed"])
     assert passed == {"clean": [True] * 2, "fill": [True], "used": [False] * 4}
-    found = {finding.check for finding in conclusion.summary.findings}
-    assert "leftover_state" in found
+    [scenario] = conclusion.summary.scenarios
+    verdicts = {one.checker: one.verdict for one in scenario.checked}
+    assert verdicts["leftover_state"] != "valid"  # so few trials may not tell
 
 
 async def test_a_command_agent_is_boxed_as_well(tmp_path: Path) -> None:

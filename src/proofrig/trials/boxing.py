@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import stat
 import sys
 from contextlib import suppress
@@ -165,11 +164,13 @@ def told(left: Left, journal: Journal) -> dict[str, Any]:
 def take_observed(folder: Path, history: Path, trial: str) -> None:
     """Take what observers in a box wrote into the run's history. Names begin with the trial, for
     process numbers begin anew in each box. The box may still live, and a file of its own have any
-    owner, mode and size: so the bytes are copied, up to a cap, and no link is followed."""
+    owner, mode and size: so the bytes are copied, up to a cap, and no link is followed. The files
+    are taken away, the folder stays: a reused box has it mounted."""
     name = trial.replace("/", "+").replace(":", "-")
     for found in sorted(folder.glob(f"*{SEGMENT}")):
         with suppress(OSError), open(os.open(found, QUIETLY), "rb") as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 target = history / f"{found.name.removesuffix(SEGMENT)}-{name}{SEGMENT}"
                 target.write_bytes(file.read(MOST_OBSERVED))
-    shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            found.unlink()

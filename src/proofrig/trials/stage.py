@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -236,6 +237,8 @@ class Stage:
             observed = Path(self.observed_in(trial))
             if observed.is_dir():
                 take_observed(observed, Path(self.observed), trial)
+                if self.reused is None:
+                    shutil.rmtree(observed, ignore_errors=True)
         for folder in (self.folder(trial) / self.own_folder, self.folder(trial)):
             with suppress(OSError):
                 folder.rmdir()
