@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ class Table:
 
 
 TABLE = Table()
+READING = threading.RLock()  # verifiers have samplers on event loops of other threads
 
 
 class Sampler:
@@ -106,8 +108,9 @@ class Sampler:
 
     async def _watch(self) -> None:
         while True:
-            TABLE.refresh()
-            self._look()
+            with READING:
+                TABLE.refresh()
+                self._look()
             await asyncio.sleep(EVERY_S)
 
     def usage(self) -> Usage:
@@ -129,8 +132,9 @@ class Sampler:
 
     def look(self) -> None:
         """Look once, now."""
-        TABLE.read()
-        self._look()
+        with READING:
+            TABLE.read()
+            self._look()
 
     def _look(self) -> None:
         if self._reading == TABLE.readings:
