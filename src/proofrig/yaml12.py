@@ -100,7 +100,8 @@ def parse(text: str | bytes, file: str = "<text>") -> Document:
         said = error.problem or "cannot be read"
         if error.context_mark and mark and mark.index >= len(source.rstrip()):
             mark = error.context_mark  # where it was opened says more than where the file ends
-        reader.refuse(mark, f"broken YAML: {said}", _hint(said))
+        form = "JSON" if file.endswith(".json") else "YAML"
+        reader.refuse(mark, f"broken {form}: {said}", _hint(said))
 
 
 class _Reader:

@@ -144,3 +144,9 @@ def test_other_constraints_are_another_suite(tmp_path: Path) -> None:
         written(tmp_path, json.dumps(held), "prod.json")
         digests.add(load_suite(path).digest())
     assert len(digests) == 2
+
+
+def test_a_broken_file_is_called_what_it_is(tmp_path: Path) -> None:
+    for name, form in (("c.json", "JSON"), ("c.yaml", "YAML")):
+        with pytest.raises(SuiteError, match=f"broken {form}: "):
+            read_constraints(written(tmp_path, '{"evaluation_config": {]}', name))

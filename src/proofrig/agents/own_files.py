@@ -22,7 +22,7 @@ def of_modules(names: Iterable[str], folder: Path) -> list[Path]:
     """The files and package folders below `folder` that the modules `names` are made of, sorted.
     What is not found there is somebody else's."""
     found: set[Path] = set()
-    pending = [part for name in names for part in _starts(name)]
+    pending = [name.partition(".")[0] for name in names]  # a module is shown with its package
     while pending:
         place = _place(folder, pending.pop())
         if place is None or place in found:
@@ -64,11 +64,6 @@ def matching(patterns: Iterable[str], folder: Path) -> list[Path]:
 def missing(patterns: Iterable[str], folder: Path) -> list[str]:
     """The patterns that name nothing."""
     return [pattern for pattern in patterns if not matching([pattern], folder)]
-
-
-def _starts(name: str) -> Iterator[str]:
-    """The top-level name of a dotted one, for a module is shown with its package."""
-    yield name.partition(".")[0]
 
 
 def _place(folder: Path, name: str) -> Path | None:

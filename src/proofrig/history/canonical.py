@@ -34,6 +34,7 @@ CLOCK_FIELDS = frozenset(
     {"t", "ms", "pid", "trace", "ahead", "nth", "remaining"}
     | {"max_rss_bytes", "cpu_ms", "strays"}  # what a process used
 )
+BOX_CLOCKS = frozenset({"usage", "start", "start_ms"})  # of `box`: what it used, how it was ready
 SETTINGS_NS = frozenset({"ttl_ns", "target_ns", "arrival_target_ns", "lasts_ns"})
 CLOCK_NOTES = frozenset({"segment", "lag", "throttle"})
 PAYLOADS = frozenset(
@@ -73,11 +74,14 @@ def canonical(entries: Iterable[Entry], payload: Payload) -> Iterator[str]:
 def without_clocks(value: Any, ids: Mapping[str, str] = MappingProxyType({})) -> Any:
     """Plain values without what tells time. `ids`: new names of actions."""
     if isinstance(value, dict):
-        return {
+        plain = {
             name: without_clocks(part, ids)
             for name, part in value.items()
             if name not in CLOCK_FIELDS and (name in SETTINGS_NS or not str(name).endswith("_ns"))
         }
+        if isinstance(box := plain.get("box"), dict):
+            plain["box"] = {name: part for name, part in box.items() if name not in BOX_CLOCKS}
+        return plain
     if isinstance(value, list | tuple):
         return [without_clocks(part, ids) for part in value]
     return (ids.get(value) or _text(value)) if isinstance(value, str) else value

@@ -4,7 +4,8 @@ is the same text.
 Rules:
 1. Besides what a history leaves out (`proofrig.history.canonical`), what names one run is left out:
    `RUN_FIELDS`. Reasons: docs/reference/determinism.md.
-2. Of the figures of checkers (`measures`), those in milliseconds or seconds are left out.
+2. Of the figures of checkers (`measures`), those in milliseconds or seconds are left out; of what
+   trials used (`spreads`), all that is measured at a box and not counted on the history.
 3. Trials come in the order of their ids.
 """
 
@@ -22,6 +23,7 @@ RUN_FIELDS = frozenset(
     {"run", "reproduce", "trend", "comparison", "where", "suite_path", "root", "series"}
 )
 TIMES = ("_ms", "_s", "_seconds")
+COUNTED = frozenset({"context_tokens", "retries"})  # the spreads that stay
 
 
 def render(report: RunReport) -> bytes:
@@ -37,5 +39,7 @@ def _without_run(value: Any) -> Any:
         plain = {k: _without_run(part) for k, part in value.items() if k not in RUN_FIELDS}
         if isinstance(measures := plain.get("measures"), dict):
             plain["measures"] = {k: v for k, v in measures.items() if not k.endswith(TIMES)}
+        if isinstance(spreads := plain.get("spreads"), dict):
+            plain["spreads"] = {k: v for k, v in spreads.items() if k in COUNTED}
         return plain
     return [_without_run(part) for part in value] if isinstance(value, list) else value

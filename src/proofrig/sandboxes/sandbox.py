@@ -112,7 +112,8 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Shown(msgspec.Struct, frozen=True):
     """A file or folder of the host that a box sees at the same path: read-only, unless `writable`
-    (then what the box writes is on the host at once)."""
+    (then what the box writes is on the host at once; where boxes have a user of their own, the
+    folder is given to that user)."""
 
     path: str
     writable: bool = False
