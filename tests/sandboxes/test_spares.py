@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -28,8 +29,11 @@ def children(pid: int) -> list[int]:
 
 def held_by(pid: int) -> list[str]:
     """What it has open of what makes a box."""
-    open_files = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-    return [name for name in open_files if name.startswith(("mnt:", "pipe:", "user:"))]
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return [name for name in found if name.startswith(("mnt:", "pipe:", "user:"))]
 
 
 async def ready(sandbox: NamespaceSandbox) -> list[int]:

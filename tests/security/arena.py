@@ -31,7 +31,7 @@ from proofrig.sandboxes.sandbox import (
     Sandbox,
     Shown,
 )
-from security.corpus import Attack
+from security.corpus import PLANTED, Attack
 
 SCRIPTS = Path(__file__).with_name("attacks")
 PYTHON = "/usr/bin/python3"  # the host's own, that every box of the host's programs has
@@ -42,6 +42,10 @@ held = sys.argv[1] * 100
 os.write(int(os.environ["PROOFRIG_REPLY_FD"]), b"ready")
 time.sleep(600)
 """
+HOSTS_FOLDERS = [
+    *("/", "/dev", "/dev/shm", "/etc", "/home", "/mnt", "/opt", "/root", "/run", "/srv", "/sys"),
+    *("/tmp", "/usr", "/usr/bin", "/usr/local", "/var", "/var/lib", "/var/tmp"),
+]
 MANY = 256  # connections that a box may have at a time
 
 
@@ -94,6 +98,8 @@ class Arena:
             "hosts_ports": self.hosts_ports,
             "port": self.rig.port,
             "world": str(world),
+            "planted": PLANTED,
+            "hosts_folders": HOSTS_FOLDERS,
         }
         values = attack.told.items()
         return json.dumps({k: here[v] if isinstance(v, str) else v for k, v in values})
@@ -132,11 +138,11 @@ class Outcome:
     changes: Changes
     world: Path
     kept: list[bytes]
-    rights: list[str]
+    left: list[str]  # on the host, that must not come to be there
 
     @property
     def got_out(self) -> bool:
-        return bool(self.said.get("got_out") or self.rights)
+        return bool(self.said.get("got_out") or self.left)
 
     @property
     def seen(self) -> set[str]:
@@ -186,8 +192,17 @@ async def attempt(arena: Arena, attack: Attack) -> Outcome:
             await ending
     finally:
         await box.close()
-    left = rights(open_folder)
+    left = rights(open_folder) + planted()
     return Outcome(exit, json.loads(said or b"{}"), ended, changes, world, kept, left)
+
+
+def planted() -> list[str]:
+    """The files that an attack put into folders of the host; they are taken away."""
+    found = [f"{folder}/{PLANTED}" for folder in HOSTS_FOLDERS]
+    found = [path for path in found if os.path.lexists(path)]
+    for path in found:
+        os.unlink(path)
+    return found
 
 
 def rights(folder: Path) -> list[str]:

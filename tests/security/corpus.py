@@ -6,8 +6,9 @@ Rules:
    `UNSEEN` says what a level cannot tell: it stops the attempt all the same.
 3. `control`: harmless, and shown to get out where nothing stops it, at level `process`. So a
    script that could not do it anyway is found out.
-4. `ROWS` are what is tried: each attack where it is claimed to be stopped or is a control. With
-   PROOFRIG_SLOW=1 all of them at all levels, and as much of each as there is (`make security`).
+4. `rows` are what is tried: each attack as a control, at `namespace`, and at one of the levels
+   whose boxes take longer, in turn. With PROOFRIG_SLOW=1 all of them at all levels that claim to
+   stop them, and as much of each as there is (`make security`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from proofrig.sandboxes.sandbox import LEVELS, Level, Limits
 
 SLOW = bool(os.environ.get("PROOFRIG_SLOW"))
-QUICK = ("process", "namespace")  # levels whose attacks take seconds; the others take minutes
+QUICK = ("process", "namespace")  # levels whose attacks take seconds; the others take a minute
 AS_ROOT = os.geteuid() == 0
 MEGABYTE = 1 << 20
 NO_LIMITS = Limits()
@@ -49,6 +50,7 @@ class Attack:
     slow: frozenset[Level] = frozenset()  # where it is tried with PROOFRIG_SLOW only
 
 
+PLANTED = "proofrig-was-here"
 OF_A_TRIAL = {"paths": "victims_files", "secret": "secret"}
 OF_THE_RUN = {"paths": "runs_files", "secret": "secret"}
 TRAPS = {"paths": "runs_files", "folder": "canary", "shown": "shown", "world": "world"}
@@ -80,6 +82,13 @@ CORPUS = [
     Attack("descriptors_left_open", "descriptors"),
     Attack("writes_outside", "writes", {"paths": "canaries"}, stopped_by=BOXES - {"vm"}),
     Attack("device_nodes", "devices", stopped_by=BOXES - {"vm"}),
+    Attack(
+        "folders_of_the_host",
+        "host_folders",
+        {"name": "planted", "folders": "hosts_folders"},
+        shows=(f"added file /tmp/{PLANTED}",),
+        control=True,
+    ),
     Attack(
         "addresses_elsewhere",
         "network",
@@ -181,7 +190,13 @@ def rows() -> list[tuple[Level, str]]:
     return [
         (level, attack.name)
         for level in LEVELS
-        for attack in CORPUS
+        for number, attack in enumerate(CORPUS)
         if (level in attack.stopped_by or (attack.control and level == "process"))
-        and (SLOW or (level in QUICK and level not in attack.slow))
+        and (SLOW or level in QUICK or level == _in_turn(number, attack))
     ]
+
+
+def _in_turn(number: int, attack: Attack) -> Level:
+    """The slower level at which an attack is tried when there is little time."""
+    levels = [one for one in LEVELS if one in attack.stopped_by - attack.slow - set(QUICK)]
+    return levels[number % len(levels)]

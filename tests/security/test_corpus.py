@@ -68,7 +68,7 @@ async def test_attack(scenes: Callable[[Level], Awaitable[Arena]], level: Level,
     if level == "process":
         assert outcome.got_out, "the attack does not work even here: it shows nothing"
         return
-    assert not outcome.got_out, outcome.rights or outcome.said["detail"]
+    assert not outcome.got_out, outcome.left or outcome.said["detail"]
     nothing_changed_outside(scene, outcome)
     the_runner_is_well(scene)
     shows = {fact for fact in attack.shows if not fact.startswith(UNSEEN[level])}

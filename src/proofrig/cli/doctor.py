@@ -114,7 +114,7 @@ def _try(check: Check, root: Path, store: str) -> Row:
 def _print(row: Row) -> None:
     mark = click.style(f"{row.state:<4}", fg=COLOURS[row.state])
     width = min(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns) - INDENT
-    lines = textwrap.wrap(row.found, max(40, width), break_on_hyphens=False)
+    lines = textwrap.wrap(row.found, max(40, width), break_on_hyphens=False, break_long_words=False)
     text = f"\n{' ' * INDENT}".join(lines)
     click.echo(f"{mark} {row.check:<20} {text}")
 
