@@ -217,7 +217,7 @@ def upstream() -> Iterator[int]:
         program.wait()
 
 
-def suite_of(folder: Path, tasks: list[str], crm: int, mcp: int) -> Suite:
+def suite_of(folder: Path, tasks: list[str], mode: str, crm: int, mcp: int) -> Suite:
     folder.mkdir(exist_ok=True)
     (folder / "clients_agent.py").write_text(AGENT)
     (folder / "clients_model.py").write_text(MODEL)
@@ -242,7 +242,7 @@ def suite_of(folder: Path, tasks: list[str], crm: int, mcp: int) -> Suite:
     return write_suite(
         folder,
         cases,
-        agent={"type": "python", "target": "clients_agent:solve", "env": env},
+        agent={"type": "python", "target": "clients_agent:solve", "env": env, "mode": mode},
         model={"provider": "simulated", "function": "clients_model:model"},
         tools=tools,
         egress={"enabled": True, "allow": ["127.0.0.1"]},
@@ -259,29 +259,38 @@ def answers(run_dir: Path) -> dict[str, str]:
     }
 
 
-ASKING_TOOLS = ["http_tool", "mcp_modern", "mcp_sessions", "host"]
-CLIENTS = [
+SDKS = [
     *("chat", "chat_stream", "responses", "responses_stream", "responses_whole"),
-    *("messages", "messages_stream", "branches", *ASKING_TOOLS),
+    *("messages", "messages_stream", "branches"),
 ]
+ASKING_TOOLS = ["http_tool", "mcp_modern", "mcp_sessions", "host"]
 
 
-async def test_every_client_is_answered_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tasks", "mode", "channels"),
+    [
+        pytest.param(SDKS, "shared", ["llm"], id="sdks"),
+        pytest.param(ASKING_TOOLS, "isolated", ["tool", "mcp", "egress"], id="tools"),
+    ],
+)
+async def test_every_client_is_answered_as_it_was(
+    tmp_path: Path, tasks: list[str], mode: str, channels: list[str]
+) -> None:
     with crm() as crm_port, upstream() as mcp_port:
-        suite = suite_of(tmp_path / "suite", CLIENTS, crm_port, mcp_port)
+        suite = suite_of(tmp_path / "suite", tasks, mode, crm_port, mcp_port)
         how = {"baselines": False, "concurrency": 4}
         run_dir, first = await run_suite(suite, tmp_path, record=True, **how)
-    assert first.summary.overall.passed == len(CLIENTS), answers(run_dir)
+    assert first.summary.overall.passed == len(tasks), answers(run_dir)
     counts = manifest.read(cassette_of(run_dir)).counts
-    assert all(counts[channel] for channel in ("llm", "tool", "mcp", "egress"))
+    assert all(counts[channel] for channel in channels)
     recorded = answers(run_dir)
-    for tools, only in (("remote", CLIENTS), ("all", ASKING_TOOLS)):
-        how = {"baselines": False, "concurrency": 32, "only": tuple(only)}
+    for tools in ("remote", "all")[: 1 + (tasks is ASKING_TOOLS)]:
+        how = {"baselines": False, "concurrency": 32}
         again_dir, again = await run_suite(
             suite, tmp_path, replay=replay(run_dir, tools=tools), **how
         )
-        assert answers(again_dir) == {f"{name}:1": recorded[f"{name}:1"] for name in only}
-        assert again.summary.overall.passed == len(only)
+        assert answers(again_dir) == {f"{name}:1": recorded[f"{name}:1"] for name in tasks}
+        assert again.summary.overall.passed == len(tasks)
         for name in ("miss", "unplayed"):
             assert [(note.trial, note.attrs) for note in notes(again_dir, name)] == []
     assert not [*holding(cassette_of(run_dir), KEY), *holding(cassette_of(run_dir), VARIABLE)]
