@@ -12,6 +12,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 from proofrig.conclusion import Conclusion, Options
 from proofrig.evaluation import run
 from proofrig.history.action import Action
@@ -113,14 +115,28 @@ def test_support_desk_when_others_fail(tmp_path: Path) -> None:
     )
 
 
-def test_coding_fix(tmp_path: Path) -> None:
-    ran = put_through(EXAMPLES / "coding_fix", tmp_path, repeats=3)
+def test_coding_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In boxes, as it comes; and again without, where it does the same."""
+    with monkeypatch.context() as patch:
+        patch.delenv("PROOFRIG_ISOLATION")
+        ran = put_through(EXAMPLES / "coding_fix", tmp_path, repeats=3)
     check(ran, cases=8, repeats=3)
+    boxes = {(box["level"], box["held"]) for box in boxes_of(ran)}
+    assert boxes == {
+        ("namespace", "enforced") if shutil.which("bwrap") else ("process", "advisory")
+    }
     assert [row.case for row in ran.of("null") if row.passed] == []
     assert {call.name for _, call in ran.calls()} == {
         *("list_files", "read_file", "write_file", "run_tests")
     }
     check_again(ran, tmp_path, only=("cache", "pages"))
+
+
+def boxes_of(ran: Ran) -> list[dict[str, Any]]:
+    """Those of the trials of the agent under test."""
+    subjects = {row.trial for row in ran.of("subject")}
+    ended = (entry for entry in History(ran.dir).entries() if entry.name == "end")
+    return [entry.attrs["box"] for entry in ended if entry.trial in subjects]
 
 
 def check_again(ran: Ran, root: Path, only: tuple[str, ...]) -> None:
