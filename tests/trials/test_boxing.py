@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from proofrig.trials.boxing import MOST_OBSERVED, take_observed
+import pytest
+
+from proofrig.trials.boxing import MOST_OBSERVED, make_observed, take_observed
 
 
 def test_only_bytes_of_segments_are_taken(tmp_path: Path) -> None:
@@ -29,3 +31,13 @@ def test_only_bytes_of_segments_are_taken(tmp_path: Path) -> None:
     assert not any(status.st_mode & 0o6000 for status in found.values())
     assert not list(folder.glob("agent*.jsonl"))
     assert secret.read_text() == "of the host"
+
+
+@pytest.mark.parametrize(("user", "others"), [(0, 0o055), (1000, 0)])
+def test_what_a_box_of_our_own_user_leaves_is_nobody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, others: int
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    (tmp_path / "trial").mkdir(mode=0o755)
+    make_observed(str(tmp_path / "trial" / "observed"))
+    assert (tmp_path / "trial").stat().st_mode & 0o077 == others

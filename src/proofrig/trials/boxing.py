@@ -161,6 +161,14 @@ def told(left: Left, journal: Journal) -> dict[str, Any]:
     return attrs
 
 
+def make_observed(folder: str) -> None:
+    """The folder that observers in a box write to. What a box of our own user leaves there could be
+    a setuid program of ours: nobody else may come to it. (Root's boxes have another user.)"""
+    os.makedirs(folder, exist_ok=True)
+    if os.geteuid() != 0:
+        os.chmod(os.path.dirname(folder), 0o700)
+
+
 def take_observed(folder: Path, history: Path, trial: str) -> None:
     """Take what observers in a box wrote into the run's history. Names begin with the trial, for
     process numbers begin anew in each box. The box may still live, and a file of its own have any

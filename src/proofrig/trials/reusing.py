@@ -21,7 +21,7 @@ from pathlib import Path
 from proofrig.errors import SandboxError
 from proofrig.sandboxes.collecting import bring_back, unpack
 from proofrig.sandboxes.sandbox import Box, Changes, Command, Ended, Exit, Shown
-from proofrig.trials.boxing import Boxing, Left
+from proofrig.trials.boxing import Boxing, Left, make_observed
 
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 MOST_BYTES = 256 << 20  # of a world that is taken out
@@ -50,8 +50,8 @@ class ReusedBox:
     async def enter(self, world: Path, further: Path) -> Box:
         """The box, with what lies in the host's folder `world` as its world, and the files of
         `further` at their own paths. Raises SandboxError."""
-        for folder in (self.world, self.observed):
-            os.makedirs(folder, exist_ok=True)
+        os.makedirs(self.world, exist_ok=True)
+        make_observed(self.observed)
         if self._box is None:
             shown = (Shown(self.observed, writable=True),)
             name = self._folder.name

@@ -43,7 +43,7 @@ from proofrig.sandboxes.sandbox import Box, Keep, Shown
 from proofrig.suites import Case, Planned, Suite
 from proofrig.trials.allowance import Allowance
 from proofrig.trials.baseline import role_of
-from proofrig.trials.boxing import Boxing, Left, leave, make_boxing, take_observed
+from proofrig.trials.boxing import Boxing, Left, leave, make_boxing, make_observed, take_observed
 from proofrig.trials.faulted import kill_of, scenario_faults, written_faults
 from proofrig.trials.following import Following
 from proofrig.trials.isolation import image_of, level_of
@@ -190,7 +190,10 @@ class Stage:
             folder = self.folder(trial)
             return await self.reused.enter(folder / "world", folder / "bin")
         own = [self.folder(trial) / "bin"]
-        if observed := self.observed_in(trial):
+        observed = self.observed_in(trial)
+        if observed and self.boxed:
+            make_observed(observed)
+        elif observed:
             os.makedirs(observed, exist_ok=True)
         shown = [Shown(str(path)) for path in own if self.boxed and path.is_dir()]
         if observed and self.boxed:
