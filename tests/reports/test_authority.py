@@ -66,7 +66,7 @@ def test_the_share_of_actions_seen_says_what_was_not() -> None:
         ("usd_micro", 1_500_000, "$1.50", "money"),
         ("usd_micro/day", 1_500_000, "$1.50", "money per day"),
         ("ms", 1_500, "1.50 s", "busy time"),
-        ("bytes", 12_000, "12.0k B", "bytes"),
+        ("bytes", 12_000, "12.0 kB", "bytes"),
         ("calls:tool.search", 3, "3", "calls of tool.search"),
         ("tokens/minute", 20, "20", "tokens per minute"),
         ("children", 4, "4", "child scopes"),

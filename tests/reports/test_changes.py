@@ -26,12 +26,12 @@ def test_paths_are_told_with_what_was_done_to_them() -> None:
         )
     )
     assert found.rows == [
-        Row("/w/a", "added", "1,500B"),
+        Row("/w/a", "added", "1,500 B"),
         Row("/w/b", "deleted folder", ""),
         Row("/w/c -> /etc/passwd", "changed link", ""),
     ]
-    assert found.packages == ["pip idna 3.7, 525.0kB", "npm left 1, 0B"]
-    assert found.says == "1 added, 1 changed, 1 deleted, 2 packages installed (525.0kB)"
+    assert found.packages == ["pip idna 3.7, 525.0 kB", "npm left 1, 0 B"]
+    assert found.says == "1 added, 1 changed, 1 deleted, 2 packages installed (525.0 kB)"
     assert (found.more, found.doubt) == (0, "")
 
 

@@ -38,7 +38,7 @@ def a_limited_run(run_dir: Path, **limits: Any) -> RunReport:
 
 def test_each_figure_has_its_spread_its_limit_and_who_met_it(tmp_path: Path) -> None:
     lines = {line.name: line for line in resources.lines(a_limited_run(tmp_path))}
-    assert lines["Memory"] == Line("Memory", 3, "200.0MB", "480.8MB", "512.0MB", "512.0MB", 1)
+    assert lines["Memory"] == Line("Memory", 3, "200.0 MB", "480.8 MB", "512.0 MB", "512.0 MB", 1)
     assert lines["Processor time"] == Line("Processor time", 3, "1.00 s", "1.45 s", "1.50 s", "", 0)
     assert lines["Tools not allowed"] == Line("Tools not allowed", 0, "", "", "", "", 1)
     assert (lines["Retries"].limit, lines["Retries"].most) == ("3", "0")
@@ -71,7 +71,7 @@ def test_what_the_sandbox_does_about_limits_is_said(tmp_path: Path, held: str) -
 def test_the_page_has_a_table_and_each_trace_its_own_line(tmp_path: Path) -> None:
     page = html(a_limited_run(tmp_path)).decode()
     assert '<h2 id="h-resources">' in page and "namespace, limits enforced" in page
-    assert "memory 512.0MB, processor time 1.50 s" in page
+    assert "memory 512.0 MB, processor time 1.50 s" in page
     assert "2 processes killed for want of memory, met memory_mb" in page
 
 
@@ -84,7 +84,7 @@ def test_the_page_has_a_table_and_each_trace_its_own_line(tmp_path: Path) -> Non
             Used(level="vm", emulated=True, cpu_time=2_000_000_000, context_tokens=1234),
             "vm (emulated), processor time 2.00 s, longest context 1,234 tokens",
         ),
-        (Used(level="process", egress=0, retries=0), "process, sent 0B"),
+        (Used(level="process", egress=0, retries=0), "process, sent 0 B"),
         (Used(retries=3, met=("retries",)), "retries 3, met retries"),
     ],
 )

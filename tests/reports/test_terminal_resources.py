@@ -32,7 +32,7 @@ def test_what_is_limited_or_was_met_is_printed(tmp_path: Path) -> None:
     report = a_limited_run(tmp_path)
     assert printed(report)[1:] == [
         "Resources namespace, limits enforced",
-        "Memory p50 200.0MB most 512.0MB limit 512.0MB 1 trial met it",
+        "Memory p50 200.0 MB most 512.0 MB limit 512.0 MB 1 trial met it",
         "Retries p50 0 most 0 limit 3",
         "Tools not allowed 1 trial met it",
     ]
@@ -42,4 +42,4 @@ def test_what_is_limited_or_was_met_is_printed(tmp_path: Path) -> None:
 
 def test_a_trace_says_what_its_trial_used(tmp_path: Path) -> None:
     lines = printed(a_limited_run(tmp_path), "a:3")
-    assert lines[2].startswith("used: namespace, memory 512.0MB, processor time 1.50 s")
+    assert lines[2].startswith("used: namespace, memory 512.0 MB, processor time 1.50 s")

@@ -116,13 +116,13 @@ def test_what_was_changed_on_disk_is_shown_and_the_rest_counted(tmp_path: Path) 
     with run.trial("a", 1, changes=run.payload(json.dumps(manifest).encode())):
         pass
     shown = printed(run, "a:1").splitlines()
-    at = shown.index("    changed on disk: 43 added, 1 package installed (9B)")
+    at = shown.index("    changed on disk: 43 added, 1 package installed (9 B)")
     assert shown[at + 1 : at + 4] == [
         "    the world was lost",
-        "      added  /w/00  0B",
-        "      added  /w/01  1B",
+        "      added  /w/00  0 B",
+        "      added  /w/01  1 B",
     ]
-    assert shown[at + 42 : at + 44] == ["    pip idna 3.7, 9B", "    3 more paths"]
+    assert shown[at + 42 : at + 44] == ["    pip idna 3.7, 9 B", "    3 more paths"]
 
 
 def test_what_a_box_was_refused_is_shown(tmp_path: Path) -> None:

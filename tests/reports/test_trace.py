@@ -66,7 +66,7 @@ def test_a_trial_tells_what_it_changed_on_disk(tmp_path: Path) -> None:
         pass
     run.report()
     assert read_trace(tmp_path, "a:1", Limits()).changed == Left(
-        "1 added", [Row("/w/a", "added", "3B")]
+        "1 added", [Row("/w/a", "added", "3 B")]
     )
     assert read_trace(tmp_path, "b:1", Limits()).changed is None
 

@@ -69,7 +69,7 @@ def test_cut_text_says_how_much_there_was() -> None:
         (1.5, "USD", "$1.50"),
         (2.5e8, "ns", "250 ms"),
         (1.234, "ratio", "1.23×"),
-        (12_345.0, "bytes", "12.3kB"),
+        (12_345.0, "bytes", "12.3 kB"),
         (48_140.0, "tokens", "48.1k"),
         (2_541.4, "tokens", "2,541"),
         (12.34, "calls", "12.3"),

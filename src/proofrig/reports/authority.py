@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from proofrig.checkers.checker import Checked, Evidence, Finding
 from proofrig.reports.report import RunReport
+from proofrig.reports.words import amount as in_words
 from proofrig.reports.words import big, duration, money, percent, plural
 from proofrig.rulings import Booked, Charged, Instance, Ruled, Rulings, Watched
 
@@ -159,7 +160,7 @@ def amount(unit: str, value: int) -> str:
         return money(value)
     if base == "ms":
         return duration(value * 1e6)
-    return f"{big(value)} B" if base == "bytes" else big(value)
+    return in_words(value, "bytes") if base == "bytes" else big(value)
 
 
 def unit_of(unit: str) -> str:

@@ -73,11 +73,18 @@ def amount(value: float | None, unit: str) -> str:
     if unit == "ratio":
         return f"{value:.2f}×"
     if unit == "bytes":
-        return f"{big(value)}B"
+        return _bytes(value)
     if abs(value) >= 10_000:
         return big(value)
     places = 0 if value == int(value) or abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{places}f}"
+
+
+def _bytes(count: float) -> str:
+    """812 B, 9,120 B, 48.1 kB, 3.2 MB."""
+    text = big(count)
+    digits = text.rstrip("kM")
+    return f"{digits} {text[len(digits) :]}B"
 
 
 def _small_money(micro: float) -> str:
