@@ -50,6 +50,15 @@ def test_a_box_tells_what_it_counted() -> None:
     }
 
 
+def test_packages_that_a_trial_installed() -> None:
+    level = {"level": "namespace", "held": "enforced"}
+    installed = {"packages": 2, "bytes": 5 * MB}
+    found = folded(ended("a:1"), entry("trial", "end", "a:2", box=level, installed=installed))
+    assert (found["a:1"].packages, found["a:1"].package_bytes) == (None, None)
+    assert (found["a:2"].packages, found["a:2"].package_bytes) == (2, 5 * MB)
+    assert resources_of(found.values()).spreads["packages"].n == 1
+
+
 def test_what_nobody_could_tell_is_not_zero() -> None:
     (bare,) = folded(ended()).values()
     assert (bare.memory_peak, bare.cpu_time, bare.egress, bare.context_tokens) == (None,) * 4

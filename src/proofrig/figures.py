@@ -102,6 +102,8 @@ cpu_time | ns spread | processor time of a trial, all its processes together
 processes_peak | count spread | most processes and threads of a trial at a time
 egress | bytes spread | what a trial sent: all of it where its box counts, else to other hosts
 disk | bytes spread | what a trial's files take at its end
+packages | count spread | packages that a trial installed, of those that installed one
+package_bytes | bytes spread | what those packages take on disk
 context_tokens | tokens spread | input tokens of a trial's longest model call
 
 # Load

@@ -46,8 +46,9 @@ _MS_NS = 1_000_000
 class Used(msgspec.Struct, omit_defaults=True, gc=False):
     """What one attempt used. Sizes in bytes. memory_peak: files in memory included; memory_anon:
     without them, sampled. egress: what it sent, see rule 1. disk: what its files took at the end.
-    context_tokens: input of its longest model call. met: the limits it met, as a suite writes them.
-    level: of its box, "" without one; held: what that does about limits."""
+    packages, package_bytes: that it installed. context_tokens: input of its longest model call.
+    met: the limits it met, as a suite writes them. level: of its box, "" without one; held: what
+    that does about limits."""
 
     memory_peak: int | None = None
     memory_anon: int | None = None
@@ -55,6 +56,8 @@ class Used(msgspec.Struct, omit_defaults=True, gc=False):
     processes_peak: int | None = None
     egress: int | None = None
     disk: int | None = None
+    packages: int | None = None
+    package_bytes: int | None = None
     context_tokens: int | None = None
     retries: int = 0
     met: tuple[str, ...] = ()
@@ -73,6 +76,8 @@ SPREADS = (
         "processes_peak",
         "egress",
         "disk",
+        "packages",
+        "package_bytes",
         "context_tokens",
     ),
     "retries",
@@ -111,7 +116,7 @@ class ResourcesFold:
         elif entry.kind == "commit":
             self._committed(entry)
         elif entry.kind == "trial" and entry.name == "end":
-            self._ended(self._of(entry), entry.attrs.get("box") or {})
+            self._ended(self._of(entry), entry.attrs)
 
     def result(self) -> dict[str, Used]:
         return self._used
@@ -139,9 +144,12 @@ class ResourcesFold:
             if limit := DENIALS.get(attrs.get("blocked", "")):
                 _meet(used, limit)
 
-    def _ended(self, used: Used, box: dict[str, Any]) -> None:
+    def _ended(self, used: Used, attrs: dict[str, Any]) -> None:
+        box = attrs.get("box")
         if not box:
             return
+        if installed := attrs.get("installed"):
+            used.packages, used.package_bytes = installed["packages"], installed["bytes"]
         usage = box.get("usage", {})
         used.level, used.held = box.get("level", ""), box.get("held", "")
         used.emulated = box.get("emulated", False)

@@ -43,7 +43,19 @@ os.write(int(os.environ["PROOFRIG_REPLY_FD"]), b"ready")
 time.sleep(600)
 """
 HOSTS_FOLDERS = [
-    *("/", "/dev", "/dev/shm", "/etc", "/home", "/mnt", "/opt", "/root", "/run", "/srv", "/sys"),
+    *(
+        "/",
+        "/dev",
+        "/dev/shm",
+        "/etc",
+        "/home",
+        "/mnt",
+        "/opt",
+        str(Path.home()),
+        "/run",
+        "/srv",
+        "/sys",
+    ),
     *("/tmp", "/usr", "/usr/bin", "/usr/local", "/var", "/var/lib", "/var/tmp"),
 ]
 MANY = 256  # connections that a box may have at a time

@@ -24,6 +24,8 @@ _ROWS = (
     ("", "Open files", "count", "open_files", 1.0),
     ("egress", "Sent", "bytes", "egress_mb", 1e6),
     ("disk", "Files at its end", "bytes", "disk_mb", 1e6),
+    ("packages", "Packages installed", "count", "", 0.0),
+    ("package_bytes", "Size of packages", "bytes", "", 0.0),
     ("context_tokens", "Longest context", "tokens", "context_tokens", 1.0),
     ("retries", "Retries", "calls", "retries", 1.0),
     ("", "Wall time", "ns", "timeout_s", 1e9),

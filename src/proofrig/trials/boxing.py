@@ -158,6 +158,9 @@ def told(left: Left, journal: Journal) -> dict[str, Any]:
     attrs: dict[str, Any] = {"box": msgspec.to_builtins(left.ended)}
     if changes.entries or changes.packages or changes.error or not changes.complete:
         attrs["changes"] = journal.payload(msgspec.json.encode(changes))
+    if changes.packages:
+        size = sum(package.bytes for package in changes.packages)
+        attrs["installed"] = {"packages": len(changes.packages), "bytes": size}
     return attrs
 
 
