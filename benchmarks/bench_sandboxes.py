@@ -1,6 +1,7 @@
 """What a box costs, beside a bare subprocess and a bare bwrap in the same rounds.
 
-    python benchmarks/bench_sandboxes.py [--rounds 30] [--soak 500] [--check]
+    python benchmarks/bench_sandboxes.py [--rounds 30] [--soak 500 [--at LEVEL,LEVEL]]
+                                         [--check]
 
 Each round starts the system's Python once in each way and reads what it prints: a subprocess; bare
 bwrap (`--unshare-all` over the same programs, read-only); a fresh box of the process level and one
@@ -10,9 +11,10 @@ median of the ratios to bare bwrap of the same round. A round ends with a pause:
 be done (and what the namespace level makes ready for its next box, 8 ms of work) is no burden to
 the next, and in no figure. So these are of one box at a time. `vms` are in bench_vm.py.
 
-`--soak N` runs N boxes, eight at a time, tells how many that were in a second, and counts what is
-left of them: processes, mounts, loop devices, cgroups, files. `--check` exits 1 when the namespace
-level takes over 2.5 times bare bwrap or over 100 ms, or when anything is left.
+`--soak N` runs N boxes of the namespace level, or of each level of `--at`, eight at a time, tells how
+many that were in a second, and counts what is left of them: processes, mounts, loop devices,
+cgroups, files. `--check` exits 1 when the namespace level takes over 2.5 times bare bwrap or over
+100 ms, or when anything is left.
 """
 
 from __future__ import annotations
@@ -32,8 +34,18 @@ from pathlib import Path
 
 import uvloop
 
+from proofrig.images import Recipe, build
 from proofrig.sandboxes import keeper, leftovers, make_sandbox, owners
-from proofrig.sandboxes.sandbox import Box, BoxSettings, Command, Image, Level, Limits, Sandbox
+from proofrig.sandboxes.sandbox import (
+    LEVELS,
+    Box,
+    BoxSettings,
+    Command,
+    Image,
+    Level,
+    Limits,
+    Sandbox,
+)
 
 MARK = f"bench-{owners.tag()}"
 PYTHON = ["/usr/bin/python3", "-c", "print(1)", MARK]
@@ -109,10 +121,12 @@ def levels() -> tuple[Level, ...]:
     return ("process", "namespace")
 
 
-async def soak(count: int) -> tuple[float, dict[str, int]]:
+async def soak(level: Level, count: int) -> tuple[float, dict[str, int]]:
     """Run boxes, eight at a time; seconds, and how much is left of them."""
-    sandbox = make_sandbox("namespace")
-    await sandbox.prepare(Image())
+    sandbox, image = make_sandbox(level), Image()
+    if level not in levels():
+        image = await asyncio.to_thread(build, Recipe(), Path(), lambda step: None)
+    await sandbox.prepare(image)
     gate = asyncio.Semaphore(AT_ONCE)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
@@ -178,6 +192,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--soak", type=int, default=0)
+    parser.add_argument("--at", default="namespace", help="levels to soak")
     parser.add_argument("--check", action="store_true")
     asked = parser.parse_args()
     failed = False
@@ -190,10 +205,11 @@ def main() -> int:
         if name == "namespace" and (ratio > MOST_RATIO or median > MOST_MS):
             failed = True
             print(f"             missed: at most {MOST_RATIO}x bare bwrap and {MOST_MS:.0f} ms")
-    if asked.soak:
-        took, left = uvloop.run(soak(asked.soak))
+    for level in (one for one in LEVELS if asked.soak and one in asked.at.split(",")):
+        took, left = uvloop.run(soak(level, asked.soak))
         failed = failed or any(left.values())
-        print(f"{asked.soak} boxes, {AT_ONCE} at a time: {asked.soak / took:.1f} in a second")
+        rate = f"{asked.soak / took:.1f} in a second"
+        print(f"{asked.soak} boxes of {level}, {AT_ONCE} at a time: {rate}")
         print(f"left of them: {', '.join(f'{n} {name}' for name, n in left.items())}")
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     return int(asked.check and failed)
