@@ -11,8 +11,8 @@ median of the ratios to bare bwrap of the same round. A round ends with a pause:
 be done (and what the namespace level makes ready for its next box, 8 ms of work) is no burden to
 the next, and in no figure. So these are of one box at a time. `vms` are in bench_vm.py.
 
-`--soak N` runs N boxes of the namespace level, or of each level of `--at`, eight at a time, tells how
-many that were in a second, and counts what is left of them: processes, mounts, loop devices,
+`--soak N` runs N boxes of the namespace level, or of each level of `--at`, eight at a time, tells
+how many that were in a second, and counts what is left of them: processes, mounts, loop devices,
 cgroups, files. `--check` exits 1 when the namespace level takes over 2.5 times bare bwrap or over
 100 ms, or when anything is left.
 """
