@@ -6,6 +6,7 @@ import fcntl
 import json
 import mmap
 import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -89,6 +90,17 @@ def test_what_was_harmed_is_not_loaded(tmp_path: Path, name: str, harm: str) -> 
         with open(tmp_path / name, "r+b") as file:
             file.write(b"x")
     assert template._load(tmp_path) is None
+
+
+async def test_what_nobody_opened_for_long_is_taken_away(tmp_path: Path) -> None:
+    for name, days in (("used", 13), ("old", 15)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "template.json").touch()
+        os.utime(tmp_path / name, (0, time.time() - 86_400 * days))
+    (tmp_path / "building.new").mkdir()
+    await template.prune(tmp_path)
+    left = set(os.listdir(tmp_path))
+    assert {"used", "building.new"} <= left and "old" not in left
 
 
 @needs_vm

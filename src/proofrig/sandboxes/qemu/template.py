@@ -8,6 +8,7 @@ Rules:
    or not at all. What lies there is checked against its digests whenever it is opened.
 3. Its memory is handed to copies as a sealed file: whatever a broken machine does, it cannot change
    what other copies see.
+4. One that nobody opened for UNUSED_S is taken away when another is built.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import json
 import os
 import shutil
 import tarfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ from proofrig.sandboxes.sandbox import Image, Unavailable
 
 GUEST = Path(__file__).parents[1] / "guest"
 PAYLOAD = 8 << 30  # bytes of the payload disk; a file with a hole of that size
+UNUSED_S = 14 * 86_400.0
 BOOT_S = 480.0  # emulated, and importing SDKs, on a busy machine; 3 s idle and without them
 WARM = (
     *(
@@ -138,13 +141,25 @@ async def open_template(plan: Plan, cache: Path, launcher: Launcher, timeout_s: 
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
             fresh.mkdir(mode=0o700)
+            await prune(cache)
             try:
                 memory = await build(plan, fresh, launcher, timeout_s)
                 fresh.rename(folder)
             except BaseException:
                 shutil.rmtree(fresh, ignore_errors=True)
                 raise
+        os.utime(folder)
     return Template(plan, folder, memory)
+
+
+async def prune(cache: Path) -> None:
+    """Take templates away that nobody opened for a long time."""
+    for about in await asyncio.to_thread(lambda: list(cache.glob("*/template.json"))):
+        folder = about.parent
+        async with locked(cache / f"{folder.name}.lock"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - folder.stat().st_mtime > UNUSED_S:
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 async def build(plan: Plan, folder: Path, launcher: Launcher, timeout_s: float) -> int:
