@@ -25,6 +25,8 @@ needs_bwrap = pytest.mark.skipif(
 )
 SPACES = ("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent")
 FILES = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp")
+if sys.prefix.startswith("/tmp/"):  # its programs are to be seen all the same
+    FILES += ("--ro-bind", sys.prefix, sys.prefix)
 OWN = 3  # user namespaces that bwrap makes here, one of them to see that it cannot
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 WATCHED = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,19 @@ def test_a_store_that_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
 def test_what_is_no_url_of_a_store_is_the_users_to_mend(url: str) -> None:
     with pytest.raises(UsageError, match=r"expected a SQLAlchemy URL.*PROOFRIG_STORE"):
         Store(url)
+
+
+def test_a_new_store_that_another_is_making_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    other = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # to make the first table
+    done = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+    done.start()
+    store = Store(f"sqlite:///{path}")
+    assert store.runs() == []
+    store.close()
+    done.join()
+    other.close()
 
 
 def test_a_password_in_a_bad_url_is_not_shown() -> None:

@@ -10,6 +10,8 @@ Rules:
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +36,8 @@ from proofrig.store.baselines import (
 )
 from proofrig.store.lines import Figures, Point, read_lines, replace_figures
 from proofrig.store.tables import metadata, runs, scores, trials
+
+BUSY_S = 10.0  # that one waits for others who write
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,8 +243,16 @@ def _replace_run(connection: sa.Connection, record: RunRecord) -> None:
 
 def _sqlite_pragmas(connection: Any, record: object) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=10000")  # first, for the others may have to wait
-    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")  # first: the others may have to wait
+    deadline = time.monotonic() + BUSY_S
+    while True:  # SQLite does not always wait where two change the mode of a new file
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
 
