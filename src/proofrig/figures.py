@@ -100,6 +100,7 @@ memory_peak | bytes spread | most memory of a trial at a time, files in memory i
 memory_anon | bytes spread | the same without them; sampled
 cpu_time | ns spread | processor time of a trial, all its processes together
 processes_peak | count spread | most processes and threads of a trial at a time
+open_files_peak | count spread | most open files of a process of a trial; sampled, where limited
 egress | bytes spread | what a trial sent: all of it where its box counts, else to other hosts
 disk | bytes spread | what a trial's files take at its end
 packages | count spread | packages that a trial installed, of those that installed one

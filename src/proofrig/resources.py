@@ -54,6 +54,7 @@ class Used(msgspec.Struct, omit_defaults=True, gc=False):
     memory_anon: int | None = None
     cpu_time: int | None = None  # nanoseconds
     processes_peak: int | None = None
+    open_files_peak: int | None = None  # of one process
     egress: int | None = None
     disk: int | None = None
     packages: int | None = None
@@ -74,6 +75,7 @@ SPREADS = (
         "memory_anon",
         "cpu_time",
         "processes_peak",
+        "open_files_peak",
         "egress",
         "disk",
         "packages",
@@ -156,6 +158,7 @@ class ResourcesFold:
         used.memory_peak = usage.get("memory_peak_bytes")
         used.memory_anon = usage.get("memory_anon_peak_bytes")
         used.processes_peak, used.disk = usage.get("processes_peak"), usage.get("disk_bytes")
+        used.open_files_peak = usage.get("open_files_peak")
         used.oom_kills = usage.get("oom_kills") or 0
         if (ms := usage.get("cpu_ms")) is not None:
             used.cpu_time = ms * _MS_NS

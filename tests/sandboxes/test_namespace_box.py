@@ -24,7 +24,14 @@ HOG = "b = bytearray(400 << 20)"
 FORKS = "import os, time\nfor _ in range(99):\n if os.fork() == 0: time.sleep(9); os._exit(0)"
 FILL = "f = open('/tmp/f', 'wb', 0)\nwhile f.write(b'x' * 65536): pass"
 INODES = "for n in range(10**7): open(f'/tmp/{n}', 'w').close()"
-OPEN = "l = [open('/dev/null') for _ in range(99)]"
+OPEN = """
+import time
+opened = []
+try:
+    while True: opened.append(open('/dev/null'))
+finally:
+    time.sleep(1)
+"""
 
 
 @needs_limits
@@ -38,7 +45,7 @@ OPEN = "l = [open('/dev/null') for _ in range(99)]"
         (FORKS, Limits(processes=20), ("processes",), "", "temporarily unavailable"),
         (FILL, Limits(disk_bytes=4 << 20), ("disk",), "", "No space left"),
         (INODES, Limits(disk_bytes=4 << 20), ("disk",), "", "No space left"),
-        (OPEN, Limits(open_files=32), (), "", "Too many open files"),
+        (OPEN, Limits(open_files=32), ("open_files",), "", "Too many open files"),
     ],
     ids=["memory", "SIGKILL", "SIGSEGV", "cpu", "processes", "disk", "inodes", "files"],
 )

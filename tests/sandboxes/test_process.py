@@ -52,6 +52,7 @@ async def test_what_ran_is_accounted_for(sandbox: ProcessSandbox) -> None:
             "memory",
         ),
         (Limits(cpu_ms=200), "while True: pass", "cpu"),
+        (Limits(open_files=32), "l = [open('/dev/null') for _ in range(64)]", "open_files"),
         (
             Limits(processes=3),
             "import threading, time\nfor _ in range(9): threading.Thread(target=time.sleep, "

@@ -21,7 +21,7 @@ _ROWS = (
     ("memory_anon", "Memory without files", "bytes", "", 0.0),
     ("cpu_time", "Processor time", "ns", "cpu_s", 1e9),
     ("processes_peak", "Processes", "count", "processes", 1.0),
-    ("", "Open files", "count", "open_files", 1.0),
+    ("open_files_peak", "Open files", "count", "open_files", 1.0),
     ("egress", "Sent", "bytes", "egress_mb", 1e6),
     ("disk", "Files at its end", "bytes", "disk_mb", 1e6),
     ("packages", "Packages installed", "count", "", 0.0),

@@ -52,6 +52,8 @@ class Group:
         self._tree = tree
         self._folders = tree.folders(name)
         self._peak = Counters()  # of what was sampled
+        self._files: int | None = None  # the open files that a process may have
+        self._open = 0  # the most that one was seen with
         self._refused: int | None = None  # when it was killed
         self._last: Usage | None = None  # when it was removed
 
@@ -63,6 +65,7 @@ class Group:
         made."""
         tree = _tree(root)
         group = cls(tree, f"{FOLDER}/{owners.tag()}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)[:200]}")
+        group._files = limits.open_files
         try:
             group._make()
             tree.limit(group.name, limits)
@@ -121,6 +124,9 @@ class Group:
         """Look at anonymous memory, in bytes; `read` tells the largest that was seen."""
         now = self._tree.sample(self.name)
         self._peak = Counters(*(_larger(a, b) for a, b in zip(self._peak, now, strict=True)))
+        if self._files is not None:
+            held = [pid for pid in self.pids() if keeper.held_to(pid) == self._files]
+            self._open = max((self._open, *map(keeper.open_files, held)))
         return now.anon_now
 
     def read(self) -> Usage:
@@ -138,17 +144,21 @@ class Group:
             throttled_ms=thousandth(told.throttled_us),
             processes_peak=most,
             processes_refused=(told.processes_refused if self._refused is None else self._refused),
+            open_files_peak=self._open or None,
             oom_kills=told.oom_kills,
         )
 
     def broke(self) -> tuple[Limit, ...]:
-        """The limits that the kernel refused to let it exceed."""
+        """The limits that the kernel refused to let it exceed. Of open files, that a process was
+        seen with as many as it may have."""
         usage = self.read()
         broken: list[Limit] = []
         if usage.oom_kills:
             broken.append("memory")
         if usage.processes_refused:
             broken.append("processes")
+        if self._files is not None and (usage.open_files_peak or 0) >= self._files:
+            broken.append("open_files")
         return tuple(broken)
 
     def kill(self) -> int:

@@ -63,6 +63,25 @@ def carries(pid: int, marker: str) -> bool:
         return False
 
 
+def open_files(pid: int) -> int:
+    """How many descriptors a process has; 0 when it is gone, or not ours to look at."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        return os.stat(folder).st_size or len(os.listdir(folder))  # a number since Linux 6.2
+    except OSError:
+        return 0
+
+
+def held_to(pid: int) -> int:
+    """How many descriptors a process may have; 0 when it is gone, or not ours to look at."""
+    try:
+        with open(f"/proc/{pid}/limits", "rb") as file:
+            soft = file.read().partition(b"Max open files")[2].split(None, 1)[0]
+        return int(soft)
+    except (OSError, ValueError, IndexError):  # ValueError: it may have any number
+        return 0
+
+
 def tree(root: int) -> list[int]:
     """`root` and its descendants, parents first."""
     children: dict[int, list[int]] = {}

@@ -54,7 +54,9 @@ class ProcessBox:
         self.settings = settings
         self._keeping = keeping
         self._programs: list[KeptProgram] = []
-        self._sampler = Sampler(self._leaders, settings.marker)
+        self._sampler = Sampler(
+            self._leaders, settings.marker, files=settings.limits.open_files is not None
+        )
         self._watch: asyncio.Task[None] | None = None
         self._before: Before | None = None
         self._broke: tuple[Limit, ...] = ()

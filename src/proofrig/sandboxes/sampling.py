@@ -84,11 +84,15 @@ READING = threading.RLock()  # verifiers have samplers on event loops of other t
 
 class Sampler:
     """Watches the trees of some processes, from `start` to `close`. `pid_of` tells the pids at the
-    top of the trees as they are now; `marker`: of strays, "" when they are not looked for."""
+    top of the trees as they are now; `marker`: of strays, "" when they are not looked for; `files`:
+    open files are counted, too."""
 
-    def __init__(self, pid_of: Callable[[], list[int]], marker: str = "") -> None:
+    def __init__(
+        self, pid_of: Callable[[], list[int]], marker: str = "", *, files: bool = False
+    ) -> None:
         self._pid_of = pid_of
         self._marker = marker.encode()
+        self._files: int | None = 0 if files else None  # the most of one process
         self._task: asyncio.Task[None] | None = None
         self._reading = 0  # the one that was looked at last
         self._known: dict[int, Seen] = {}  # the members in it
@@ -119,6 +123,7 @@ class Sampler:
             memory_anon_peak_bytes=self._anon,
             cpu_ms=round(self._cpu_ms),
             processes_peak=self._processes,
+            open_files_peak=self._files,
         )
 
     def over(self, limits: Limits) -> tuple[Limit, ...]:
@@ -127,6 +132,7 @@ class Sampler:
             ("memory", self._anon, limits.memory_bytes),
             ("cpu", self._cpu_ms, limits.cpu_ms),
             ("processes", self._processes, limits.processes),
+            ("open_files", self._files or 0, limits.open_files),
         )
         return tuple(name for name, seen, most in pairs if most is not None and seen > most)
 
@@ -143,6 +149,8 @@ class Sampler:
         members = self._members()
         self._anon = max(self._anon, sum(_anon(pid) for pid in members))
         self._processes = max(self._processes, sum(seen.threads for seen in members.values()))
+        if self._files is not None:
+            self._files = max(self._files, *(keeper.open_files(pid) for pid in members), 0)
         self._add_up(members)
         self._known = members
 

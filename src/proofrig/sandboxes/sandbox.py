@@ -146,6 +146,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     throttled_ms: int | None = None  # held back by `Limits.cpus`
     processes_peak: int | None = None  # processes and threads
     processes_refused: int | None = None  # forks that the limit refused
+    open_files_peak: int | None = None  # of one process; sampled, and only where that is limited
     oom_kills: int | None = None
     bytes_out: int | None = None  # to the rig's ports
     bytes_in: int | None = None

@@ -143,7 +143,10 @@ def _said(limit: Limit, limits: Limits, usage: Usage) -> str:
                 _with(_number(usage.processes_peak), "peak {}"),
             ],
         ),
-        "open_files": (_number(limits.open_files), []),
+        "open_files": (
+            _number(limits.open_files),
+            [_with(_number(usage.open_files_peak), "a process had {}")],
+        ),
         "disk": (_mb(limits.disk_bytes), [_with(_mb(usage.disk_bytes), "{} at the end")]),
         "egress": (_mb(limits.egress_bytes), [_with(_mb(usage.bytes_out), "{} were sent")]),
     }
