@@ -31,7 +31,10 @@ MB = 1 << 20
 VERSION, SAID = cgroups.probe()
 real = pytest.mark.skipif(VERSION == 0, reason=SAID)
 BOMB = "read go; bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 300"
-HOG = "import sys; sys.stdin.read(1); x = bytearray({} << 20); print(len(x)); sys.stdin.read()"
+HOG = (
+    "import sys; sys.stdin.read(1); x = bytearray({} << 20); print(len(x), flush=True); "
+    "sys.stdin.read()"
+)
 
 
 @pytest.fixture
