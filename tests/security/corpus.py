@@ -31,7 +31,7 @@ UNSEEN: dict[Level, tuple[str, ...]] = {
     "namespace": (),
     "container": ("syscall",),
     "gvisor": ("syscall", "connect", "send", "added special"),
-    "vm": ("syscall", "connect", "send", "added special WORLD/socket"),
+    "vm": ("syscall", "added special WORLD/socket"),
 }
 
 
