@@ -330,8 +330,9 @@ class ContainedSandbox:
     async def _raise(self, settings: BoxSettings, made: Parts) -> ContainedBox:
         """Start its stage, and in it the first process."""
         argv = [sys.executable, "-I", "-S", "-B", STAGE, str(made.storage / "stage.json")]
-        env = {"PATH": os.environ.get("PATH", os.defpath), "PROOFRIG_BOX": settings.marker}
-        command = Command(argv, env, "/", timeout_s=float("inf"), marker=settings.marker)
+        own = f"box-{settings.marker}"  # whoever kills the trial's processes leaves the box its own
+        env = {"PATH": os.environ.get("PATH", os.defpath), "PROOFRIG_BOX": own}
+        command = Command(argv, env, "/", timeout_s=float("inf"), marker=own)
         made.stage = await self._keeping.launch(command, keep_stdin=True, on_reply=made.hear)
         made.end = asyncio.create_task(parts.ended(made.stage))
         if made.group is not None and self.engine.whole:
