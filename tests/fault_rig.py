@@ -56,15 +56,14 @@ class Around:
     done: list[tuple[Any, ...]] = field(default_factory=list)
     pool: bool = True
 
-    def pause(self, token: str) -> int:
+    async def pause(self, token: str) -> int:
         self.done.append(("pause", token))
         return 1
 
-    def resume(self, token: str) -> int:
+    def resume(self, token: str) -> None:
         self.done.append(("resume", token))
-        return 1
 
-    def kill(self, token: str) -> int:
+    async def kill(self, token: str) -> int:
         self.done.append(("kill", token))
         return 1
 

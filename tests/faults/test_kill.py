@@ -31,7 +31,11 @@ async def test_killed_around_a_call(surface: str, point: Any, carried_out: int) 
 @pytest.mark.parametrize("point", ["before_call", "after_call"])
 async def test_who_cannot_be_killed_goes_on(point: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench([Kill(point=point)])
-    monkeypatch.setattr(bench.around, "kill", lambda token: 0)
+
+    async def nobody(token: str) -> int:
+        return 0
+
+    monkeypatch.setattr(bench.around, "kill", nobody)
     seen = await bench.through(lambda: whole(b"{}"))
     assert (seen.calls, seen.body, seen.cut, bench.facts) == (1, b"{}", "", [])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from asyncio.subprocess import PIPE
 
@@ -11,7 +12,7 @@ import pytest
 
 from fault_rig import CALL, Bench, call_at, whole
 from proofrig.faults.pause import Pause
-from proofrig.sandboxes.process import halt, resume
+from proofrig.sandboxes.keeping import send
 
 
 async def test_the_processes_stand_still_until_the_time_is_up() -> None:
@@ -33,7 +34,11 @@ async def test_they_go_on_when_their_trial_ends() -> None:
 
 async def test_an_agent_without_processes_is_not_struck(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench([Pause()])
-    monkeypatch.setattr(bench.around, "pause", lambda token: 0)
+
+    async def nobody(token: str) -> int:
+        return 0
+
+    monkeypatch.setattr(bench.around, "pause", nobody)
     assert (await bench.through(lambda: whole(b"{}"))).calls == 1
     assert bench.facts == []
 
@@ -49,7 +54,14 @@ async def test_a_real_process_stands_still_and_goes_on() -> None:
         process.stdin.write(b"one\n")
         assert await process.stdout.readline() == b"one\n"
         bench = Bench([Pause()])
-        bench.around.pause = halt  # type: ignore[method-assign]
+
+        async def pause(token: str) -> int:
+            return send(signal.SIGSTOP, token)
+
+        def resume(token: str) -> None:
+            send(signal.SIGCONT, token)
+
+        bench.around.pause = pause  # type: ignore[method-assign]
         bench.around.resume = resume  # type: ignore[method-assign]
         await bench.through(lambda: whole(b"{}"), call_at(token=token))
         assert bench.facts[0]["processes"] == 1

@@ -181,14 +181,14 @@ class Surroundings(Protocol):
 
     services: Mapping[str, Any]  # the rig's shared services, by name
 
-    def pause(self, token: str) -> int:
+    async def pause(self, token: str) -> int:
         """SIGSTOP to every process of a trial that has processes of its own; how many."""
 
-    def resume(self, token: str) -> int:
-        """SIGCONT to them."""
+    def resume(self, token: str) -> None:
+        """SIGCONT to them, soon."""
 
-    def kill(self, token: str) -> int:
-        """SIGKILL to them."""
+    async def kill(self, token: str) -> int:
+        """SIGKILL to them; how many."""
 
     def hold(self, call: Outbound, connections: int) -> Callable[[], None] | None:
         """Take connections of the pool that serves the call, as many as are free at the most; what

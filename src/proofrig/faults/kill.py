@@ -70,20 +70,20 @@ class Kill(Fault):
         if self.point in _WRITES:
             return await onward()
         if self.point == "before_call":
-            self._kill(hit)
+            await self._kill(hit)
             return await onward()
         answer = await onward()
         whole = rebodied(answer, await read(answer))
         try:
-            self._kill(hit)
+            await self._kill(hit)
         except Cut:
             whole.close()
             raise
         return whole
 
-    def _kill(self, hit: Hit) -> None:
+    async def _kill(self, hit: Hit) -> None:
         """Raises Cut when somebody was killed: nobody is there to read an answer."""
-        killed = hit.around.kill(hit.call.token)
+        killed = await hit.around.kill(hit.call.token)
         if killed:
             hit.struck(point=self.point, processes=killed)
             raise Cut

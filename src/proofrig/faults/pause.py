@@ -23,7 +23,7 @@ class Pause(Fault):
     for_s: Seconds = Field(default=35.0, description="Seconds.")
 
     async def strike(self, hit: Hit, onward: Onward) -> Answer:
-        stopped = hit.around.pause(hit.call.token)
+        stopped = await hit.around.pause(hit.call.token)
         if stopped:
             hit.struck(lasts_s=self.for_s, processes=stopped)
 

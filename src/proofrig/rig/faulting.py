@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +13,7 @@ from proofrig.faults import AnyFault
 from proofrig.faults.fault import Fault
 from proofrig.faults.injector import Injector
 from proofrig.gateways.gateway import Binding, Context
-from proofrig.sandboxes.process import halt, resume, sweep
+from proofrig.rig.protocol import Strike, Struck
 from proofrig.wire.outbound import Outbound
 
 Holder = Callable[[Outbound, int], Callable[[], None] | None]
@@ -19,22 +21,58 @@ Holder = Callable[[Outbound, int], Callable[[], None] | None]
 _faults: TypeAdapter[tuple[Fault, ...]] = TypeAdapter(tuple[AnyFault, ...])
 
 
+class Strikes:
+    """Signals to the processes of trials, which the runner sends. say: a message to it."""
+
+    def __init__(self, say: Callable[[Strike], None]) -> None:
+        self._say = say
+        self._asked: dict[int, asyncio.Future[int]] = {}
+        self._count = 0
+
+    async def send(self, token: str, number: int) -> int:
+        """How many processes of the trial got the signal. Who is killed hangs up, and so cancels
+        the call that is killed for: what was done is told all the same."""
+        self._count += 1
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._asked[self._count] = answer
+        self._say(Strike(token, number, self._count))
+        cancelled = False
+        while not answer.done():
+            try:
+                await asyncio.wait({answer})
+            except asyncio.CancelledError:
+                cancelled = True
+        if cancelled and not answer.result():
+            raise asyncio.CancelledError
+        return answer.result()
+
+    def told(self, struck: Struck) -> None:
+        """The runner's answer."""
+        self._asked.pop(struck.number).set_result(struck.processes)
+
+
 class Around:
     """What a fault may reach. hold: takes connections of the pool that serves a call."""
 
-    def __init__(self, context: Context, services: Mapping[str, Any], hold: Holder) -> None:
+    def __init__(
+        self, context: Context, services: Mapping[str, Any], hold: Holder, strikes: Strikes
+    ) -> None:
         self.services = services
         self.hold = hold
+        self._strikes = strikes
+        self._resuming: set[asyncio.Task[int]] = set()
         self._bindings = context.bindings
 
-    def pause(self, token: str) -> int:
-        return halt(token)
+    async def pause(self, token: str) -> int:
+        return await self._strikes.send(token, signal.SIGSTOP)
 
-    def resume(self, token: str) -> int:
-        return resume(token)
+    def resume(self, token: str) -> None:
+        task = asyncio.ensure_future(self._strikes.send(token, signal.SIGCONT))
+        self._resuming.add(task)
+        task.add_done_callback(self._resuming.discard)
 
-    def kill(self, token: str) -> int:
-        return sweep(token)
+    async def kill(self, token: str) -> int:
+        return await self._strikes.send(token, signal.SIGKILL)
 
     def renew(self, token: str) -> str:
         return self._bindings.renew(token)
@@ -47,8 +85,7 @@ def injector(
     context: Context,
     written: Sequence[dict[str, Any]],
     seed: int,
-    services: Mapping[str, Any],
-    hold: Holder,
+    around: Around,
 ) -> Injector | None:
     """The suite's faults, as written; None when it has none. What they did to a trial is undone
     when it ends."""
@@ -60,7 +97,6 @@ def injector(
         owner = {"trial": call.trial, "tenant": call.tenant, "scope": call.scope}
         context.journal.write("fault", kind, **owner, id=call.action, attrs=attrs)
 
-    around = Around(context, services, hold)
     made = Injector(faults, seed, context.clock, write, around)
 
     def ended(binding: Binding) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 
-from proofrig.errors import HarnessError, InfraError, ProofrigError, UsageError
+from proofrig.errors import HarnessError, InfraError, ProofrigError, SandboxError, UsageError
 from proofrig.gateways.gateway import Binding
 from proofrig.rig.protocol import (
     Begin,
@@ -16,9 +17,12 @@ from proofrig.rig.protocol import (
     Kind,
     Plan,
     Ready,
+    Strike,
+    Struck,
     answer_decoder,
     line,
 )
+from proofrig.sandboxes.sandbox import Box
 
 ERRORS: dict[Kind, type[ProofrigError]] = {
     "usage": UsageError,
@@ -45,6 +49,8 @@ class Rig:
         self._waiting: dict[tuple[type, str], asyncio.Future[Begun | Ended]] = {}
         self._reader: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
+        self.boxes: dict[str, Box] = {}  # those of running trials, by token
+        self._striking: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Start the process. Raises UsageError for what the suite got wrong, InfraError for
@@ -107,6 +113,14 @@ class Rig:
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.write(message)
 
+    async def _strike(self, asked: Strike) -> None:
+        """Send a fault's signal into the box of its trial."""
+        processes = 0
+        if (box := self.boxes.get(asked.token)) is not None:
+            with contextlib.suppress(SandboxError):
+                processes = await box.signal(asked.signal)
+        self._send(line(Struck(asked.number, processes)))
+
     async def _read(self) -> None:
         assert self._process is not None and self._process.stdout is not None
         failure = RigLost(
@@ -121,6 +135,10 @@ class Rig:
                 waiting = self._waiting.pop((type(answer), answer.token), None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(answer)
+            elif isinstance(answer, Strike):
+                task = asyncio.create_task(self._strike(answer))
+                self._striking.add(task)
+                task.add_done_callback(self._striking.discard)
         self._failure = failure
         for waiting in self._waiting.values():
             if not waiting.done():

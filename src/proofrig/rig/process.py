@@ -42,7 +42,7 @@ from proofrig.gateways.toolbox import Toolbox
 from proofrig.gateways.tools import ToolsGateway
 from proofrig.gateways.upstream import open_client
 from proofrig.history.journal import Journal
-from proofrig.rig.faulting import injector
+from proofrig.rig.faulting import Around, Strikes, injector
 from proofrig.rig.lag import watch_lag
 from proofrig.rig.protocol import (
     Begin,
@@ -53,6 +53,7 @@ from proofrig.rig.protocol import (
     Kind,
     Plan,
     Ready,
+    Strike,
     line,
     order_decoder,
     plan_decoder,
@@ -110,7 +111,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context]]:
+async def opened(plan: Plan, strikes: Strikes) -> AsyncIterator[tuple[Desk, Context]]:
     """Everything a rig holds: journal, authority, gateways, the listening port."""
     async with AsyncExitStack() as closing:
         clock = RunClock(plan.origin_ns)
@@ -135,7 +136,7 @@ async def opened(plan: Plan) -> AsyncIterator[tuple[Desk, Context]]:
                 unattributed=plan.unattributed,
             ),
         )
-        gateways: list[Gateway] = [*_tool_gateways(context, plan, closing, llm), llm]
+        gateways: list[Gateway] = [*_tool_gateways(context, plan, closing, llm, strikes), llm]
         arrivals = Arrivals(context)
         seen = [arrivals.middleware()] if plan.lab else []
         app = web.Application(client_max_size=MAX_LINE, middlewares=seen)
@@ -181,7 +182,7 @@ async def _listen(runner: web.AppRunner, plan: Plan) -> None:
 
 
 def _tool_gateways(
-    context: Context, plan: Plan, closing: AsyncExitStack, llm: LlmGateway
+    context: Context, plan: Plan, closing: AsyncExitStack, llm: LlmGateway, strikes: Strikes
 ) -> list[Gateway]:
     suite = Path(plan.suite_dir)
     settings = [tool_settings.validate_python(tool) for tool in plan.tools]
@@ -191,7 +192,8 @@ def _tool_gateways(
     context.tape = open_tape(context, plan, settings)
     if context.tape is not None:
         closing.callback(context.tape.close)
-    context.faults = injector(context, plan.faults, plan.seed, services.services, llm.hold)
+    around = Around(context, services.services, llm.hold, strikes)
+    context.faults = injector(context, plan.faults, plan.seed, around)
     if context.faults is not None:
         closing.callback(context.faults.close)
     observe(plan)
@@ -216,10 +218,11 @@ def _tool_gateways(
 
 async def serve(plan: Plan, orders: asyncio.StreamReader) -> None:
     """Serve until the runner's end of the line closes."""
-    async with opened(plan) as (desk, context):
+    strikes = Strikes(_say)
+    async with opened(plan, strikes) as (desk, context):
         _say(desk.ready)
         ticking = asyncio.create_task(_tick(context))
-        reading = asyncio.create_task(_obey(desk, orders))
+        reading = asyncio.create_task(_obey(desk, strikes, orders))
         tasks = {ticking, reading}
         if plan.lab:
             tasks.add(asyncio.create_task(watch_lag(context.journal)))
@@ -230,13 +233,15 @@ async def serve(plan: Plan, orders: asyncio.StreamReader) -> None:
             task.result()
 
 
-async def _obey(desk: Desk, orders: asyncio.StreamReader) -> None:
+async def _obey(desk: Desk, strikes: Strikes, orders: asyncio.StreamReader) -> None:
     while raw := await orders.readline():
         order = order_decoder.decode(raw)
         if isinstance(order, Begin):
             _say(desk.begin(order.binding))
         elif isinstance(order, End):
             _say(desk.end(order.token))
+        else:
+            strikes.told(order)
 
 
 async def _tick(context: Context) -> None:
@@ -259,7 +264,7 @@ def kind_of(error: ProofrigError) -> Kind:
     return "infra" if isinstance(error, InfraError) else "harness"
 
 
-def _say(message: Ready | Begun | Ended | Failed) -> None:
+def _say(message: Ready | Begun | Ended | Strike | Failed) -> None:
     data = line(message)
     while data:
         data = data[os.write(_ANSWERS, data) :]

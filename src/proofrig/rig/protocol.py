@@ -6,7 +6,9 @@ Rules:
 3. `End` is answered by `Ended` when the trial's open calls are settled and every entry of the
    trial, its tools' state included, is with the operating system: after it the trial may be
    judged.
-4. When its stdin closes, the rig settles, flushes and ends. So it never outlives the runner.
+4. Processes are the runner's, in boxes that the rig cannot look into: a fault that stops or kills
+   them asks with `Strike`, which `Struck` answers.
+5. When its stdin closes, the rig settles, flushes and ends. So it never outlives the runner.
 """
 
 from __future__ import annotations
@@ -119,6 +121,21 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     open: int = 0
 
 
+class Strike(msgspec.Struct, frozen=True, tag="strike"):
+    """The rig asks for a signal to the processes of a trial, which are the runner's."""
+
+    token: str
+    signal: int
+    number: int
+
+
+class Struck(msgspec.Struct, frozen=True, tag="struck"):
+    """So many processes got it."""
+
+    number: int
+    processes: int
+
+
 Kind = Literal["usage", "infra", "harness"]
 
 
@@ -131,8 +148,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 encoder = msgspec.json.Encoder()
 plan_decoder = msgspec.json.Decoder(Plan)
-order_decoder = msgspec.json.Decoder(Begin | End)
-answer_decoder = msgspec.json.Decoder(Ready | Begun | Ended | Failed)
+order_decoder = msgspec.json.Decoder(Begin | End | Struck)
+answer_decoder = msgspec.json.Decoder(Ready | Begun | Ended | Strike | Failed)
 
 
 def line(message: msgspec.Struct) -> bytes:

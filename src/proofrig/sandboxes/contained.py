@@ -112,6 +112,9 @@ class ContainedBox:
         command = Command(argv, {}, "/", stdin=stdin, stdout_cap=stdout_cap, marker=marker)
         return await (await self.exec(command)).wait()
 
+    async def signal(self, number: int) -> int:
+        return await self._inner.link.signal(number)
+
     async def stats(self) -> Usage:
         return await asyncio.to_thread(self._usage)
 

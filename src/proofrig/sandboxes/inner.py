@@ -14,6 +14,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from proofrig.errors import SandboxError
 from proofrig.sandboxes.keeping import KeeperLink, Keeping, KeptProgram
@@ -33,6 +34,8 @@ class InnerLink(KeeperLink):
         self.boxes: dict[int, KeptProgram] = {}
         self.out: deque[tuple[bytes, list[int]]] = deque()
         self.data = b""
+        self.asked: dict[int, asyncio.Future[int]] = {}
+        self.count = 0
         self.lost = False
         self.loop.add_reader(self.socket.fileno(), self.receive)
 
@@ -44,6 +47,21 @@ class InnerLink(KeeperLink):
             too_much = True
         if too_much:
             self.lose()
+
+    async def signal(self, number: int) -> int:
+        """Send a signal to all that runs in the box; how many got it."""
+        if self.lost:
+            return 0
+        self.count += 1
+        answer = self.asked[self.count] = self.loop.create_future()
+        self.send({"signal": number, "asked": self.count}, [])
+        return await asyncio.shield(answer)
+
+    def tell(self, report: dict[str, Any]) -> None:
+        if "asked" in report:
+            self.asked.pop(report["asked"]).set_result(int(report["processes"]))
+        else:
+            super().tell(report)
 
     def lose(self) -> None:
         """The other end has gone. What of its commands, `end` is told when that is known."""
@@ -76,6 +94,9 @@ class InnerLink(KeeperLink):
             for fd in fds:
                 os.close(fd)
         self.out.clear()
+        for answer in self.asked.values():
+            answer.set_result(0)
+        self.asked.clear()
 
 
 class Inner(Keeping):

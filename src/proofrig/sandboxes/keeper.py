@@ -173,6 +173,10 @@ class Keeper:
             del self.data[: HEADER.size + size]
             if "argv" in message:
                 self.start(message)
+            elif "signal" in message:
+                self.report(
+                    {"asked": message["asked"], "processes": self.signal(message["signal"])}
+                )
             else:
                 self.kill_box(message["key"])
         return True
@@ -210,6 +214,15 @@ class Keeper:
                 killed = [pid for pid in tree(box.pid) if kill(pid)]  # the leader first
                 box.hunted.update(killed[1:])
                 return
+
+    def signal(self, number: int) -> int:
+        """Send a signal to everything that was started here; how many got it."""
+        sent = 0
+        for pid in tree(os.getpid())[1:]:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+                sent += 1
+        return sent
 
     def reap(self) -> None:
         while True:

@@ -49,15 +49,11 @@ def sweep(*markers: str) -> int:
 
 def halt(*markers: str) -> int:
     """Stop (SIGSTOP) the processes that `sweep` would kill; returns how many."""
-    return _signal(signal.SIGSTOP, markers)
+    return send(signal.SIGSTOP, *markers)
 
 
-def resume(*markers: str) -> int:
-    """Let them go on (SIGCONT); returns how many."""
-    return _signal(signal.SIGCONT, markers)
-
-
-def _signal(number: signal.Signals, markers: tuple[str, ...]) -> int:
+def send(number: int, *markers: str) -> int:
+    """Send a signal to the processes that `sweep` would kill; returns how many got it."""
     found = [
         pid
         for pid in keeper.processes()

@@ -32,7 +32,7 @@ from proofrig.sandboxes.calls import Calls
 from proofrig.sandboxes.cgroups import Group
 from proofrig.sandboxes.changes import merge, scan
 from proofrig.sandboxes.collecting import bring_back
-from proofrig.sandboxes.keeping import FILES, KeptProgram
+from proofrig.sandboxes.keeping import FILES, KeptProgram, send
 from proofrig.sandboxes.netns import Planted, Watch
 from proofrig.sandboxes.packages import packages_in
 from proofrig.sandboxes.pipes import Pipes
@@ -240,6 +240,10 @@ class NamespaceBox:
 
     async def get(self, path: str, most: int) -> bytes:
         return await asyncio.to_thread(rooted.get, self._files.root, path, most)
+
+    async def signal(self, number: int) -> int:
+        markers = {self.settings.marker, *(live.program.command.marker for live in self._live)}
+        return await asyncio.to_thread(send, number, *markers)
 
     async def stats(self) -> Usage:
         return await asyncio.to_thread(self._usage)

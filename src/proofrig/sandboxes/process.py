@@ -24,7 +24,7 @@ from proofrig.sandboxes.keeping import (
     KeptProgram,
     allow_many_files,
     halt,
-    resume,
+    send,
     sweep,
 )
 from proofrig.sandboxes.sampling import EVERY_S, Sampler
@@ -44,7 +44,7 @@ from proofrig.sandboxes.sandbox import (
     Usage,
 )
 
-__all__ = ["FILES", "ProcessSandbox", "allow_many_files", "halt", "resume", "sweep"]
+__all__ = ["FILES", "ProcessSandbox", "allow_many_files", "halt", "sweep"]
 
 
 class ProcessBox:
@@ -89,6 +89,10 @@ class ProcessBox:
 
     async def get(self, path: str, most: int) -> bytes:
         return await asyncio.to_thread(_get, path, most)
+
+    async def signal(self, number: int) -> int:
+        markers = {self.settings.marker, *(program.command.marker for program in self._running())}
+        return await asyncio.to_thread(send, number, *markers)
 
     async def stats(self) -> Usage:
         return self._sampler.usage()

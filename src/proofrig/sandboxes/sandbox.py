@@ -263,6 +263,9 @@ class Box(Protocol):
         """At most `most` bytes of a regular file; links are not followed. Raises FileNotFoundError
         where there is none, SandboxError for what is no file."""
 
+    async def signal(self, number: int) -> int:
+        """Send a signal to every process that its commands started; how many got it."""
+
     async def stats(self) -> Usage:
         """What it used so far."""
 

@@ -208,10 +208,12 @@ async def _boxed(ran: _Ran, task: Attempt) -> Reply:
     box = await stage.box(planned, ran.token, world, ran.trial)
     if box is None:
         return await agent.run(task)
+    stage.rig.boxes[ran.token] = box
     try:
         workdir = stage.world_in_box(world)
         return await agent.run(msgspec.structs.replace(task, box=box, workdir=workdir))
     finally:
+        del stage.rig.boxes[ran.token]
         ran.left = await stage.leave(box, world)
 
 

@@ -39,6 +39,7 @@ from proofrig.history.format import folder_of
 from proofrig.history.journal import Journal
 from proofrig.observers.recorder import Recorder
 from proofrig.providers.provider import Endpoint
+from proofrig.rig.faulting import Strikes
 from proofrig.rig.process import opened
 from proofrig.rig.protocol import Plan
 from watched_program import PRELUDE
@@ -254,7 +255,7 @@ class Lab:
             fallback_price=FREE,
         )
         async with contextlib.AsyncExitStack() as closing:
-            self._desk, context = await closing.enter_async_context(opened(plan))
+            self._desk, context = await closing.enter_async_context(opened(plan, Strikes(print)))
             self.port = self._desk.ready.port
             self.flush = context.journal.flush
             for name, port in (redis or {}).items():

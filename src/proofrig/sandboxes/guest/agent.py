@@ -204,6 +204,14 @@ class Agent:
         if program is not None:
             self.trial.kill(program.group)
 
+    def do_signal(self, number: int, message: dict[str, Any]) -> dict[str, Any]:
+        """A signal to every process of all programs."""
+        pids = [pid for each in self.programs.values() for pid in self.trial.pids(each.group)]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, message["signal"])
+        return {"processes": len(pids)}
+
     def do_end(self, number: int, message: dict[str, Any]) -> dict[str, Any]:
         """End all programs; what was used. Their ends are told as ever."""
         for fd in self.listeners:

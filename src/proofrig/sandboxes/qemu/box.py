@@ -153,6 +153,12 @@ class VmBox:
         except OSError as error:
             raise SandboxError(f"cannot {do} {path} in the vm: {error}", definite=True) from None
 
+    async def signal(self, number: int) -> int:
+        with contextlib.suppress(SandboxError, OSError):
+            answer = await self.machine.channel.ask("signal", signal=number)
+            return int(answer["processes"])
+        return 0
+
     async def stats(self) -> Usage:
         if self._ending is None:
             with contextlib.suppress(SandboxError, OSError):
