@@ -159,6 +159,14 @@ def test_a_case_is_reproduced_by_a_command_that_a_shell_reads(tmp_path: Path) ->
     assert reading.reproduce(report, "a b") == command
 
 
+def test_a_case_is_reproduced_at_the_level_it_ran_at(tmp_path: Path) -> None:
+    report = run_of(tmp_path, ("a", 1, "")).report()
+    report.manifest["what"] = {"isolation": "vm"}
+    assert reading.reproduce(report, "a").endswith(" --case a --isolation vm --seed 7")
+    report.manifest["what"] = {"isolation": "process"}
+    assert reading.reproduce(report, "a").endswith(" --case a --seed 7")
+
+
 def test_a_run_that_is_kept_elsewhere_is_shown_and_run_again_there(tmp_path: Path) -> None:
     run_dir = tmp_path / "kept" / "runs" / "r-1"
     report = run_of(run_dir, ("a", 1, "")).report(130)

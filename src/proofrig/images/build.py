@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from proofrig.images.recipe import Digests, Recipe, digests, this_platform
 from proofrig.images.rootfs import open_up, take, unpack
 from proofrig.images.store import Booted, Built, Store, bytes_below
 from proofrig.images.tools import run
+from proofrig.problems import shown_path
 from proofrig.sandboxes.sandbox import Image, Unavailable
 
 Progress = Callable[[str], None]  # called with the name of each step as it begins
@@ -49,7 +51,7 @@ def find(recipe: Recipe, suite_dir: Path, store: Store | None = None) -> Image:
     wanted = digests(recipe, suite_dir, INIT.read_bytes())
     image = store.image(wanted.image)
     if image is None or not (store.part("boots", wanted.boot) / "boot.json").is_file():
-        what = "--plain" if recipe == Recipe() else "SUITE"
+        what = "--plain" if recipe == Recipe() else shlex.quote(shown_path(suite_dir))
         part = "" if image is None else "the kernel of "
         raise Unavailable(
             f"{part}image {wanted.image[:12]} is not built; run `proofrig image build {what}`"

@@ -340,6 +340,8 @@ def reproduce(report: RunReport, case: str = "", scenario: ScenarioResult | None
     words += [
         f"--case {shlex.quote(one)}" for one in ([case] if case else manifest.get("only", []))
     ]
+    if (level := manifest.get("what", {}).get("isolation", "process")) != "process":
+        words.append(f"--isolation {level}")
     return " ".join([*words, f"--seed {manifest.get('seed', 0)}"])
 
 

@@ -119,7 +119,8 @@ class Rig:
         if (box := self.boxes.get(asked.token)) is not None:
             with contextlib.suppress(SandboxError):
                 processes = await box.signal(asked.signal)
-        self._send(line(Struck(asked.number, processes)))
+        if self._process is not None:
+            self._send(line(Struck(asked.number, processes)))
 
     async def _read(self) -> None:
         assert self._process is not None and self._process.stdout is not None
