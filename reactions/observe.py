@@ -81,7 +81,7 @@ class Observatory:
                 environment = trial_environment(EnvironmentSettings(port=made.port, token=TOKEN))
 
                 def began(pid: int) -> None:
-                    made.around.pid = pid
+                    made.process.pid = pid
 
                 came = await worker.ask(
                     column.function, environment, told, limit_s=row.limit_s, began=began

@@ -8,7 +8,6 @@ Rules:
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -35,7 +34,8 @@ from proofrig.gateways.tools import ToolsGateway
 from proofrig.gateways.upstream import open_client
 from proofrig.history.journal import Journal
 from proofrig.providers.provider import Endpoint
-from proofrig.rig.faulting import Around
+from proofrig.rig.faulting import Around, Strikes
+from proofrig.rig.protocol import Strike, Struck
 from proofrig.wire import CODECS
 from proofrig.wire.outbound import Outbound
 from reactions.model import serving
@@ -45,27 +45,21 @@ TOOL = PythonToolSettings.model_validate({"type": "python", "target": "refund_to
 _fault: TypeAdapter[Fault] = TypeAdapter(AnyFault)
 
 
-class Processes(Around):
-    """The surroundings of a trial with one process."""
+class OneProcess(Strikes):
+    """The processes of a trial that has one; none while `pid` is 0."""
 
     pid = 0
 
-    def _signal(self, number: signal.Signals) -> int:
-        if not self.pid:
-            return 0
+    def __init__(self) -> None:
+        super().__init__(self._signal)
+
+    def _signal(self, asked: Strike) -> None:
+        sent = 0
         with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
-            return 1
-        return 0
-
-    def pause(self, token: str) -> int:
-        return self._signal(signal.SIGSTOP)
-
-    def resume(self, token: str) -> int:
-        return self._signal(signal.SIGCONT)
-
-    def kill(self, token: str) -> int:
-        return self._signal(signal.SIGKILL)
+            if self.pid:
+                os.kill(self.pid, asked.signal)
+                sent = 1
+        self.told(Struck(asked.number, sent))
 
 
 @dataclass(slots=True)
@@ -74,7 +68,7 @@ class Rig:
 
     run_dir: Path
     context: Context
-    around: Processes
+    process: OneProcess
     port: int
 
 
@@ -103,12 +97,13 @@ async def rig(
             owner = {"trial": call.trial, "tenant": call.tenant, "scope": call.scope}
             journal.write("fault", kind, **owner, id=call.action, attrs=attrs)
 
-        around = Processes(context, {}, llm.hold)
+        process = OneProcess()
+        around = Around(context, {}, llm.hold, process)
         context.faults = Injector([fault], SEED, clock, write, around)
         stack.callback(context.faults.close)
         stack.callback(context.bindings.end, binding.token)
         port = await stack.enter_async_context(serving(app))
-        yield Rig(run_dir, context, around, port)
+        yield Rig(run_dir, context, process, port)
 
 
 def _models(context: Context, upstream: str) -> LlmGateway:
