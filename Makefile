@@ -24,7 +24,8 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: check redis images
+test: setup redis sandbox-tools
+	@$(MAKE) --no-print-directory --output-sync=target -j2 check images
 	$(BIN)/python -m pytest -n 3
 
 # The tests drive a real Redis server; without the right to install it, those are skipped and say so.
