@@ -59,7 +59,7 @@ class Served:
     def __init__(self, folder: Path, ports: list[int]) -> None:
         for name in ("inside.py", "keeper.py"):
             shutil.copy(Path(inside.__file__).with_name(name), folder)
-        settings = {"ports": ports, "open_files": 64, "filters": []}
+        settings = {"ports": ports, "open_files": 64, "filters": [], "watched": ""}
         (folder / "settings.json").write_text(json.dumps(settings))
         with socket.socket(socket.AF_UNIX) as control:
             control.bind(str(folder / "control"))

@@ -29,10 +29,11 @@ def test_a_folder_of_a_box_is_the_runners_alone(tmp_path: Path) -> None:
     made = parts.make(Podman(), layout(tmp_path, limits=Limits(open_files=9)))
     box = tmp_path / "box"
     assert box.stat().st_mode & 0o777 == 0o700
-    names = {"control", "inside.py", "keeper.py", "settings.json"}
+    names = {"control", "inside.py", "keeper.py", "seccomp_helper.py", "settings.json"}
     assert set(os.listdir(box / "control")) == names
     told = json.loads((box / "control" / "settings.json").read_text())
     assert (told["ports"], told["open_files"], len(told["filters"])) == ([], 9, 2)
+    assert told["watched"]
     lines = (box / "passwd").read_text().splitlines()
     assert [line.split(":")[:3] for line in lines] == [["root", "x", "0"], ["box", "x", "77"]]
     made.leave()

@@ -72,7 +72,8 @@ class ContainedBox:
         self._parts = made
         self._inner = Inner(inner, self._lose)
         self._relay = Relay(settings.limits.egress_bytes, lambda: self._stop("egress"))
-        self._watch = Watch(made.planted.watch) if made.planted is not None else None
+        watch = Watch(made.planted.watch) if made.planted is not None else None
+        self._seen = [each for each in (watch, made.calls) if each is not None]
         listeners = made.planted.listeners if made.planted is not None else made.ports
         for port, listener in listeners.items():
             self._relay.serve(listener, port)
@@ -182,10 +183,10 @@ class ContainedBox:
         made = self._parts
         met = await asyncio.to_thread(self._look)
         await self._empty()
-        refused = self._watch.refused() if self._watch is not None else ()
+        refused = tuple(one for seen in self._seen for one in seen.refused())
         self._relay.close()
-        if self._watch is not None:
-            self._watch.close()
+        for seen in self._seen:
+            seen.close()
         usage = await self.stats()
         counted = made.group.broke() if made.group is not None else ()
         if self._by in ("", "kill", "lost") and "memory" in counted:
@@ -346,11 +347,14 @@ class ContainedSandbox:
             if made.group is not None and not self.engine.whole:
                 made.group.add(pid)
             if self.engine.plants:
+                made.calls = await parts.watched(connection)
                 made.planted = await asyncio.to_thread(plant, pid, settings.ports)
             if made.group is not None:
                 made.before_ms = (await asyncio.to_thread(made.group.read)).cpu_ms or 0
             return ContainedBox(settings, self, made, connection)
         except BaseException:
+            if made.calls is not None:
+                made.calls.close()
             connection.close()
             raise
 

@@ -1,7 +1,7 @@
 """The first process of a container or gVisor box: starts the box's commands as its keeper.
 
 Run as a script inside the box, by the image's interpreter; standard library only. Beside it lie
-`keeper.py`, `settings.json` and the unix socket `control` to the runner.
+`keeper.py`, `seccomp_helper.py`, `settings.json` and the unix socket `control` to the runner.
 
     inside.py serve                keeper of the box, until the runner hangs up
     inside.py put PATH MODE        writes standard input to a file, with the folders it lies in
@@ -12,7 +12,9 @@ Rules:
    descriptors, also into gVisor.
 2. What runs in the box cannot look into this process or end it: it is the first of its PID
    namespace, and not dumpable.
-3. Where no listener can be planted from outside, it listens on the rig's ports itself and carries
+3. Where the kernel is the runner's own, system calls that are refused are seen: the first thing
+   that goes over the socket is the descriptor that tells of them.
+4. Where no listener can be planted from outside, it listens on the rig's ports itself and carries
    every connection to a unix socket of the runner.
 """
 
@@ -76,6 +78,11 @@ def serve() -> None:
     os.umask(0o022)
     link = aside(socket.socket(socket.AF_UNIX))
     link.connect(str(HERE / "control"))
+    if settings["watched"]:
+        helper: Any = runpy.run_path(str(HERE / "seccomp_helper.py"))
+        calls = helper["install_watched"](base64.b64decode(settings["watched"]))
+        socket.send_fds(link, [b"."], [calls])
+        os.close(calls)
     keeper: Any = runpy.run_path(str(HERE / "keeper.py"))
     keeper["Keeper"](link).serve()
 

@@ -26,6 +26,7 @@ import msgspec
 
 from proofrig.errors import SandboxError
 from proofrig.sandboxes import leftovers, mounts, seccomp, shield, volumes
+from proofrig.sandboxes.calls import Calls
 from proofrig.sandboxes.cgroups import Group
 from proofrig.sandboxes.changes import merge, scan
 from proofrig.sandboxes.collecting import bring_back
@@ -43,6 +44,7 @@ from proofrig.sandboxes.sandbox import (
 from proofrig.sandboxes.scene import Engine, Layout, for_stage
 
 HERE = Path(__file__).parent
+SEND_S = 60.0  # until the first process has sent what tells of its calls
 OF_ENGINES = {  # what they make in a box's files
     *("/run", "/run/.containerenv", "/etc", "/etc/hostname", "/etc/mtab"),
     *("/dev", "/proc", "/sys"),
@@ -64,6 +66,7 @@ class Parts:
     told: bytearray = field(default_factory=bytearray)
     dead: asyncio.Event = field(default_factory=asyncio.Event)
     planted: Planted | None = None
+    calls: Calls | None = None  # that the box is refused
     before_ms: int = 0
 
     def hear(self, data: bytes) -> None:
@@ -122,10 +125,12 @@ def make(engine: Engine, layout: Layout) -> Parts:
         control = storage / "control"
         control.mkdir()
         control.chmod(0o755)  # whatever the umask is
-        for script in ("inside.py", "keeper.py"):
+        for script in ("inside.py", "keeper.py", "seccomp_helper.py"):
             shutil.copyfile(HERE / script, control / script)
         ports = () if engine.plants else layout.settings.ports
-        _write_settings(control / "settings.json", ports, layout.settings.limits)
+        _write_settings(
+            control / "settings.json", ports, layout.settings.limits, watched=engine.plants
+        )
         _write_users(layout)
         size, room = layout.settings.limits.disk_bytes, None
         if size is not None and not scene.bare:
@@ -149,10 +154,15 @@ def make(engine: Engine, layout: Layout) -> Parts:
         raise
 
 
-def _write_settings(path: Path, ports: tuple[int, ...], limits: Limits) -> None:
-    """What `inside.py` is told."""
-    filters = [base64.b64encode(each.program()).decode() for each in (seccomp, shield)]
-    told = {"ports": ports, "open_files": limits.open_files, "filters": filters}
+def _write_settings(path: Path, ports: tuple[int, ...], limits: Limits, *, watched: bool) -> None:
+    """What `inside.py` is told. watched: calls that are refused are seen."""
+    programs = [seccomp.program(watched=watched), shield.program()]
+    told = {
+        "ports": ports,
+        "open_files": limits.open_files,
+        "filters": [base64.b64encode(program).decode() for program in programs],
+        "watched": base64.b64encode(seccomp.watched_program()).decode() if watched else "",
+    }
     path.write_text(json.dumps(told))
 
 
@@ -192,6 +202,17 @@ def _listener(path: Path) -> socket.socket:
     finally:
         os.close(folder)
     return made
+
+
+async def watched(connection: socket.socket) -> Calls:
+    """The calls that the box is refused. Its first process, which is ours, sends them first. Raises
+    SandboxError."""
+    connection.settimeout(SEND_S)
+    _, fds, _, _ = await asyncio.to_thread(socket.recv_fds, connection, 1, 1)
+    connection.setblocking(False)
+    if not fds:
+        raise SandboxError("no box was made: its first process ended at once")
+    return Calls(fds[0])
 
 
 async def ended(program: KeptProgram) -> Exit | None:
