@@ -32,7 +32,9 @@ def test_what_is_bad_is_found_and_what_is_good_is_not_flagged(
         # On a busy machine there may be too little to tell in the time given; another seed tells.
         hasty = specimen.checker == "tenant_exhaustion" or CHECKERS[specimen.checker].timing
         told = result.flagged or not (bad and hasty)
-        if result.happened == bad and told:
+        # What happens to the load of a good one there is the machine's doing, and no specimen's.
+        made = not bad and any(CHECKERS[other].timing for other in result.others)
+        if result.happened == bad and told and not made:
             break
     if result.happened != bad and CHECKERS[specimen.checker].timing:
         pytest.skip("the machine is too busy for it to be as it was built")
