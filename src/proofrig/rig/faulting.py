@@ -19,6 +19,7 @@ from proofrig.wire.outbound import Outbound
 Holder = Callable[[Outbound, int], Callable[[], None] | None]
 
 _faults: TypeAdapter[tuple[Fault, ...]] = TypeAdapter(tuple[AnyFault, ...])
+ANSWER_S = 5.0  # that a call which was cancelled waits for the runner
 
 
 class Strikes:
@@ -36,15 +37,13 @@ class Strikes:
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._asked[self._count] = answer
         self._say(Strike(token, number, self._count))
-        cancelled = False
-        while not answer.done():
-            try:
-                await asyncio.wait({answer})
-            except asyncio.CancelledError:
-                cancelled = True
-        if cancelled and not answer.result():
-            raise asyncio.CancelledError
-        return answer.result()
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            done, _ = await asyncio.wait({answer}, timeout=ANSWER_S)
+            if not (done and answer.result()):
+                raise
+            return answer.result()
 
     def told(self, struck: Struck) -> None:
         """The runner's answer."""
