@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -204,3 +206,10 @@ def test_there_is_no_circle() -> None:
 
     for name in graph:
         walk(name, [])
+
+
+def test_a_run_starts_without_what_few_runs_need() -> None:
+    """Each costs a tenth of a second and more of every start."""
+    needless = ["numpy", "scipy", "sklearn", "aiohttp.web"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({needless})); import proofrig.evaluation"
+    subprocess.run([sys.executable, "-c", code], check=True)

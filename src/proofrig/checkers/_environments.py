@@ -15,7 +15,6 @@ from collections import defaultdict
 
 from proofrig.history.action import Entry
 from proofrig.stats.intervals import Interval
-from proofrig.stats.paired import fixed_difference
 
 CLEAN, USED = "clean", "used"
 MARGIN = 0.2  # the drop of the pass rate that matters, where the scenario says none
@@ -68,7 +67,7 @@ class Compared:
 
     def __init__(self, clean: Counts, used: Counts, margin: float) -> None:
         self.clean, self.used = rate(clean), rate(used)
-        self.difference = fixed_difference(clean, used)
+        self.difference = _difference(clean, used)
         self.more = _more(clean, used, margin)
         self._margin = margin
         self._trials = sum(k for k, _ in clean), sum(k for k, _ in used)
@@ -104,11 +103,18 @@ def rate(counts: Counts) -> float:
     return sum(passed / trials for trials, passed in counts) / len(counts)
 
 
+def _difference(clean: Counts, used: Counts) -> Interval:
+    """Used less clean, with its interval."""
+    from proofrig.stats.paired import fixed_difference  # loads numpy
+
+    return fixed_difference(clean, used)
+
+
 def _more(clean: Counts, used: Counts, margin: float) -> int | None:
     trials = sum(k for k, _ in clean + used)
     for times in range(1, MOST + 1):
         before, now = ([(k * times, x * times) for k, x in counts] for counts in (clean, used))
-        if _told(fixed_difference(before, now), margin):
+        if _told(_difference(before, now), margin):
             return (times - 1) * trials
     return None
 
