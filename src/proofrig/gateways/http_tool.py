@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
-import jsonschema
 import msgspec
 
 from proofrig.errors import UsageError
 from proofrig.gateways.tool import ToolContext, ToolFailure, check_size, json_result
 from proofrig.gateways.tool_settings import HttpToolSettings
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 _IN_PATH = re.compile(r"\{(\w+)\}")
 _CHUNK = 1 << 16
@@ -37,10 +39,13 @@ class HttpTool:
         self._settings = settings
         self._client = client
         self._timeout = aiohttp.ClientTimeout(total=settings.timeout_s)
-        validator = jsonschema.validators.validator_for(self.schema)
+        from jsonschema import SchemaError  # as few rigs need it as have such tools
+        from jsonschema.validators import validator_for
+
+        validator = validator_for(self.schema)
         try:
             validator.check_schema(self.schema)
-        except jsonschema.SchemaError as error:
+        except SchemaError as error:
             raise UsageError(
                 f"tool {self.name}: expected a JSON Schema, got one that is not valid at "
                 f"{error.json_path}: {error.message}"
@@ -95,7 +100,7 @@ class HttpTool:
             )
         return self._as_json(body, response.content_type)
 
-    def _errors(self, arguments: Mapping[str, Any]) -> list[jsonschema.ValidationError]:
+    def _errors(self, arguments: Mapping[str, Any]) -> list[ValidationError]:
         return sorted(self._validator.iter_errors(dict(arguments)), key=lambda e: e.json_path)
 
     def _fill(self, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
