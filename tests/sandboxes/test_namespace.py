@@ -320,7 +320,7 @@ async def test_nothing_is_left(namespace: NamespaceSandbox, world: Path) -> None
         return [sorted(boxes), mounts, len(ours)]  # one device waits for the next box
 
     async def settled(wanted: list[object]) -> list[object]:
-        for _ in range(500):
+        for _ in range(3000):
             if left() == wanted:
                 break
             await asyncio.sleep(0.01)
