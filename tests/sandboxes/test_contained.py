@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from greedy import OPENS
 from proofrig.errors import SandboxError
 from proofrig.sandboxes import cgroups, leftovers, make_sandbox, owners
 from proofrig.sandboxes.contained import ContainedBox, ContainedSandbox
@@ -376,22 +377,12 @@ async def test_forks_beyond_the_limit_are_refused(sandbox: ContainedSandbox) -> 
         assert (ended.by, ended.usage.processes_peak) == ("", 20)
 
 
-OPENER = """
-import time
-opened = []
-try:
-    while True: opened.append(open('/dev/null'))
-finally:
-    time.sleep(1)
-"""
-
-
 async def test_open_files_are_limited(sandbox: ContainedSandbox) -> None:
     box = await sandbox.start(of(limits=Limits(open_files=40)))
     script = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE))"
     assert (await python(box, script)).stdout == b"(40, 40)\n"
     if sandbox.level == "container":  # gVisor's files are those of a kernel of its own
-        await python(box, OPENER)
+        await python(box, OPENS)
         ended = await box.kill()
         assert (ended.broke, ended.by, ended.usage.open_files_peak) == (("open_files",), "", 40)
 

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from greedy import OPENS
 from namespace_boxes import command, play, shell
 from proofrig.errors import SandboxError
 from proofrig.sandboxes import cgroups, keeper
@@ -24,14 +25,6 @@ HOG = "b = bytearray(400 << 20)"
 FORKS = "import os, time\nfor _ in range(99):\n if os.fork() == 0: time.sleep(9); os._exit(0)"
 FILL = "f = open('/tmp/f', 'wb', 0)\nwhile f.write(b'x' * 65536): pass"
 INODES = "for n in range(10**7): open(f'/tmp/{n}', 'w').close()"
-OPEN = """
-import time
-opened = []
-try:
-    while True: opened.append(open('/dev/null'))
-finally:
-    time.sleep(1)
-"""
 
 
 @needs_limits
@@ -45,7 +38,7 @@ finally:
         (FORKS, Limits(processes=20), ("processes",), "", "temporarily unavailable"),
         (FILL, Limits(disk_bytes=4 << 20), ("disk",), "", "No space left"),
         (INODES, Limits(disk_bytes=4 << 20), ("disk",), "", "No space left"),
-        (OPEN, Limits(open_files=32), ("open_files",), "", "Too many open files"),
+        (OPENS, Limits(open_files=32), ("open_files",), "", "Too many open files"),
     ],
     ids=["memory", "SIGKILL", "SIGSEGV", "cpu", "processes", "disk", "inodes", "files"],
 )

@@ -39,12 +39,7 @@ def sweep(*markers: str) -> int:
 
     For what an earlier runner left behind. Processes that are gone meanwhile do not count.
     """
-    own = os.getpid()
-    return sum(
-        keeper.kill(pid)
-        for pid in keeper.processes()
-        if pid != own and any(keeper.carries(pid, marker) for marker in markers)
-    )
+    return send(signal.SIGKILL, *markers)
 
 
 def halt(*markers: str) -> int:
